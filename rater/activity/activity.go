@@ -1,0 +1,85 @@
+// Package activity is the language of the `rated` topic: what rating one usage record resulted in,
+// and the rule by which any reader follows the topic.
+//
+// It imports ledger/money, and rater/catalog for the names of levels. Invariants: encoding is
+// deterministic, so a replay writes the same bytes; exactly one valid record stands for each usage
+// record; positions are (partition, offset, index) of the usage record and never change.
+package activity
+
+import "github.com/tollstream/tollstream/ledger/money"
+
+// PricingVersion is the version of the pricing code. Raise it with every change that alters a
+// charge: a replay under another version stops before it writes anything.
+const PricingVersion = 1
+
+// Record is the result of one usage record.
+type Record struct {
+	Offset     int64 // of the usage record
+	Previous   int64 // offset of the usage record before it, -1 for the first
+	Version    uint32
+	LogTime    int64 // instant
+	Duplicates int
+	Activities []Activity
+	Rejected   []Rejected
+}
+
+// Kind says why an activity exists.
+type Kind uint8
+
+// The kinds of activities.
+const (
+	KindUsage      Kind = 1 // a usage event was rated
+	KindAdjustment Kind = 2 // a line was priced anew under newer definitions
+)
+
+// Activity is one charge: a usage event's, or an adjustment of a line.
+type Activity struct {
+	Kind  Kind
+	Index int // within the record, from 0
+
+	EventID    string // of the usage event; empty for adjustments
+	Source     string
+	EventTime  int64 // instant; an adjustment's is the start of its line's own period
+	Account    string
+	Billed     string // the account that is invoiced
+	Seller     string
+	Product    string
+	Package    string
+	Attributes []Attribute // all that the event carried
+	Group      []Attribute // the values of the product's group_by
+
+	Quantity money.Decimal // zero for adjustments
+	Charge   money.Decimal // 12 decimals
+	Currency string
+
+	Level        string // of the pricing hierarchy, a catalog.Level
+	RateAccount  string // the account that owns the rate; empty for defaults
+	RateID       string
+	RateSeq      int64 // sequence number of the definition
+	RateModel    string
+	ActivatedSeq int64 // under which the line was priced
+
+	Invoice     ID    // the invoice that is charged
+	PeriodStart int64 // of that invoice
+	PeriodEnd   int64
+	Line        ID    // the line that is charged
+	UsageStart  int64 // the period that the usage belongs to; differs from PeriodStart for late usage
+	UsageEnd    int64
+	LineAmount  money.Decimal // of the line after this charge
+}
+
+// Attribute is a name and a value.
+type Attribute struct{ Name, Value string }
+
+// Rejected is a usage event that could not be rated; its content is kept with the checkpoint.
+type Rejected struct {
+	EventIndex int // of the event in the usage record
+	Reason     string
+	EventID    string
+	Source     string
+	EventTime  int64
+	Account    string
+}
+
+// ID is a 128-bit identifier: of an invoice (seller, billed account, period start) or of a line.
+type ID [16]byte
