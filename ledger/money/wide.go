@@ -89,3 +89,6 @@ func (w Wide) Decimal() (Decimal, error) {
 	}
 	return checked(quotient, negative)
 }
+
+// IsZero reports whether the sum is exactly 0.
+func (w Wide) IsZero() bool { return !w.over && w.w == [4]uint64{} }

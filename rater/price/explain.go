@@ -1,0 +1,227 @@
+package price
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/catalog"
+)
+
+// Explanation is the arithmetic of a line's amount, in numbers that a customer can check by hand.
+type Explanation struct {
+	Segments []SegmentExplanation `json:"segments"`
+	Equation string               `json:"equation"` // "100 × 0.1 + 50 × 0.05 = 12.5"; ≈ where the 12th decimal was rounded
+	Amount   money.Decimal        `json:"amount"`   // LineTotal of the segments
+	Err      error                `json:"-"`        // the segments have no price (LineTotal fails); all else is empty
+}
+
+// SegmentExplanation is the part of one rate. The amounts of its steps sum to its amount exactly.
+type SegmentExplanation struct {
+	RateID   string        `json:"rate"`
+	Quantity money.Decimal `json:"quantity"`       // used in this segment, as the rate aggregates it
+	Note     string        `json:"note,omitempty"` // how the quantity was rounded, where tiers continue from
+	Steps    []Step        `json:"steps"`
+	Amount   money.Decimal `json:"amount"`
+}
+
+// Step is one term of the sum.
+type Step struct {
+	Text   string        `json:"text"`  // "100 × 0.1", a number alone, or "- 80 × 0.1" for a deduction
+	Label  string        `json:"label"` // what the numbers are: "tier 1: up to 100"
+	Amount money.Decimal `json:"amount"`
+}
+
+// term is units × price, or the price alone when it is due once.
+type term struct {
+	label string
+	units money.Decimal
+	price money.Decimal
+	once  bool
+}
+
+func fixed(label string, amount money.Decimal) term {
+	return term{label: label, units: money.One, price: amount, once: true}
+}
+
+// text writes the term without a deduction's sign; negative numbers stand in parentheses.
+func (t term) text() string {
+	if t.once {
+		return operand(t.price)
+	}
+	return operand(t.units) + " × " + operand(t.price)
+}
+
+func operand(d money.Decimal) string {
+	if d.Sign() < 0 {
+		return "(" + d.String() + ")"
+	}
+	return d.String()
+}
+
+// Explain gives the arithmetic behind LineTotal of the same segments, in the same order.
+func Explain(segments []Segment) Explanation {
+	e := Explanation{Segments: make([]SegmentExplanation, 0, len(segments))}
+	var before State
+	var equation strings.Builder
+	var exact money.Wide // all terms less the amount: zero when the equation holds to the last digit
+	for i := range segments {
+		s := &segments[i]
+		amount, after, err := segmentAmount(s, before)
+		if err == nil {
+			e.Amount, err = e.Amount.Add(amount)
+		}
+		if err != nil {
+			return Explanation{Err: fmt.Errorf("explain rate %s: %w", s.Rate.ID, err)}
+		}
+		if s.Rate.TiersRestart {
+			before = State{}
+		}
+		plus, minus := difference(termsOf(s.Rate, after), termsOf(s.Rate, before))
+		e.Segments = append(e.Segments, SegmentExplanation{
+			RateID:   s.Rate.ID,
+			Quantity: aggregations[s.Rate.Aggregation].quantity(s.State),
+			Note:     note(s.Rate, before, after),
+			Steps:    steps(plus, minus, amount),
+			Amount:   amount,
+		})
+		write(&equation, &exact, plus, minus)
+		before = after
+	}
+	exact.Add(e.Amount.Neg())
+	e.Equation = equation.String()
+	if e.Equation == "" {
+		e.Equation = "0"
+	}
+	if exact.IsZero() {
+		e.Equation += " = " + e.Amount.String()
+	} else {
+		e.Equation += " ≈ " + e.Amount.String()
+	}
+	return e
+}
+
+// termsOf expects a rate and a state that have a price.
+func termsOf(r *catalog.Rate, s State) []term {
+	if s.Events == 0 {
+		return nil
+	}
+	q, err := Quantity(r, s)
+	if err != nil {
+		return nil
+	}
+	return methods[r.Model].terms(r, q)
+}
+
+// difference cancels what both sides have: units of the same tier at the same price are counted
+// once, by how much they grew.
+func difference(after, before []term) (plus, minus []term) {
+	for _, b := range before {
+		matched := false
+		for i := range after {
+			a := &after[i]
+			if a.label != b.label || a.price != b.price || a.once != b.once {
+				continue
+			}
+			if units, err := a.units.Sub(b.units); err == nil {
+				a.units, matched = units, true
+			}
+			break
+		}
+		if !matched {
+			minus = append(minus, b)
+		}
+	}
+	for _, a := range after {
+		if !a.units.IsZero() || len(before) == 0 {
+			plus = append(plus, a)
+		}
+	}
+	return plus, minus
+}
+
+// steps lists the terms with their amounts, and what rounding at the 12th decimal left.
+func steps(plus, minus []term, amount money.Decimal) []Step {
+	list := make([]Step, 0, len(plus)+len(minus)+1)
+	rest := amount
+	for i, t := range append(plus[:len(plus):len(plus)], minus...) {
+		product, err := t.units.Mul(t.price)
+		if err != nil {
+			continue // one term out of range, their sum in range: it shows in what is left
+		}
+		step := Step{Text: t.text(), Label: t.label, Amount: product}
+		if i >= len(plus) {
+			step.Text, step.Amount = "- "+step.Text, product.Neg()
+			step.Label = "priced before: " + step.Label
+		}
+		list = append(list, step)
+		if left, err := rest.Sub(step.Amount); err == nil {
+			rest = left
+		}
+	}
+	if !rest.IsZero() {
+		list = append(list, Step{Text: rest.String(), Label: "rounding at the 12th decimal", Amount: rest})
+	}
+	return list
+}
+
+// write appends the terms to the equation and to the exact sum.
+func write(equation *strings.Builder, exact *money.Wide, plus, minus []term) {
+	for _, t := range plus {
+		if equation.Len() > 0 {
+			equation.WriteString(" + ")
+		}
+		equation.WriteString(t.text())
+		exact.AddProduct(t.units, t.price)
+	}
+	for _, t := range minus {
+		if equation.Len() > 0 {
+			equation.WriteString(" - ")
+		} else {
+			equation.WriteString("0 - ")
+		}
+		equation.WriteString(t.text())
+		exact.SubProduct(t.units, t.price)
+	}
+}
+
+// note says in words what the numbers alone do not show.
+func note(r *catalog.Rate, before, after State) string {
+	var parts []string
+	rounding := &r.Rounding
+	if r.Aggregation == catalog.AggregationCount {
+		parts = append(parts, "events are counted")
+	}
+	if rounding.PerEvent && rounding.Mode != money.RoundNone {
+		parts = append(parts, "each event rounded "+roundingWords(rounding))
+	}
+	if rounding.Next.Sign() > 0 {
+		parts = append(parts, fmt.Sprintf("each event billed as at least %s, then in steps of %s", rounding.First, rounding.Next))
+	}
+	if !rounding.PerEvent && rounding.Mode != money.RoundNone {
+		raw := aggregations[r.Aggregation].quantity(after)
+		if q, err := Quantity(r, after); err == nil {
+			parts = append(parts, fmt.Sprintf("%s rounded %s: %s", raw, roundingWords(rounding), q))
+		}
+	}
+	if before.Events > 0 {
+		parts = append(parts, fmt.Sprintf("continues from %s used before", aggregations[r.Aggregation].quantity(before)))
+	}
+	if r.TiersRestart {
+		parts = append(parts, "tiers start anew with this rate")
+	}
+	return strings.Join(parts, "; ")
+}
+
+func roundingWords(r *catalog.Rounding) string {
+	words := map[money.RoundingMode]string{
+		money.RoundHalfUp: "half up", money.RoundHalfEven: "half to even", money.RoundCeil: "up", money.RoundFloor: "down",
+	}[r.Mode]
+	switch {
+	case r.Precision > 0:
+		return fmt.Sprintf("%s to %d decimals", words, r.Precision)
+	case r.Precision < 0:
+		return words + " to multiples of 1" + strings.Repeat("0", min(-r.Precision, 26))
+	}
+	return words + " to whole units"
+}

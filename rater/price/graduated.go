@@ -1,0 +1,61 @@
+package price
+
+import (
+	"fmt"
+
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/catalog"
+)
+
+// graduatedTotal: each tier's units at its own price, plus the flat price of each tier reached. The
+// tier that q falls in is the last one reached: with half-open bounds a q on a bound reaches the next
+// tier with no units in it.
+func graduatedTotal(r *catalog.Rate, q money.Decimal) (money.Decimal, error) {
+	if len(r.Tiers) == 0 {
+		return money.Decimal{}, noTiers(r)
+	}
+	if q.Sign() <= 0 {
+		return notAboveZero(r, q)
+	}
+	reached := tierOf(r, q)
+	var sum money.Wide
+	var lower money.Decimal
+	for i := 0; i <= reached; i++ {
+		tier := &r.Tiers[i]
+		upper := q
+		if i < reached {
+			upper = tier.UpTo
+		}
+		units, err := upper.Sub(lower)
+		if err != nil {
+			return money.Decimal{}, err
+		}
+		sum.AddProduct(units, tier.UnitPrice)
+		sum.Add(tier.FlatPrice)
+		lower = upper
+	}
+	return sum.Decimal()
+}
+
+func graduatedTerms(r *catalog.Rate, q money.Decimal) []term {
+	if q.Sign() <= 0 {
+		return notAboveZeroTerms(r, q)
+	}
+	var terms []term
+	var lower money.Decimal
+	reached := tierOf(r, q)
+	for i := 0; i <= reached; i++ {
+		upper := q
+		if i < reached {
+			upper = r.Tiers[i].UpTo
+		}
+		if units, err := upper.Sub(lower); err == nil && !units.IsZero() {
+			terms = append(terms, term{label: tierLabel(r, i), units: units, price: r.Tiers[i].UnitPrice})
+		}
+		if !r.Tiers[i].FlatPrice.IsZero() {
+			terms = append(terms, fixed(fmt.Sprintf("tier %d: flat price", i+1), r.Tiers[i].FlatPrice))
+		}
+		lower = upper
+	}
+	return terms
+}

@@ -1,0 +1,68 @@
+package price
+
+import (
+	"fmt"
+
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/catalog"
+)
+
+// tierOf gives the index of the tier that q, above zero, falls in. A bound belongs to its own tier,
+// or with half-open bounds to the next; anything between two bounds belongs to the upper tier.
+func tierOf(r *catalog.Rate, q money.Decimal) int {
+	last := len(r.Tiers) - 1
+	for i := range last {
+		c := q.Cmp(r.Tiers[i].UpTo)
+		if c < 0 || (c == 0 && !r.HalfOpenBounds) {
+			return i
+		}
+	}
+	return last
+}
+
+// notAboveZero prices what tiers do not reach, for graduated and volume alike. At zero nothing is
+// due, or the first tier's flat price when the rate charges it there. Below zero (more was taken back
+// than was used) units cost the first tier's price and there is no flat price, so that usage and its
+// reversal cancel on either side of zero; the flat price comes and goes at zero only.
+func notAboveZero(r *catalog.Rate, q money.Decimal) (money.Decimal, error) {
+	first := &r.Tiers[0]
+	switch {
+	case q.Sign() < 0:
+		return q.Mul(first.UnitPrice)
+	case r.ChargeFlatAtZero:
+		return first.FlatPrice, nil
+	}
+	return money.Decimal{}, nil
+}
+
+func notAboveZeroTerms(r *catalog.Rate, q money.Decimal) []term {
+	first := &r.Tiers[0]
+	switch {
+	case q.Sign() < 0:
+		return []term{{label: "taken back, at tier 1", units: q, price: first.UnitPrice}}
+	case r.ChargeFlatAtZero:
+		return []term{fixed("tier 1: flat price at zero", first.FlatPrice)}
+	}
+	return nil
+}
+
+func noTiers(r *catalog.Rate) error { return unsupported(r, "tiers of model", string(r.Model)) }
+
+// tierLabel names a tier by its number and bounds: "tier 2: above 100, up to 200".
+func tierLabel(r *catalog.Rate, i int) string {
+	above, upTo := "above", "up to"
+	if r.HalfOpenBounds {
+		above, upTo = "from", "below"
+	}
+	label := fmt.Sprintf("tier %d: ", i+1)
+	last := i == len(r.Tiers)-1
+	switch {
+	case i == 0 && last:
+		return label + "every unit"
+	case i == 0:
+		return label + upTo + " " + r.Tiers[0].UpTo.String()
+	case last:
+		return label + above + " " + r.Tiers[i-1].UpTo.String()
+	}
+	return label + above + " " + r.Tiers[i-1].UpTo.String() + ", " + upTo + " " + r.Tiers[i].UpTo.String()
+}
