@@ -1,0 +1,390 @@
+package usage
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/tollstream/tollstream/ledger/money"
+)
+
+// ErrMalformed is what every error of Decode wraps: the bytes are not a usage record that this
+// version writes, and no retry will change that.
+var ErrMalformed = errors.New("malformed usage record")
+
+// Decode reads a record. It refuses, with an error that wraps ErrMalformed, everything but the
+// canonical form that AppendRecord writes within the package's bounds, so that what it accepts
+// encodes to the same bytes again.
+//
+// The strings of the record share one copy of b, which may be reused at once. The record's slices
+// are used again, those of its events too: an event that outlives the next Decode into the same
+// record must have its Attributes cloned. After an error the record holds nothing of use.
+func Decode(b []byte, r *Record) error {
+	d := decoder{b: b}
+	events := r.Events[:0]
+	*r = Record{}
+	if len(b) > MaxRecordBytes {
+		return fmt.Errorf("%d bytes, at most %d: %w", len(b), MaxRecordBytes, ErrMalformed)
+	}
+	d.s = string(b)
+	d.record(r, events)
+	if d.problem != "" {
+		return fmt.Errorf("byte %d: %s: %w", d.at, d.problem, ErrMalformed)
+	}
+	return nil
+}
+
+// decoder walks over b; s is a copy of b that strings are cut from. The first problem sticks.
+type decoder struct {
+	b       []byte
+	s       string
+	at      int
+	problem string
+}
+
+func (d *decoder) fail(problem string) {
+	if d.problem == "" {
+		d.problem = problem
+	}
+}
+
+// field reads the next tag of a message that ends at end. Fields ascend; only repeated ones may
+// stand more than once. It gives 0 at the end and after a problem.
+func (d *decoder) field(end int, last *protowire.Number, repeated protowire.Number, types string) protowire.Number {
+	if d.at >= end || d.problem != "" {
+		return 0
+	}
+	tag := d.b[d.at]
+	number, wire := protowire.Number(tag>>3), protowire.Type(tag&7)
+	switch {
+	case tag >= 0x80 || int(number) >= len(types) || number == 0:
+		d.fail("unknown field")
+	case types[number] != "vf s"[wireIndex(wire)]:
+		d.fail("wrong wire type")
+	case number < *last || number == *last && number != repeated:
+		d.fail("fields out of order")
+	default:
+		*last = number
+		d.at++
+		return number
+	}
+	return 0
+}
+
+// wireIndex maps a wire type to its letter in the type strings below: v varint, f 8 bytes, s bytes.
+func wireIndex(wire protowire.Type) int {
+	switch wire {
+	case protowire.VarintType:
+		return 0
+	case protowire.Fixed64Type:
+		return 1
+	case protowire.BytesType:
+		return 3
+	default:
+		return 2
+	}
+}
+
+// The wire types of each message's fields, by number; position 0 is no field.
+const (
+	recordTypes      = "-vsss"
+	eventTypes       = "-sssssssfssss" + "fv"
+	attributeTypes   = "-ss"
+	definitionsTypes = "-vvffssv"
+	refTypes         = "-vsss"
+	sealTypes        = "-sff"
+)
+
+func (d *decoder) record(r *Record, events []Event) {
+	var last protowire.Number
+	for {
+		switch d.field(len(d.b), &last, recordEvents, recordTypes) {
+		case recordKind:
+			r.Kind = RecordKind(min(d.varint(len(d.b)), math.MaxUint8))
+		case recordEvents:
+			if len(events) == MaxBatchEvents {
+				d.fail("too many events")
+				return
+			}
+			if len(events) < cap(events) {
+				events = events[:len(events)+1]
+			} else {
+				events = append(events, Event{})
+			}
+			d.event(&events[len(events)-1], d.length(len(d.b)))
+		case recordDefinitions:
+			r.Definitions = new(Definitions)
+			d.definitions(r.Definitions, d.length(len(d.b)))
+		case recordSeal:
+			r.Seal = new(Seal)
+			d.seal(r.Seal, d.length(len(d.b)))
+		default:
+			r.Events = events
+			d.complete(r)
+			return
+		}
+	}
+}
+
+// complete checks that exactly the member that the kind names is there.
+func (d *decoder) complete(r *Record) {
+	batch := len(r.Events) > 0
+	ok := false
+	switch r.Kind {
+	case KindBatch, KindRetry:
+		ok = batch && r.Definitions == nil && r.Seal == nil
+		if r.Kind == KindBatch && len(d.b) > MaxBatchBytes {
+			d.fail("batch too large")
+		}
+	case KindDefinitions:
+		ok = !batch && r.Definitions != nil && r.Seal == nil
+	case KindSeal:
+		ok = !batch && r.Definitions == nil && r.Seal != nil
+	default:
+		d.fail("unknown kind of record")
+	}
+	if !ok {
+		d.fail("kind and content differ")
+	}
+}
+
+func (d *decoder) event(e *Event, end int) {
+	if end-d.at > MaxEventBytes {
+		d.fail("event too large")
+	}
+	*e = Event{Quantity: money.One, Attributes: e.Attributes[:0]}
+	var last protowire.Number
+	for {
+		switch d.field(end, &last, eventAttributes, eventTypes) {
+		case eventID:
+			e.ID = d.text(end)
+		case eventSource:
+			e.Source = d.text(end)
+		case eventAccount:
+			e.Account = d.text(end)
+		case eventSubject:
+			e.Subject = d.text(end)
+		case eventRoutingKey:
+			e.RoutingKey = d.text(end)
+			if e.RoutingKey == e.Account {
+				d.fail("routing key repeats the account")
+			}
+		case eventProduct:
+			e.Product = d.text(end)
+		case eventPackage:
+			e.Package = d.text(end)
+		case eventTime:
+			e.Time = int64(d.fixed64(end))
+		case eventQuantity:
+			e.Quantity = d.decimal(end)
+			if e.Quantity == money.One {
+				d.fail("default written out")
+			}
+		case eventAmount:
+			e.Amount, e.HasAmount = d.decimal(end), true
+		case eventCurrency:
+			e.Currency = d.text(end)
+		case eventAttributes:
+			d.attribute(e, d.length(end))
+		case eventHash:
+			e.Hash = d.fixed64(end)
+		case eventBackfill:
+			e.Backfill = d.flag(end)
+		default:
+			d.finishEvent(e)
+			return
+		}
+	}
+}
+
+func (d *decoder) finishEvent(e *Event) {
+	if e.RoutingKey == "" {
+		e.RoutingKey = e.Account
+	}
+	if e.ID == "" || e.Source == "" || e.RoutingKey == "" || e.Product == "" {
+		d.fail("event without id, source, routing key or product")
+	}
+	if e.Account == "" && e.Subject == "" {
+		d.fail("event without account and subject")
+	}
+}
+
+func (d *decoder) attribute(e *Event, end int) {
+	var a Attribute
+	var last protowire.Number
+	for {
+		switch d.field(end, &last, 0, attributeTypes) {
+		case attributeName:
+			a.Name = d.text(end)
+		case attributeValue:
+			a.Value = d.text(end)
+		default:
+			if n := len(e.Attributes); a.Name == "" || n > 0 && strings.Compare(e.Attributes[n-1].Name, a.Name) >= 0 {
+				d.fail("attributes not ascending by name")
+				return
+			}
+			e.Attributes = append(e.Attributes, a)
+			return
+		}
+	}
+}
+
+func (d *decoder) definitions(v *Definitions, end int) {
+	var last protowire.Number
+	for {
+		switch d.field(end, &last, definitionsChanged, definitionsTypes) {
+		case definitionsFrom:
+			v.From = d.positive(end)
+		case definitionsTo:
+			v.To = d.positive(end)
+		case definitionsPrevious:
+			v.PreviousHash = d.fixed64(end)
+		case definitionsHash:
+			v.Hash = d.fixed64(end)
+		case definitionsLinks:
+			d.links(v, d.length(end))
+		case definitionsChanged:
+			if len(v.Changed) == MaxDefinitionRefs {
+				d.fail("too many definitions")
+				return
+			}
+			v.Changed = append(v.Changed, d.ref(d.length(end)))
+		case definitionsAll:
+			v.All = d.flag(end)
+		default:
+			if v.From < 1 || v.To < v.From || v.To-v.From >= MaxDefinitionRange {
+				d.fail("range of definitions")
+			}
+			return
+		}
+	}
+}
+
+func (d *decoder) links(v *Definitions, end int) {
+	n := (end - d.at) / 8
+	if d.problem != "" || n == 0 || n > MaxDefinitionRange || (end-d.at)%8 != 0 {
+		d.fail("links of definitions")
+		return
+	}
+	v.Links = make([]uint64, n)
+	for i := range v.Links {
+		v.Links[i], _ = protowire.ConsumeFixed64(d.b[d.at:])
+		d.at += 8
+	}
+}
+
+func (d *decoder) ref(end int) (ref DefinitionRef) {
+	var last protowire.Number
+	for {
+		switch d.field(end, &last, 0, refTypes) {
+		case refSeq:
+			ref.Seq = d.positive(end)
+		case refKind:
+			ref.Kind = d.text(end)
+		case refID:
+			ref.ID = d.text(end)
+		case refAccount:
+			ref.Account = d.text(end)
+		default:
+			return ref
+		}
+	}
+}
+
+func (d *decoder) seal(s *Seal, end int) {
+	var last protowire.Number
+	for {
+		switch d.field(end, &last, 0, sealTypes) {
+		case sealAccount:
+			s.Account = d.text(end)
+		case sealStart:
+			s.PeriodStart = int64(d.fixed64(end))
+		case sealEnd:
+			s.PeriodEnd = int64(d.fixed64(end))
+		default:
+			if s.Account == "" || s.PeriodEnd <= s.PeriodStart {
+				d.fail("seal without account or period")
+			}
+			return
+		}
+	}
+}
+
+// varint reads a number in its shortest form that ends before end.
+func (d *decoder) varint(end int) uint64 {
+	if d.problem != "" {
+		return 0
+	}
+	v, n := protowire.ConsumeVarint(d.b[d.at:end])
+	if n < 0 || n != protowire.SizeVarint(v) {
+		d.fail("bad varint")
+		return 0
+	}
+	d.at += n
+	return v
+}
+
+func (d *decoder) positive(end int) int64 {
+	v := d.varint(end)
+	if v == 0 || v > math.MaxInt64 {
+		d.fail("number out of range")
+		return 0
+	}
+	return int64(v)
+}
+
+func (d *decoder) flag(end int) bool {
+	if d.varint(end) != 1 {
+		d.fail("flag that is not 1")
+	}
+	return true
+}
+
+func (d *decoder) fixed64(end int) uint64 {
+	if d.problem != "" {
+		return 0
+	}
+	v, n := protowire.ConsumeFixed64(d.b[d.at:end])
+	if n < 0 || v == 0 {
+		d.fail("bad 8-byte number")
+		return 0
+	}
+	d.at += n
+	return v
+}
+
+// length reads the length of a nested field and gives where it ends: never past end.
+func (d *decoder) length(end int) int {
+	n := d.varint(end)
+	if n > uint64(end-d.at) {
+		d.fail("length past the end")
+		return d.at
+	}
+	return d.at + int(n)
+}
+
+// text reads a string: not empty, valid UTF-8, without NUL, which PostgreSQL cannot store.
+func (d *decoder) text(end int) string {
+	stop := d.length(end)
+	s := d.s[d.at:stop]
+	if s == "" || !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0 {
+		d.fail("bad string")
+		return ""
+	}
+	d.at = stop
+	return s
+}
+
+func (d *decoder) decimal(end int) money.Decimal {
+	stop := d.length(end)
+	v, ok := decimalOf(d.b[d.at:stop])
+	if !ok {
+		d.fail("bad decimal")
+	}
+	d.at = stop
+	return v
+}
