@@ -170,9 +170,10 @@ type Account struct {
 	Currency       string
 	Zone           *time.Location // the billing time zone
 	Class          string
-	LateReject     bool   // late usage is rejected instead of carried
-	RoutingKey     string // billing root when the account was created; never changes
-	Seller         string
+	TermsDays      int           // payment terms; -1: none of its own
+	LateReject     bool          // late usage is rejected instead of carried
+	RoutingKey     string        // billing root when the account was created; never changes
+	Seller         string        // who invoices it: the provider when the account was created; never changes
 	Billing        []BillingTerm // ordered by Start; the first starts Always
 	Identifiers    []Identifier
 	Products       []ProvisionedProduct

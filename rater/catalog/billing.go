@@ -1,0 +1,50 @@
+package catalog
+
+// billedSpan is an answer of Billing and the time in which it holds.
+type billedSpan struct {
+	from, to int64
+	account  *Account
+	period   Period
+}
+
+// billedSpans is how many answers a plan remembers: the current period, late usage, the next.
+const billedSpans = 8
+
+// Billing says who is invoiced for usage at t and in which of the invoiced account's periods.
+func (p *Plan) Billing(t int64) (*Account, Period) {
+	known := p.billed.Load()
+	if known != nil {
+		for i := range *known {
+			if s := &(*known)[i]; s.from <= t && t < s.to {
+				return s.account, s.period
+			}
+		}
+	}
+	s := p.billingAt(t)
+	next := []billedSpan{s}
+	if known != nil {
+		next = append(next, (*known)[:min(len(*known), billedSpans-1)]...)
+	}
+	p.billed.Store(&next) // a lost race costs a repetition, nothing else
+	return s.account, s.period
+}
+
+func (p *Plan) billingAt(t int64) billedSpan {
+	s := billedSpan{from: Always, to: Never}
+	for i, a := range p.chain {
+		n := a.termAt(t)
+		if n > 0 {
+			s.from = max(s.from, a.Billing[n].Start)
+		}
+		if n+1 < len(a.Billing) {
+			s.to = min(s.to, a.Billing[n+1].Start)
+		}
+		s.account = a
+		if !a.Billing[n].BillToParent || i == len(p.chain)-1 {
+			break
+		}
+	}
+	s.period = s.account.periodAt(t)
+	s.from, s.to = max(s.from, s.period.Start), min(s.to, s.period.End)
+	return s
+}

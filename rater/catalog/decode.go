@@ -1,0 +1,257 @@
+package catalog
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/tollstream/tollstream/ledger/money"
+)
+
+// Row is a stored definition: its body is the JSON of the definition at that sequence number. A
+// deleted row keeps the last body, so that whoever defines the id again goes on from it.
+type Row struct {
+	Ref
+	Seq     int64
+	Deleted bool
+	Body    []byte
+}
+
+// owner is what the rates of a definition have in common.
+type owner struct {
+	ref        Ref
+	seq        int64
+	level      Level
+	account    string
+	start, end int64 // the period in which the owner has the rates
+}
+
+// rate compiles a stored rate, clipped to its owner's period.
+func (o owner) rate(d *rateDef, product string) *Rate {
+	r := &Rate{
+		ID: d.ID, Product: product, Package: d.Package, Model: Model(d.Model), Currency: d.Currency,
+		Start: max(d.Start.startAt(), o.start), End: min(d.End.endAt(), o.end),
+		Size: orZero(d.Size), Price: orZero(d.Price), Amount: orZero(d.Amount), UnitPrice: orZero(d.UnitPrice), Free: d.Free,
+		Aggregation: AggregationSum, HalfOpenBounds: d.Bounds == boundsHalfOpen,
+		ChargeFlatAtZero: d.ZeroUsageFlat == zeroFlatCharge, TiersRestart: d.TiersRestart,
+		Level: o.level, Owner: o.ref, OwnerAccount: o.account, Seq: o.seq,
+	}
+	if d.Aggregation == string(AggregationCount) {
+		r.Aggregation = AggregationCount
+	}
+	if d.Rounding != (roundingDef{}) {
+		r.Rounding = Rounding{
+			Mode: roundingModes[d.Rounding.Mode], Precision: d.Rounding.Precision,
+			PerEvent: d.Rounding.On == roundingOnEvent, First: d.Rounding.First, Next: d.Rounding.Next,
+		}
+	}
+	if len(d.Tiers) > 0 {
+		r.Tiers = make([]Tier, len(d.Tiers))
+		for i, t := range d.Tiers {
+			r.Tiers[i] = Tier{UpTo: orZero(t.UpTo), Last: t.UpTo == nil, UnitPrice: t.UnitPrice, FlatPrice: t.FlatPrice}
+		}
+	}
+	return r
+}
+
+// rates compiles the rates of one product, leaving out those that never take effect.
+func (o owner) rates(defs []*rateDef, product string) []*Rate {
+	var rates []*Rate
+	for _, d := range defs {
+		if r := o.rate(d, product); r.Start < r.End {
+			rates = append(rates, r)
+		}
+	}
+	sortRates(rates)
+	return rates
+}
+
+// ratesByProduct compiles rates that name their products.
+func (o owner) ratesByProduct(defs []*rateDef) map[string][]*Rate {
+	rates := make(map[string][]*Rate, len(defs))
+	for _, d := range defs {
+		if r := o.rate(d, d.Product); r.Start < r.End {
+			rates[d.Product] = append(rates[d.Product], r)
+		}
+	}
+	for _, list := range rates {
+		sortRates(list)
+	}
+	return rates
+}
+
+func sortRates(rates []*Rate) {
+	slices.SortFunc(rates, func(a, b *Rate) int {
+		switch {
+		case a.Start < b.Start:
+			return -1
+		case a.Start > b.Start:
+			return 1
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+}
+
+func orZero(d *money.Decimal) money.Decimal {
+	if d == nil {
+		return money.Decimal{}
+	}
+	return *d
+}
+
+var roundingModes = map[string]money.RoundingMode{
+	"":      money.RoundNone,
+	"round": money.RoundHalfUp,
+	"ceil":  money.RoundCeil,
+	"floor": money.RoundFloor,
+}
+
+// always is an owner whose rates have no period but their own.
+func always(row Row, level Level) owner {
+	return owner{ref: row.Ref, seq: row.Seq, level: level, start: Always, end: Never}
+}
+
+func unmarshal(row Row, into any) error {
+	if err := json.Unmarshal(row.Body, into); err != nil {
+		return fmt.Errorf("decode %s %s at %d: %w", row.Kind, row.ID, row.Seq, err)
+	}
+	return nil
+}
+
+func decodeProduct(row Row) (*Product, error) {
+	var d productDef
+	if err := unmarshal(row, &d); err != nil {
+		return nil, err
+	}
+	return &Product{
+		ID: d.ID, Name: d.Name, Unit: d.Unit, Kind: productKindUsage, Identifiers: d.Identifiers, GroupBy: d.GroupBy,
+		ProvisionedOnly: d.ProvisionedOnly, TaxCode: d.TaxCode,
+		Rates: always(row, LevelProductDefault).rates(d.Rates, d.ID), Seq: row.Seq,
+	}, nil
+}
+
+func decodeRateClass(row Row) (*RateClass, error) {
+	var d rateClassDef
+	if err := unmarshal(row, &d); err != nil {
+		return nil, err
+	}
+	return &RateClass{ID: d.ID, Name: d.Name, Rates: always(row, LevelRateClass).ratesByProduct(d.Rates), Seq: row.Seq}, nil
+}
+
+func decodePackage(row Row) (*Package, error) {
+	var d packageDef
+	if err := unmarshal(row, &d); err != nil {
+		return nil, err
+	}
+	p := &Package{ID: d.ID, Name: d.Name, Products: make(map[string]*PackageProduct, len(d.Products)), Seq: row.Seq}
+	for _, item := range d.Products {
+		rates := always(row, LevelPackageDefault).rates(item.Rates, item.Product)
+		p.Products[item.Product] = &PackageProduct{Product: item.Product, Parent: item.Parent, Rates: rates}
+	}
+	return p, nil
+}
+
+// DecodeAccount turns an account's row and its contracts' rows into the account. Deleted contracts
+// are left out; a deleted account is an error, for it is unknown.
+func DecodeAccount(account Row, contracts []Row) (*Account, error) {
+	if account.Deleted {
+		return nil, fmt.Errorf("decode account %s at %d: it is deleted", account.ID, account.Seq)
+	}
+	var d accountDef
+	if err := unmarshal(account, &d); err != nil {
+		return nil, err
+	}
+	zone, err := loadZone(d.TimeZone)
+	if err != nil {
+		return nil, fmt.Errorf("decode account %s: %w", d.ID, err)
+	}
+	a := &Account{
+		ID: d.ID, Name: d.Name, Parent: d.Parent, InheritPricing: d.InheritPricing == nil || *d.InheritPricing,
+		Currency: d.Currency, Zone: zone, Class: d.Class, LateReject: d.Late == lateReject, TermsDays: -1,
+		RoutingKey: d.RoutingKey, Seller: d.Seller, Seq: account.Seq,
+	}
+	if d.TermsDays != nil {
+		a.TermsDays = *d.TermsDays
+	}
+	if a.Billing, err = decodeBilling(&d); err != nil {
+		return nil, fmt.Errorf("decode account %s: %w", d.ID, err)
+	}
+	for _, i := range d.Identifiers {
+		a.Identifiers = append(a.Identifiers, Identifier{i.Value, i.Start.startAt(), i.End.endAt()})
+	}
+	a.provision(&d, account)
+	for _, row := range contracts {
+		a.Seq = max(a.Seq, row.Seq)
+		if row.Deleted {
+			continue
+		}
+		c, err := decodeContract(row)
+		if err != nil {
+			return nil, err
+		}
+		a.Contracts = append(a.Contracts, c)
+	}
+	sort.Slice(a.Contracts, func(i, j int) bool {
+		x, y := a.Contracts[i], a.Contracts[j]
+		return x.Start < y.Start || x.Start == y.Start && x.ID < y.ID
+	})
+	return a, nil
+}
+
+// provision compiles what the account has, packages in the order in which they were provisioned:
+// by their start, those of one start as they were written.
+func (a *Account) provision(d *accountDef, row Row) {
+	o := owner{ref: row.Ref, seq: row.Seq, account: d.ID}
+	for _, p := range d.Products {
+		o.level, o.start, o.end = LevelAccountProduct, p.Start.startAt(), p.End.endAt()
+		a.Products = append(a.Products, ProvisionedProduct{p.Product, o.start, o.end, o.rates(p.Rates, p.Product)})
+	}
+	for _, p := range d.Packages {
+		o.level, o.start, o.end = LevelAccountPackageProduct, p.Start.startAt(), p.End.endAt()
+		a.Packages = append(a.Packages, ProvisionedPackage{p.Package, o.start, o.end, o.ratesByProduct(p.Rates)})
+	}
+	sort.SliceStable(a.Packages, func(i, j int) bool { return a.Packages[i].Start < a.Packages[j].Start })
+}
+
+func decodeBilling(d *accountDef) ([]BillingTerm, error) {
+	terms := make([]BillingTerm, len(d.Billing))
+	for i, b := range d.Billing {
+		zone, err := loadZone(b.TimeZone)
+		if err != nil {
+			return nil, err
+		}
+		terms[i] = BillingTerm{Start: b.Start.startAt(), BillToParent: b.BillTo == billToParent, Cycle: b.Cycle.cycle(), Zone: zone}
+	}
+	if len(terms) == 0 {
+		return nil, fmt.Errorf("it has no billing terms")
+	}
+	return terms, nil
+}
+
+func (c cycleDef) cycle() Cycle {
+	every, anchor := c.Every, c.AnchorDay
+	if every == "" {
+		every = defaultCycle
+	}
+	if anchor == 0 {
+		anchor = defaultAnchor
+	}
+	return Cycle{Every: every, AnchorDay: anchor}
+}
+
+func decodeContract(row Row) (*Contract, error) {
+	var d contractDef
+	if err := unmarshal(row, &d); err != nil {
+		return nil, err
+	}
+	o := owner{
+		ref: row.Ref, seq: row.Seq, level: LevelContract, account: d.Account,
+		start: d.Start.startAt(), end: d.End.endAt(),
+	}
+	return &Contract{
+		ID: d.ID, Account: d.Account, Start: o.start, End: o.end,
+		RateClass: d.RateClass, Rates: o.ratesByProduct(d.Rates), Seq: row.Seq,
+	}, nil
+}
