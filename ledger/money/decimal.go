@@ -92,7 +92,15 @@ func (d Decimal) Add(b Decimal) (Decimal, error) {
 }
 
 // Sub gives d - b, or ErrOverflow.
-func (d Decimal) Sub(b Decimal) (Decimal, error) { return d.Add(b.Neg()) }
+func (d Decimal) Sub(b Decimal) (Decimal, error) {
+	lo, borrow := bits.Sub64(d.lo, b.lo, 0)
+	hi, _ := bits.Sub64(uint64(d.hi), uint64(b.hi), borrow)
+	diff := Decimal{int64(hi), lo}
+	if (d.hi^b.hi)&(d.hi^diff.hi) < 0 || diff.isMinimum() {
+		return Decimal{}, ErrOverflow
+	}
+	return diff, nil
+}
 
 // isMinimum reports -2^127, which is not a valid value.
 func (d Decimal) isMinimum() bool { return uint64(d.hi) == 1<<63 && d.lo == 0 }
@@ -141,9 +149,7 @@ func (d Decimal) WithinLimit() bool { return d.Abs().Cmp(Limit) <= 0 }
 
 // Mul gives d · b, rounded half away from zero at the 12th decimal, or ErrOverflow.
 func (d Decimal) Mul(b Decimal) (Decimal, error) {
-	var w Wide
-	w.AddProduct(d, b)
-	return w.Decimal()
+	return product256(d.magnitude(), b.magnitude()).narrow((d.hi < 0) != (b.hi < 0))
 }
 
 // CeilDiv gives the smallest whole number that is at least a / b. It returns ErrDivision when b is

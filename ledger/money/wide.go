@@ -6,23 +6,47 @@ import "math/bits"
 // decimals. The zero value is 0. It lives on the stack; an overflow is remembered and reported by
 // Decimal, so a sum is written without a check at each step.
 type Wide struct {
-	w    [4]uint64 // two's complement, least significant word first
+	sum  u256 // two's complement
 	over bool
 }
 
-// product256 gives the product of two magnitudes.
-func product256(a, b u128) (p [4]uint64) {
-	h00, l00 := bits.Mul64(a.lo, b.lo)
+// u256 is an unsigned 256-bit integer, least significant word first. Four fields instead of an
+// array, because the compiler keeps those in registers.
+type u256 struct{ w0, w1, w2, w3 uint64 }
+
+func (u u256) add(v u256) (sum u256) {
+	var c uint64
+	sum.w0, c = bits.Add64(u.w0, v.w0, 0)
+	sum.w1, c = bits.Add64(u.w1, v.w1, c)
+	sum.w2, c = bits.Add64(u.w2, v.w2, c)
+	sum.w3, _ = bits.Add64(u.w3, v.w3, c)
+	return sum
+}
+
+func (u u256) sub(v u256) (diff u256) {
+	var b uint64
+	diff.w0, b = bits.Sub64(u.w0, v.w0, 0)
+	diff.w1, b = bits.Sub64(u.w1, v.w1, b)
+	diff.w2, b = bits.Sub64(u.w2, v.w2, b)
+	diff.w3, _ = bits.Sub64(u.w3, v.w3, b)
+	return diff
+}
+
+// product256 gives the product of two magnitudes; most are of one word each.
+func product256(a, b u128) (p u256) {
+	p.w1, p.w0 = bits.Mul64(a.lo, b.lo)
+	if a.hi|b.hi == 0 {
+		return p
+	}
 	h01, l01 := bits.Mul64(a.lo, b.hi)
 	h10, l10 := bits.Mul64(a.hi, b.lo)
 	h11, l11 := bits.Mul64(a.hi, b.hi)
 	var c1, c2 uint64
-	p[0] = l00
-	p[1], c1 = bits.Add64(h00, l01, 0)
-	p[1], c2 = bits.Add64(p[1], l10, 0)
-	p[2], c1 = bits.Add64(l11, h01, c1)
-	p[2], c2 = bits.Add64(p[2], h10, c2)
-	p[3] = h11 + c1 + c2
+	p.w1, c1 = bits.Add64(p.w1, l01, 0)
+	p.w1, c2 = bits.Add64(p.w1, l10, 0)
+	p.w2, c1 = bits.Add64(l11, h01, c1)
+	p.w2, c2 = bits.Add64(p.w2, h10, c2)
+	p.w3 = h11 + c1 + c2
 	return p
 }
 
@@ -38,49 +62,50 @@ func (w *Wide) SubProduct(a, b Decimal) {
 
 // Add adds d.
 func (w *Wide) Add(d Decimal) {
+	if d.IsZero() {
+		return
+	}
 	w.accumulate(product256(d.magnitude(), u128{0, scaleFactor}), d.hi < 0)
 }
 
 // accumulate adds a magnitude below 2^255, or subtracts it.
-func (w *Wide) accumulate(p [4]uint64, negative bool) {
-	before := w.w[3]
-	var c uint64
+func (w *Wide) accumulate(p u256, negative bool) {
+	before := int64(w.sum.w3)
 	if negative {
-		w.w[0], c = bits.Sub64(w.w[0], p[0], 0)
-		w.w[1], c = bits.Sub64(w.w[1], p[1], c)
-		w.w[2], c = bits.Sub64(w.w[2], p[2], c)
-		w.w[3], _ = bits.Sub64(w.w[3], p[3], c)
-		w.over = w.over || (int64(before) < 0 && int64(w.w[3]) >= 0)
+		w.sum = w.sum.sub(p)
+		w.over = w.over || (before < 0 && int64(w.sum.w3) >= 0)
 		return
 	}
-	w.w[0], c = bits.Add64(w.w[0], p[0], 0)
-	w.w[1], c = bits.Add64(w.w[1], p[1], c)
-	w.w[2], c = bits.Add64(w.w[2], p[2], c)
-	w.w[3], _ = bits.Add64(w.w[3], p[3], c)
-	w.over = w.over || (int64(before) >= 0 && int64(w.w[3]) < 0)
+	w.sum = w.sum.add(p)
+	w.over = w.over || (before >= 0 && int64(w.sum.w3) < 0)
 }
+
+// IsZero reports whether the sum is exactly 0.
+func (w Wide) IsZero() bool { return !w.over && w.sum == u256{} }
 
 // Decimal gives the sum rounded half away from zero at the 12th decimal, or ErrOverflow.
 func (w Wide) Decimal() (Decimal, error) {
 	if w.over {
 		return Decimal{}, ErrOverflow
 	}
-	m, negative := w.w, int64(w.w[3]) < 0
-	if negative {
-		var c uint64
-		m[0], c = bits.Sub64(0, m[0], 0)
-		m[1], c = bits.Sub64(0, m[1], c)
-		m[2], c = bits.Sub64(0, m[2], c)
-		m[3], _ = bits.Sub64(0, m[3], c)
+	if int64(w.sum.w3) < 0 {
+		return u256{}.sub(w.sum).narrow(true)
 	}
+	return w.sum.narrow(false)
+}
+
+// narrow takes a magnitude with 24 decimals to a Decimal, rounded half away from zero.
+func (u u256) narrow(negative bool) (Decimal, error) {
 	// A quotient of more than 128 bits shows in the two upper words.
-	if m[3] != 0 || m[2] >= scaleFactor {
+	if u.w3 != 0 || u.w2 >= scaleFactor {
 		return Decimal{}, ErrOverflow
 	}
 	var quotient u128
-	var rest uint64
-	quotient.hi, rest = bits.Div64(m[2], m[1], scaleFactor)
-	quotient.lo, rest = bits.Div64(rest, m[0], scaleFactor)
+	rest := u.w1
+	if u.w2 != 0 || u.w1 >= scaleFactor {
+		quotient.hi, rest = bits.Div64(u.w2, u.w1, scaleFactor)
+	}
+	quotient.lo, rest = bits.Div64(rest, u.w0, scaleFactor)
 	if rest >= scaleFactor/2 {
 		var carry uint64
 		if quotient, carry = quotient.add(u128{0, 1}); carry != 0 {
@@ -89,6 +114,3 @@ func (w Wide) Decimal() (Decimal, error) {
 	}
 	return checked(quotient, negative)
 }
-
-// IsZero reports whether the sum is exactly 0.
-func (w Wide) IsZero() bool { return !w.over && w.w == [4]uint64{} }

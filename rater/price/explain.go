@@ -80,7 +80,7 @@ func Explain(segments []Segment) Explanation {
 		plus, minus := difference(termsOf(s.Rate, after), termsOf(s.Rate, before))
 		e.Segments = append(e.Segments, SegmentExplanation{
 			RateID:   s.Rate.ID,
-			Quantity: aggregations[s.Rate.Aggregation].quantity(s.State),
+			Quantity: aggregationOf(s.Rate).quantity(s.State),
 			Note:     note(s.Rate, before, after),
 			Steps:    steps(plus, minus, amount),
 			Amount:   amount,
@@ -110,7 +110,7 @@ func termsOf(r *catalog.Rate, s State) []term {
 	if err != nil {
 		return nil
 	}
-	return methods[r.Model].terms(r, q)
+	return methodOf(r).terms(r, q)
 }
 
 // difference cancels what both sides have: units of the same tier at the same price are counted
@@ -199,13 +199,13 @@ func note(r *catalog.Rate, before, after State) string {
 		parts = append(parts, fmt.Sprintf("each event billed as at least %s, then in steps of %s", rounding.First, rounding.Next))
 	}
 	if !rounding.PerEvent && rounding.Mode != money.RoundNone {
-		raw := aggregations[r.Aggregation].quantity(after)
+		raw := aggregationOf(r).quantity(after)
 		if q, err := Quantity(r, after); err == nil {
 			parts = append(parts, fmt.Sprintf("%s rounded %s: %s", raw, roundingWords(rounding), q))
 		}
 	}
 	if before.Events > 0 {
-		parts = append(parts, fmt.Sprintf("continues from %s used before", aggregations[r.Aggregation].quantity(before)))
+		parts = append(parts, fmt.Sprintf("continues from %s used before", aggregationOf(r).quantity(before)))
 	}
 	if r.TiersRestart {
 		parts = append(parts, "tiers start anew with this rate")

@@ -17,13 +17,12 @@ func graduatedTotal(r *catalog.Rate, q money.Decimal) (money.Decimal, error) {
 	if q.Sign() <= 0 {
 		return notAboveZero(r, q)
 	}
-	reached := tierOf(r, q)
 	var sum money.Wide
 	var lower money.Decimal
-	for i := 0; i <= reached; i++ {
+	for i := range r.Tiers {
 		tier := &r.Tiers[i]
-		upper := q
-		if i < reached {
+		upper, last := q, holds(r, i, q)
+		if !last {
 			upper = tier.UpTo
 		}
 		units, err := upper.Sub(lower)
@@ -32,6 +31,9 @@ func graduatedTotal(r *catalog.Rate, q money.Decimal) (money.Decimal, error) {
 		}
 		sum.AddProduct(units, tier.UnitPrice)
 		sum.Add(tier.FlatPrice)
+		if last {
+			break
+		}
 		lower = upper
 	}
 	return sum.Decimal()

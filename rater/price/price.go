@@ -59,8 +59,8 @@ func Merge(a, b State) (State, error) {
 // Aggregate gives the state s with one more event under the rate r. It returns money.ErrOverflow,
 // ErrNegativeQuantity or ErrUnsupported, and then the event does not count.
 func Aggregate(r *catalog.Rate, s State, in Input) (State, error) {
-	a, ok := aggregations[r.Aggregation]
-	if !ok {
+	a := aggregationOf(r)
+	if a == nil {
 		return State{}, unsupported(r, "aggregation", string(r.Aggregation))
 	}
 	if in.Quantity.Sign() < 0 && !a.takesNegative {
@@ -79,8 +79,8 @@ func Total(r *catalog.Rate, s State) (money.Decimal, error) {
 	if s.Events == 0 {
 		return money.Decimal{}, nil
 	}
-	m, ok := methods[r.Model]
-	if !ok {
+	m := methodOf(r)
+	if m == nil {
 		return money.Decimal{}, unsupported(r, "model", string(r.Model))
 	}
 	q, err := Quantity(r, s)
@@ -92,8 +92,8 @@ func Total(r *catalog.Rate, s State) (money.Decimal, error) {
 
 // Quantity gives the quantity of s that r prices: aggregated, then rounded if the rate rounds totals.
 func Quantity(r *catalog.Rate, s State) (money.Decimal, error) {
-	a, ok := aggregations[r.Aggregation]
-	if !ok {
+	a := aggregationOf(r)
+	if a == nil {
 		return money.Decimal{}, unsupported(r, "aggregation", string(r.Aggregation))
 	}
 	return totalQuantity(&r.Rounding, a.quantity(s))

@@ -9,7 +9,7 @@ import (
 // then raised to the telecom increments.
 func eventQuantity(r *catalog.Rounding, q money.Decimal) (money.Decimal, error) {
 	var err error
-	if r.PerEvent {
+	if r.PerEvent && r.Mode != money.RoundNone {
 		if q, err = q.Round(r.Precision, r.Mode); err != nil {
 			return money.Decimal{}, err
 		}
@@ -22,7 +22,7 @@ func eventQuantity(r *catalog.Rounding, q money.Decimal) (money.Decimal, error) 
 
 // totalQuantity gives the quantity that is priced when the rate rounds totals.
 func totalQuantity(r *catalog.Rounding, q money.Decimal) (money.Decimal, error) {
-	if r.PerEvent {
+	if r.PerEvent || r.Mode == money.RoundNone {
 		return q, nil
 	}
 	return q.Round(r.Precision, r.Mode)

@@ -7,17 +7,23 @@ import (
 	"github.com/tollstream/tollstream/rater/catalog"
 )
 
-// tierOf gives the index of the tier that q, above zero, falls in. A bound belongs to its own tier,
-// or with half-open bounds to the next; anything between two bounds belongs to the upper tier.
-func tierOf(r *catalog.Rate, q money.Decimal) int {
-	last := len(r.Tiers) - 1
-	for i := range last {
-		c := q.Cmp(r.Tiers[i].UpTo)
-		if c < 0 || (c == 0 && !r.HalfOpenBounds) {
-			return i
-		}
+// holds reports whether tier i ends the way of q, above zero, up the tiers. A bound belongs to its
+// own tier, or with half-open bounds to the next; anything between two bounds belongs to the upper tier.
+func holds(r *catalog.Rate, i int, q money.Decimal) bool {
+	if i == len(r.Tiers)-1 {
+		return true
 	}
-	return last
+	c := q.Cmp(r.Tiers[i].UpTo)
+	return c < 0 || (c == 0 && !r.HalfOpenBounds)
+}
+
+// tierOf gives the index of the tier that q, above zero, falls in.
+func tierOf(r *catalog.Rate, q money.Decimal) int {
+	i := 0
+	for !holds(r, i, q) {
+		i++
+	}
+	return i
 }
 
 // notAboveZero prices what tiers do not reach, for graduated and volume alike. At zero nothing is
