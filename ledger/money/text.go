@@ -21,7 +21,7 @@ func MustParse(text string) Decimal {
 
 // maxExponent caps the exponent while it is read: beyond any length of text, far below overflow of
 // the arithmetic on it.
-const maxExponent = 1 << 60
+const maxExponent = 1 << 56
 
 func parse[T string | []byte](text T) (Decimal, error) {
 	i, negative := 0, false
@@ -115,7 +115,7 @@ func parseExponent[T string | []byte](text T) (exponent int64, ok bool) {
 // than zero, so it has too many decimals or is too large.
 func assemble(coefficient u128, exponent int64, negative, tooLong bool) (Decimal, error) {
 	switch {
-	case coefficient.isZero():
+	case coefficient.isZero() && !tooLong: // one that is too long may have wrapped to zero
 		return Decimal{}, nil
 	case exponent < -Scale:
 		return Decimal{}, ErrPrecision
