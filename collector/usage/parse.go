@@ -1,0 +1,361 @@
+package usage
+
+import (
+	"fmt"
+	"mime"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/tollstream/tollstream/ledger/money"
+)
+
+// Shape is how a request writes its events.
+type Shape uint8
+
+// The shapes.
+const (
+	ShapeJSON            Shape = iota + 1 // one event or an array of events
+	ShapeLines                            // NDJSON: one event a line
+	ShapeCloudEvent                       // one CloudEvent, structured mode
+	ShapeCloudEventBatch                  // an array of CloudEvents
+)
+
+// ShapeOf gives the shape that a Content-Type means; false for a type that is not taken. No type at
+// all means JSON.
+func ShapeOf(contentType string) (Shape, bool) {
+	name, _, err := mime.ParseMediaType(contentType)
+	switch {
+	case contentType == "":
+		return ShapeJSON, true
+	case err != nil:
+		return 0, false
+	}
+	switch name {
+	case "application/json", "text/json":
+		return ShapeJSON, true
+	case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines":
+		return ShapeLines, true
+	case "application/cloudevents+json":
+		return ShapeCloudEvent, true
+	case "application/cloudevents-batch+json":
+		return ShapeCloudEventBatch, true
+	}
+	return 0, false
+}
+
+// Request is what a body was read to. Events and refusals together are all that it held.
+type Request struct {
+	Events  []Sent
+	Refused []Refusal
+}
+
+// Parse reads and checks the events of a request. An event that is wrong is refused by itself; a
+// body of which the rest cannot be read, or that holds too many events, is refused as a whole with
+// a *RequestError, so that a sender who resends what was refused cannot miss any.
+//
+// The strings of the result share the memory of body.
+func Parse(shape Shape, body string) (*Request, error) {
+	if len(body) > MaxRequestBytes {
+		return nil, &RequestError{CodeRequestTooLarge, fmt.Sprintf("the request has %d bytes, at most %d; send it in parts", len(body), MaxRequestBytes)}
+	}
+	p := parser{sc: scanner{s: body, utf8OK: utf8.ValidString(body)}, into: new(Request)}
+	p.cloud = shape == ShapeCloudEvent || shape == ShapeCloudEventBatch
+	p.into.Events = make([]Sent, 0, min(len(body)/64+1, 1024))
+	if shape == ShapeLines {
+		return p.lines(body)
+	}
+	return p.document(shape)
+}
+
+// parser fills one Request. Attributes of all events share one growing array.
+type parser struct {
+	sc         scanner
+	cloud      bool
+	into       *Request
+	count      int
+	attributes []Attribute
+}
+
+func tooMany() *RequestError {
+	return &RequestError{CodeTooManyEvents, fmt.Sprintf("more than %d events; send the request in parts", MaxRequestEvents)}
+}
+
+// lines reads one event a line. Empty lines do not count.
+func (p *parser) lines(body string) (*Request, error) {
+	utf8OK := p.sc.utf8OK
+	for len(body) > 0 {
+		line, rest, _ := strings.Cut(body, "\n")
+		body = rest
+		p.sc = scanner{s: line, utf8OK: utf8OK}
+		if p.sc.next() == 0 && p.sc.at == len(line) {
+			continue
+		}
+		if p.count == MaxRequestEvents {
+			return nil, tooMany()
+		}
+		p.event(true)
+	}
+	return p.into, nil
+}
+
+// document reads one event or an array of events.
+func (p *parser) document(shape Shape) (*Request, error) {
+	array := p.sc.next() == '['
+	switch {
+	case shape == ShapeCloudEvent && array:
+		return nil, &RequestError{CodeJSON, "application/cloudevents+json is one event; send an array as application/cloudevents-batch+json"}
+	case shape == ShapeCloudEventBatch && !array:
+		return nil, &RequestError{CodeJSON, "application/cloudevents-batch+json is an array; send one event as application/cloudevents+json"}
+	case !array:
+		p.event(true)
+		return p.into, nil
+	}
+	p.sc.at++
+	if !p.sc.take(']') {
+		for {
+			if p.count == MaxRequestEvents {
+				return nil, tooMany()
+			}
+			p.event(false)
+			if !p.sc.broken && p.sc.take(',') {
+				continue
+			}
+			p.sc.expect(']')
+			break
+		}
+	}
+	if p.sc.broken || p.sc.next() != 0 || p.sc.at < len(p.sc.s) {
+		return nil, &RequestError{CodeJSON, fmt.Sprintf("the body is not JSON at byte %d, in or after event %d; nothing of it was accepted: correct it and send all of it again", p.sc.at, max(p.count-1, 0))}
+	}
+	return p.into, nil
+}
+
+// event reads the event that starts here; whole says that nothing else may follow it.
+func (p *parser) event(whole bool) {
+	s := Sent{Index: p.count}
+	p.count++
+	var bad problem
+	first := len(p.attributes)
+	if p.sc.next() == '{' {
+		if p.cloud {
+			p.cloudEvent(&s, &bad)
+		} else {
+			p.members(&s, &bad)
+		}
+	} else if of, text := p.sc.value(); of != kindNone {
+		bad.set(notJSON(of, CodeEvent), "an event is an object like {\"id\": …, \"account\": …, \"product\": …}, not %s", quoted(text))
+	}
+	if p.sc.broken || whole && (p.sc.next() != 0 || p.sc.at < len(p.sc.s)) {
+		bad = problem{CodeJSON, fmt.Sprintf("not JSON at byte %d of the event's text", p.sc.at)}
+	}
+	p.finish(&s, &bad, first)
+}
+
+// finish sorts the attributes, runs the checks of the whole and files the event.
+func (p *parser) finish(s *Sent, bad *problem, first int) {
+	if own := p.attributes[first:len(p.attributes):len(p.attributes)]; len(own) > 0 {
+		slices.SortFunc(own, func(a, b Attribute) int { return strings.Compare(a.Name, b.Name) })
+		for i := 1; i < len(own); i++ {
+			if own[i].Name == own[i-1].Name {
+				bad.set(CodeAttributes, "attribute %s stands twice", quoted(own[i].Name))
+			}
+		}
+		s.Attributes = own
+	}
+	s.check(bad)
+	if bad.code == "" {
+		p.into.Events = append(p.into.Events, *s)
+		return
+	}
+	p.attributes = p.attributes[:first]
+	p.into.Refused = append(p.into.Refused, Refusal{s.Index, s.ID, bad.code, bad.message})
+}
+
+// The members of an event, as bits, to notice one that stands twice.
+const (
+	memberID = 1 << iota
+	memberSource
+	memberAccount
+	memberProduct
+	memberPackage
+	memberTime
+	memberQuantity
+	memberAmount
+	memberCurrency
+	memberAttributes
+	memberSpecVersion
+)
+
+// once notes that a member was seen.
+func once(seen *uint, member uint, name string, bad *problem) {
+	if *seen&member != 0 {
+		bad.set(CodeJSON, "member %s stands twice", quoted(name))
+	}
+	*seen |= member
+}
+
+// members reads an event of our own format.
+func (p *parser) members(s *Sent, bad *problem) {
+	var seen uint
+	p.sc.members(func(name string, _ kind) {
+		switch name {
+		case "id":
+			once(&seen, memberID, name, bad)
+			s.ID = p.name(name, CodeIDInvalid, bad)
+		case "source":
+			once(&seen, memberSource, name, bad)
+			s.Source = p.name(name, CodeSource, bad)
+		case "account":
+			once(&seen, memberAccount, name, bad)
+			s.Account = p.name(name, CodeAccountInvalid, bad)
+		case "product":
+			once(&seen, memberProduct, name, bad)
+			s.Product = p.name(name, CodeProductInvalid, bad)
+		case "package":
+			once(&seen, memberPackage, name, bad)
+			s.Package = p.name(name, CodePackage, bad)
+		case "time":
+			once(&seen, memberTime, name, bad)
+			s.Time, s.HasTime = p.instant(bad)
+		case "quantity":
+			once(&seen, memberQuantity, name, bad)
+			s.Quantity, s.HasQuantity = p.decimal(name, CodeQuantity, bad)
+		case "amount":
+			once(&seen, memberAmount, name, bad)
+			s.Amount, s.HasAmount = p.decimal(name, CodeAmount, bad)
+		case "currency":
+			once(&seen, memberCurrency, name, bad)
+			s.Currency = p.name(name, CodeCurrency, bad)
+		case "attributes":
+			once(&seen, memberAttributes, name, bad)
+			p.attributeMembers(bad)
+		default:
+			p.sc.value()
+			bad.set(CodeMemberUnknown, "unknown member %s; an event has id, source, account, product, package, time, quantity, amount, currency, and your own data under attributes", quoted(name))
+		}
+	})
+}
+
+// notJSON gives the code for a value that is no JSON, else the member's own.
+func notJSON(of kind, code Code) Code {
+	switch of {
+	case kindNoJSON, kindControl:
+		if code == CodeQuantity || code == CodeAmount {
+			return code // NaN and its like: say that the number is wrong
+		}
+		return CodeJSON
+	case kindNoUTF8:
+		return CodeUTF8
+	default:
+		return code
+	}
+}
+
+// name reads a member that is a short text; null is as if it were not sent.
+func (p *parser) name(name string, code Code, bad *problem) string {
+	of, text := p.sc.value()
+	switch {
+	case of == kindNull:
+		return ""
+	case of == kindNoUTF8:
+		bad.set(CodeUTF8, "%s is not valid UTF-8", name)
+	case of == kindControl:
+		bad.set(CodeJSON, "%s holds a control character that is not escaped", name)
+	case of != kindString:
+		bad.set(notJSON(of, code), "%s must be a string, not %s", name, quoted(text))
+	default:
+		if message := CheckName(name, text); message != "" {
+			bad.set(code, "%s", message)
+			return ""
+		}
+		return text
+	}
+	return ""
+}
+
+// CheckName checks an id, source, account, product or package; the message of a refusal is empty
+// when it may stand.
+func CheckName(what, text string) (message string) {
+	if len(text) > MaxNameBytes {
+		return fmt.Sprintf("%s has %d bytes, at most %d", what, len(text), MaxNameBytes)
+	}
+	if strings.IndexByte(text, 0) >= 0 {
+		return what + " holds a NUL character"
+	}
+	return ""
+}
+
+func (p *parser) instant(bad *problem) (instant int64, sent bool) {
+	of, text := p.sc.value()
+	switch of {
+	case kindNull:
+		return 0, false
+	case kindString:
+		instant, message := ParseTime(text)
+		if message != "" {
+			bad.set(CodeTime, "%s", message)
+		}
+		return instant, true
+	default:
+		bad.set(notJSON(of, CodeTime), "time must be a string like \"2026-11-21T10:00:00Z\", not %s", quoted(text))
+		return 0, false
+	}
+}
+
+func (p *parser) decimal(name string, code Code, bad *problem) (d money.Decimal, sent bool) {
+	of, text := p.sc.value()
+	switch of {
+	case kindNull:
+		return d, false
+	case kindString, kindNumber:
+		d, message := ParseNumber(name, text)
+		if message != "" {
+			bad.set(code, "%s", message)
+		}
+		return d, true
+	default:
+		bad.set(notJSON(of, code), "%s must be a decimal number or a string that holds one, not %s", name, quoted(text))
+		return d, false
+	}
+}
+
+// attributeMembers reads the object of attributes.
+func (p *parser) attributeMembers(bad *problem) {
+	if p.sc.next() != '{' {
+		if of, text := p.sc.value(); of != kindNull {
+			bad.set(notJSON(of, CodeAttributes), "attributes must be an object of names and values, not %s", quoted(text))
+		}
+		return
+	}
+	p.sc.members(func(name string, of kind) { p.attribute(name, of, false, bad) })
+}
+
+// attribute reads one attribute's value. Numbers are written in their shortest form, so that 1 and
+// 1.0 are one group; null is as if it were not sent.
+func (p *parser) attribute(name string, nameKind kind, nested bool, bad *problem) {
+	of, text := p.sc.value()
+	switch {
+	case nameKind != kindString:
+		bad.set(notJSON(nameKind, CodeAttributes), "an attribute's name is not valid text")
+	case name == "" || len(name) > MaxAttributeName || strings.IndexByte(name, 0) >= 0:
+		bad.set(CodeAttributes, "attribute name %s: 1 to %d bytes without NUL", quoted(name), MaxAttributeName)
+	case of == kindNull:
+		return
+	case of == kindNumber:
+		if d, err := money.Parse(text); err == nil {
+			text = d.String()
+		}
+	case of == kindNested && !nested:
+		bad.set(CodeAttributes, "attribute %s must be a string, number or boolean; flatten what is nested", quoted(name))
+	case of == kindNoUTF8:
+		bad.set(CodeUTF8, "attribute %s is not valid UTF-8", quoted(name))
+	case of == kindNoJSON || of == kindControl:
+		bad.set(CodeJSON, "attribute %s is not JSON: %s", quoted(name), quoted(text))
+	case of == kindString && strings.IndexByte(text, 0) >= 0:
+		bad.set(CodeAttributes, "attribute %s holds a NUL character", quoted(name))
+	}
+	if bad.code == "" {
+		p.attributes = append(p.attributes, Attribute{name, text})
+	}
+}
