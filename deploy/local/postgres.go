@@ -50,11 +50,11 @@ type postgresServer struct {
 	user     *syscall.Credential // nil: the same user as this process
 	log      *slog.Logger
 
-	closing   chan struct{}
-	closeOnce sync.Once
-	watching  sync.WaitGroup
-	mu        sync.Mutex
-	child     *child // the running server, replaced when it is restarted
+	life     context.Context // ends when close is called
+	end      context.CancelFunc
+	watching sync.WaitGroup
+	mu       sync.Mutex
+	child    *child // the running server, replaced when it is restarted
 }
 
 const inheritedDir = "/proc/self/fd/3"
@@ -64,8 +64,9 @@ func startPostgres(ctx context.Context, cfg Config, port int) (_ *postgresServer
 	defer cancel()
 	p := &postgresServer{
 		dir: filepath.Join(cfg.DataDir, "postgres"), port: port,
-		log: cfg.Log.With("store", "postgres"), closing: make(chan struct{}),
+		log: cfg.Log.With("store", "postgres"),
 	}
+	p.life, p.end = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("start postgresql in %s: %w", p.dir, err), p.close(context.WithoutCancel(ctx)))
@@ -83,7 +84,7 @@ func startPostgres(ctx context.Context, cfg Config, port int) (_ *postgresServer
 	if err := p.initCluster(ctx); err != nil {
 		return nil, err
 	}
-	if err := p.launch(ctx); err != nil {
+	if err := p.launchAnywhere(ctx); err != nil {
 		return nil, err
 	}
 	p.watching.Go(p.watch)
@@ -201,52 +202,54 @@ func (p *postgresServer) writeOwned(path, text string) error {
 	return errors.Join(err, f.Close())
 }
 
-// launch starts the server on a free port and waits until it takes connections.
-func (p *postgresServer) launch(ctx context.Context) error {
-	var last error
+// launchAnywhere launches on the wanted port if it is free, else on another.
+func (p *postgresServer) launchAnywhere(ctx context.Context) (err error) {
 	for range startAttempts {
-		port, err := freePort(p.port)
-		if err != nil {
+		if p.port, err = freePort(p.port); err != nil {
 			return err
 		}
-		p.port = port
-		c, err := p.spawn()
-		if err != nil {
-			return err
-		}
-		if last = c.awaitReady(ctx, p.dataDir()); last == nil {
-			p.mu.Lock()
-			p.child = c
-			p.mu.Unlock()
-			p.log.Info("ready", "port", p.port, "pid", c.pid)
-			return nil
-		}
-		c.stop(ctx)
-		if ctx.Err() != nil {
+		if err = p.launch(ctx); err == nil || ctx.Err() != nil {
 			break
 		}
 	}
-	return fmt.Errorf("%w; its log is %s, which ends with:\n%s", last, p.logPath(), tail(p.logPath(), 2000))
+	return err
+}
+
+// launch starts the server and waits until it takes connections.
+func (p *postgresServer) launch(ctx context.Context) error {
+	c, err := p.spawn()
+	if err != nil {
+		return err
+	}
+	if err := c.awaitReady(ctx, p.dataDir()); err != nil {
+		c.stop(ctx)
+		return fmt.Errorf("%w; its log is %s, which ends with:\n%s", err, p.logPath(), tail(p.logPath(), 2000))
+	}
+	p.mu.Lock()
+	p.child = c
+	p.mu.Unlock()
+	p.log.Info("ready", "port", p.port, "pid", c.pid)
+	return nil
 }
 
 func (p *postgresServer) logPath() string { return filepath.Join(p.dir, "server.log") }
 
-// watch starts the server again when it ends by itself. Clients see their
-// connections break and then a server that has recovered.
+// watch starts the server again, on the same port, when it ends by itself.
+// Clients see their connections break and then a server that has recovered.
 func (p *postgresServer) watch() {
 	for {
 		select {
-		case <-p.closing:
+		case <-p.life.Done():
 			return
 		case <-p.current().exited:
 		}
 		select {
-		case <-p.closing:
+		case <-p.life.Done():
 			return
 		case <-time.After(restartPause):
 		}
 		p.log.Error("the server ended by itself, starting it again", "pid", p.current().pid, "ended", p.current().err)
-		ctx, cancel := context.WithTimeout(context.Background(), readyWithin)
+		ctx, cancel := context.WithTimeout(p.life, readyWithin)
 		err := stopLeftover(ctx, p.dataDir(), p.log)
 		if err == nil {
 			err = p.launch(ctx)
@@ -282,9 +285,9 @@ func (p *postgresServer) createDatabase(ctx context.Context) error {
 	return nil
 }
 
-// close stops the server; see Stores.Close.
+// close stops the server; see Stores.Close. Called once.
 func (p *postgresServer) close(ctx context.Context) error {
-	p.closeOnce.Do(func() { close(p.closing) })
+	p.end()
 	p.watching.Wait()
 	var err error
 	if c := p.current(); c != nil {

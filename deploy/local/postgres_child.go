@@ -152,6 +152,11 @@ func ended(err error) error {
 
 // stop ends the server: in order while ctx allows it, at once after that.
 func (c *child) stop(ctx context.Context) {
+	select {
+	case <-c.exited: // its number may be somebody else's by now
+		return
+	default:
+	}
 	_ = syscall.Kill(c.pid, syscall.SIGINT)
 	select {
 	case <-c.exited:
