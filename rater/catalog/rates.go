@@ -1,0 +1,239 @@
+package catalog
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tollstream/tollstream/ledger/money"
+)
+
+// checkRate checks what a rate says by itself.
+func (r *reader) checkRate(d *rateDef) {
+	at := &d.at
+	if d.Model == "" {
+		if !r.reported(at) {
+			r.fail(at.member("model"), "is missing: use flat, per_unit, graduated, volume or package")
+		}
+		return
+	}
+	r.checkModelMembers(d)
+	switch Model(d.Model) {
+	case ModelGraduated, ModelVolume:
+		r.checkTiers(d)
+	case ModelPackage:
+		if d.Size != nil && d.Size.Sign() <= 0 {
+			r.fail(at.member("size"), "must be greater than 0, not %s", d.Size)
+		}
+		if d.Free.Sign() < 0 {
+			r.fail(at.member("free"), "must not be below 0, not %s", d.Free)
+		}
+	}
+}
+
+// reported says whether something below the place was refused already.
+func (r *report) reported(at *place) bool {
+	path := at.path()
+	return slices.ContainsFunc(r.issues.List, func(i Issue) bool { return strings.HasPrefix(i.Path, path+".") })
+}
+
+// checkModelMembers checks that the members of the rate's model are there and no other model's.
+func (r *reader) checkModelMembers(d *rateDef) {
+	members := []struct {
+		name             string
+		written, missing bool // missing: the models need it and it is not there
+		models           []Model
+	}{
+		{"amount", d.Amount != nil, d.Amount == nil, []Model{ModelFlat}},
+		{"unit_price", d.UnitPrice != nil, d.UnitPrice == nil, []Model{ModelPerUnit}},
+		{"tiers", len(d.Tiers) > 0, len(d.Tiers) == 0, []Model{ModelGraduated, ModelVolume}},
+		{"size", d.Size != nil, d.Size == nil, []Model{ModelPackage}},
+		{"price", d.Price != nil, d.Price == nil, []Model{ModelPackage}},
+		{"free", !d.Free.IsZero(), false, []Model{ModelPackage}},
+		{"bounds", d.Bounds != "", false, []Model{ModelGraduated, ModelVolume}},
+		{"zero_usage_flat", d.ZeroUsageFlat != "", false, []Model{ModelGraduated, ModelVolume}},
+	}
+	for _, m := range members {
+		belongs := slices.Contains(m.models, Model(d.Model))
+		member := d.at.member(m.name)
+		switch {
+		case belongs && m.missing && !r.reportedAt(member):
+			r.fail(member, "is missing: the model %s needs it", d.Model)
+		case !belongs && m.written:
+			r.fail(member, "is a member of %s, not of the model %s", listed(m.models), d.Model)
+		}
+	}
+}
+
+func (r *report) reportedAt(at *place) bool {
+	path := at.path()
+	return slices.ContainsFunc(r.issues.List, func(i Issue) bool {
+		return i.Path == path || strings.HasPrefix(i.Path, path+"[") || strings.HasPrefix(i.Path, path+".")
+	})
+}
+
+func listed(models []Model) string {
+	names := make([]string, len(models))
+	for i, m := range models {
+		names[i] = string(m)
+	}
+	return strings.Join(names, " and ")
+}
+
+func (r *reader) checkTiers(d *rateDef) {
+	last := len(d.Tiers) - 1
+	var before money.Decimal
+	for i := range d.Tiers {
+		t := &d.Tiers[i]
+		upTo := t.at.member("up_to")
+		switch {
+		case t.UpTo == nil && i < last:
+			if !r.reportedAt(upTo) {
+				r.fail(upTo, "is missing: only the last tier is open")
+			}
+			continue
+		case t.UpTo == nil:
+			continue
+		case i == last:
+			r.fail(upTo, "must be left out: the last tier is open")
+		case i == 0 && t.UpTo.Sign() <= 0:
+			r.fail(upTo, "must be greater than 0, not %s", t.UpTo)
+		case i > 0 && t.UpTo.Cmp(before) <= 0:
+			r.fail(upTo, "must be greater than the tier before (%s)", before)
+		}
+		before = *t.UpTo
+	}
+}
+
+// rateOwner is what rates take from the definition that holds them when they are finished.
+type rateOwner struct {
+	prefix   string // of derived ids: "product:api-calls"
+	currency string // the default
+	zone     *time.Location
+	product  string // of rates that do not name one
+	start    Bound  // of a provision: part of derived ids
+	from, to int64  // the owner's period
+	what     string // the owner's period in words, for refusals
+}
+
+// finishRates resolves dates, gives each rate its currency and id, and refuses rates that never
+// take effect.
+func (v *revision) finishRates(o rateOwner, rates []*rateDef) {
+	for _, d := range rates {
+		d.Start.resolve(o.zone)
+		d.End.resolve(o.zone)
+		if d.Currency == "" {
+			if d.Currency = o.currency; d.Currency == "" {
+				v.fail(d.at.member("currency"), "is missing, and the catalogue has no default: write currency at the top")
+			}
+		}
+		if d.Product == "" && o.product == "" {
+			v.failOnce(d.at.member("product"), "is missing")
+		}
+		if d.ID == "" {
+			d.ID = o.deriveID(d)
+		} else {
+			v.chosenIDs = append(v.chosenIDs, chosenID{&d.at, d.ID})
+		}
+		switch start, end := d.Start.startAt(), d.End.endAt(); {
+		case start >= end:
+			v.fail(d.at.member("end"), "must be after start (%s)", d.Start)
+		case max(start, o.from) >= min(end, o.to):
+			v.fail(&d.at, "never takes effect: it runs from %s to %s, %s", d.Start, d.End, o.what)
+		}
+	}
+}
+
+// deriveID names a rate by its place, so that a change of its price keeps the id.
+func (o rateOwner) deriveID(d *rateDef) string {
+	id := o.prefix
+	if d.Package != "" {
+		id += "/" + d.Package
+	}
+	if d.Product != "" {
+		id += "/" + d.Product
+	}
+	start := d.Start
+	if start.IsZero() {
+		start = o.start
+	}
+	if !start.IsZero() {
+		id += "@" + start.in(o.zone)
+	}
+	if d.Currency != o.currency {
+		id += "#" + d.Currency
+	}
+	return id
+}
+
+// listedRate is a rate of one level of one owner, with the period in which it can answer.
+type listedRate struct {
+	product, pkg, currency string
+	start, end             int64
+	id                     string
+	at                     *place // nil: stored, not in the document
+	owner                  string // named when it is not in the document
+}
+
+func listRates(into []listedRate, rates []*rateDef, product string, from, to int64) []listedRate {
+	for _, d := range rates {
+		p := product
+		if p == "" {
+			p = d.Product
+		}
+		start, end := max(d.Start.startAt(), from), min(d.End.endAt(), to)
+		into = append(into, listedRate{p, d.Package, d.Currency, start, end, d.ID, &d.at, ""})
+	}
+	return into
+}
+
+// refuseOverlaps refuses rates of one level that would answer for the same product, package and
+// currency at the same time; each refusal names both.
+func (v *revision) refuseOverlaps(rates []listedRate) {
+	slices.SortStableFunc(rates, func(a, b listedRate) int {
+		if c := strings.Compare(a.product, b.product); c != 0 {
+			return c
+		}
+		if c := strings.Compare(a.pkg, b.pkg); c != 0 {
+			return c
+		}
+		if c := strings.Compare(a.currency, b.currency); c != 0 {
+			return c
+		}
+		switch {
+		case a.start < b.start:
+			return -1
+		case a.start > b.start:
+			return 1
+		}
+		return 0
+	})
+	longest := 0 // the rate of the group that ends last so far
+	for i := 1; i < len(rates); i++ {
+		a, b := &rates[longest], &rates[i]
+		if a.product != b.product || a.pkg != b.pkg || a.currency != b.currency {
+			longest = i
+			continue
+		}
+		if b.start < a.end && a.start < a.end && b.start < b.end {
+			first, second := a, b
+			if second.at == nil || first.at != nil && second.at.line < first.at.line {
+				first, second = b, a
+			}
+			v.fail(second.at, "overlaps with %s for %s: %s is in effect from %s to %s, %s from %s to %s; give one an end or a later start",
+				first.name(), second.product, second.id, instantText(second.start), instantText(second.end),
+				first.id, instantText(first.start), instantText(first.end))
+		}
+		if b.end > a.end {
+			longest = i
+		}
+	}
+}
+
+func (l *listedRate) name() string {
+	if l.at == nil {
+		return l.owner
+	}
+	return fmt.Sprintf("%s (line %d)", l.at.path(), l.at.line)
+}
