@@ -170,14 +170,18 @@ func TestWide(t *testing.T) {
 	if !w.IsZero() {
 		t.Error("7.5 - 7.5 is not zero")
 	}
-	// Beyond 256 bits the overflow stays, even when the sum would come back.
+	// Beyond 256 bits the overflow stays, even when the sum would come back. Four terms wrap around to
+	// a small number, which must not pass for the sum.
 	for _, sign := range []Decimal{One, One.Neg()} {
 		w = Wide{}
 		big, _ := decimal(t, largest).Mul(sign)
-		for range 3 {
+		for range 4 {
 			w.AddProduct(big, decimal(t, largest))
 		}
-		for range 3 {
+		if got, err := w.Decimal(); !errors.Is(err, ErrOverflow) {
+			t.Errorf("256 bits wrapped around: %s, %v", got, err)
+		}
+		for range 4 {
 			w.SubProduct(big, decimal(t, largest))
 		}
 		if _, err := w.Decimal(); !errors.Is(err, ErrOverflow) || w.IsZero() {

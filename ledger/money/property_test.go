@@ -111,6 +111,19 @@ func TestArithmeticAgainstBig(t *testing.T) {
 	})
 }
 
+// TestProductAgainstBig looks at all 256 bits, most of which show in no Decimal.
+func TestProductAgainstBig(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := decimals().Draw(t, "a").magnitude(), decimals().Draw(t, "b").magnitude()
+		p := product256(a, b)
+		got := new(big.Int).Lsh(u128{p.w3, p.w2}.big(), 128)
+		got.Or(got, u128{p.w1, p.w0}.big())
+		if want := new(big.Int).Mul(a.big(), b.big()); got.Cmp(want) != 0 {
+			t.Fatalf("%v · %v = %v, want %v", a.big(), b.big(), got, want)
+		}
+	})
+}
+
 func TestRoundAgainstBig(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := decimals().Draw(t, "d")

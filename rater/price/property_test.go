@@ -1,0 +1,339 @@
+package price
+
+import (
+	"fmt"
+	"math/big"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/catalog"
+)
+
+// anyDecimal draws from -high to high (or from 0) with up to 12 decimals, round numbers often.
+func anyDecimal(high int64, signed bool) *rapid.Generator[money.Decimal] {
+	return rapid.Custom(func(t *rapid.T) money.Decimal {
+		whole, fraction := rapid.Int64Range(0, high).Draw(t, "whole"), ""
+		if rapid.Bool().Draw(t, "decimals") {
+			fraction = rapid.StringMatching(`\.[0-9]{1,12}`).Draw(t, "fraction")
+		}
+		d := dec(fmt.Sprint(whole) + fraction)
+		if signed && rapid.IntRange(0, 3).Draw(t, "sign") == 0 {
+			d = d.Neg()
+		}
+		return d
+	})
+}
+
+func anyTiers() *rapid.Generator[[]catalog.Tier] {
+	return rapid.Custom(func(t *rapid.T) []catalog.Tier {
+		tiers := make([]catalog.Tier, rapid.IntRange(1, 4).Draw(t, "tiers"))
+		bound := money.Zero
+		for i := range tiers {
+			step := anyDecimal(40, false).Filter(func(d money.Decimal) bool { return d.Sign() > 0 }).Draw(t, "step")
+			bound, _ = bound.Add(step)
+			tiers[i] = catalog.Tier{UnitPrice: anyDecimal(5, true).Draw(t, "unit price")}
+			if rapid.Bool().Draw(t, "flat") {
+				tiers[i].FlatPrice = anyDecimal(9, false).Draw(t, "flat price")
+			}
+			if i == len(tiers)-1 {
+				tiers[i].Last = true
+			} else {
+				tiers[i].UpTo = bound
+			}
+		}
+		return tiers
+	})
+}
+
+func anyRounding() *rapid.Generator[catalog.Rounding] {
+	return rapid.Custom(func(t *rapid.T) (r catalog.Rounding) {
+		switch rapid.IntRange(0, 3).Draw(t, "rounding") {
+		case 0, 1:
+			r.Mode = money.RoundingMode(rapid.IntRange(0, 4).Draw(t, "mode"))
+			r.Precision = rapid.IntRange(-2, 13).Draw(t, "precision")
+			r.PerEvent = rapid.Bool().Draw(t, "per event")
+		case 2:
+			r.First = anyDecimal(60, false).Draw(t, "first")
+			r.Next = rapid.SampledFrom([]money.Decimal{dec("1"), dec("6"), dec("0.1"), dec("60")}).Draw(t, "next")
+		}
+		return r
+	})
+}
+
+func anyRate(id string) *rapid.Generator[*catalog.Rate] {
+	return rapid.Custom(func(t *rapid.T) *catalog.Rate {
+		return &catalog.Rate{
+			ID: id, Model: rapid.SampledFrom(benchModels).Draw(t, "model"),
+			Aggregation: rapid.SampledFrom([]catalog.Aggregation{"sum", "sum", "sum", "count", ""}).Draw(t, "aggregation"),
+			Amount:      anyDecimal(50, true).Draw(t, "amount"), UnitPrice: anyDecimal(5, true).Draw(t, "unit price"),
+			Size:             anyDecimal(20, false).Filter(func(d money.Decimal) bool { return d.Cmp(dec("0.001")) > 0 }).Draw(t, "size"),
+			Price:            anyDecimal(9, true).Draw(t, "price"),
+			Free:             anyDecimal(30, false).Draw(t, "free"),
+			Tiers:            anyTiers().Draw(t, "tiers"),
+			Rounding:         anyRounding().Draw(t, "rounding"),
+			HalfOpenBounds:   rapid.Bool().Draw(t, "half open"),
+			ChargeFlatAtZero: rapid.Bool().Draw(t, "zero flat"),
+			TiersRestart:     rapid.IntRange(0, 4).Draw(t, "restart") == 0,
+		}
+	})
+}
+
+// anyQuantity draws bounds of the rate's tiers as often as other quantities, because that is where
+// policies differ. Counted events take nothing back.
+func anyQuantity(r *catalog.Rate) *rapid.Generator[money.Decimal] {
+	other := anyDecimal(120, r.Aggregation != catalog.AggregationCount)
+	return rapid.Custom(func(t *rapid.T) money.Decimal {
+		tier := r.Tiers[rapid.IntRange(0, len(r.Tiers)-1).Draw(t, "tier")]
+		if !tier.Last && rapid.Bool().Draw(t, "at bound") {
+			return tier.UpTo
+		}
+		return other.Draw(t, "quantity")
+	})
+}
+
+// history is a line's rates and its events in order of arrival, each with its segment.
+type history struct {
+	rates    []*catalog.Rate
+	segments []int
+	events   []oracleEvent
+}
+
+func anyHistory() *rapid.Generator[history] {
+	return rapid.Custom(func(t *rapid.T) (h history) {
+		for k := range rapid.IntRange(1, 3).Draw(t, "rates") {
+			h.rates = append(h.rates, anyRate(fmt.Sprintf("r%d", k)).Draw(t, "rate"))
+		}
+		for range rapid.IntRange(0, 12).Draw(t, "events") {
+			k := rapid.IntRange(0, len(h.rates)-1).Draw(t, "segment")
+			h.segments = append(h.segments, k)
+			h.events = append(h.events, oracleEvent{anyQuantity(h.rates[k]).Draw(t, "quantity")})
+		}
+		return h
+	})
+}
+
+// empty gives the line's segments without events.
+func (h history) empty() []Segment {
+	line := make([]Segment, len(h.rates))
+	for k, r := range h.rates {
+		line[k].Rate = r
+	}
+	return line
+}
+
+// oracle gives the same line with its events.
+func (h history) oracle() []oracleSegment {
+	line := make([]oracleSegment, len(h.rates))
+	for k, r := range h.rates {
+		line[k].rate = r
+	}
+	for i, k := range h.segments {
+		line[k].events = append(line[k].events, h.events[i])
+	}
+	return line
+}
+
+// rate folds the events with the given numbers into the line.
+func (h history) rate(t *rapid.T, line []Segment, numbers ...int) {
+	t.Helper()
+	for _, i := range numbers {
+		s := &line[h.segments[i]]
+		var err error
+		if s.State, err = Aggregate(s.Rate, s.State, Input{h.events[i].quantity}); err != nil {
+			t.Fatalf("aggregate event %d: %v", i, err)
+		}
+	}
+}
+
+func lineTotal(t *rapid.T, line []Segment) money.Decimal {
+	t.Helper()
+	total, err := LineTotal(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return total
+}
+
+func numbers(n int) []int {
+	list := make([]int, n)
+	for i := range list {
+		list[i] = i
+	}
+	return list
+}
+
+// TestOracle is pricing.md §8, 5: every total and every line agrees with the oracle.
+func TestOracle(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := anyHistory().Draw(t, "history")
+		line := h.empty()
+		h.rate(t, line, numbers(len(h.events))...)
+		slow := h.oracle()
+		for k, s := range line {
+			got, err := Total(s.Rate, s.State)
+			if want := oracleTotal(s.Rate, slow[k:k+1]); err != nil || rat(got).Cmp(want) != 0 {
+				t.Fatalf("total of segment %d: %s, %v; want %s", k, got, err, want.FloatString(12))
+			}
+		}
+		if got, want := lineTotal(t, line), oracleLine(slow); rat(got).Cmp(want) != 0 {
+			t.Fatalf("line %s, want %s", got, want.FloatString(12))
+		}
+	})
+}
+
+// TestOracleAtTheLimits: quantities and prices up to 10^15 give the exact total or an overflow.
+func TestOracleAtTheLimits(t *testing.T) {
+	largest := rat(dec("170141183460469231731687303.715884105727"))
+	const limit = 1_000_000_000_000_000
+	rapid.Check(t, func(t *rapid.T) {
+		r := anyRate("r").Draw(t, "rate")
+		r.Aggregation, r.Rounding = catalog.AggregationSum, catalog.Rounding{}
+		r.UnitPrice, r.Price = anyDecimal(limit-1, true).Draw(t, "unit price"), anyDecimal(limit-1, true).Draw(t, "price")
+		for i := range r.Tiers {
+			r.Tiers[i].UnitPrice = anyDecimal(limit-1, true).Draw(t, "tier price")
+		}
+		q := anyDecimal(limit-1, true).Draw(t, "quantity")
+		got, err := Total(r, State{q, 1})
+		want := oracleTotal(r, []oracleSegment{{r, []oracleEvent{{q}}}})
+		if new(big.Rat).Abs(want).Cmp(largest) > 0 {
+			if err != money.ErrOverflow {
+				t.Fatalf("total %s, %v; want overflow", got, err)
+			}
+		} else if err != nil || rat(got).Cmp(want) != 0 {
+			t.Fatalf("total %s, %v; want %s", got, err, want.FloatString(12))
+		}
+	})
+}
+
+// TestChargesSumToTheLine is §8, 1: after each event, what was charged so far is the line's amount.
+func TestChargesSumToTheLine(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := anyHistory().Draw(t, "history")
+		line, charged := h.empty(), money.Zero
+		for i := range h.events {
+			before := lineTotal(t, line)
+			h.rate(t, line, i)
+			charge, err := lineTotal(t, line).Sub(before)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if charged, err = charged.Add(charge); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want := oracleLine(h.oracle()); rat(charged).Cmp(want) != 0 {
+			t.Fatalf("charged %s, the line is %s", charged, want.FloatString(12))
+		}
+	})
+}
+
+// TestOrderDoesNotMatter is §8, 2.
+func TestOrderDoesNotMatter(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := anyHistory().Draw(t, "history")
+		inOrder, shuffled := h.empty(), h.empty()
+		h.rate(t, inOrder, numbers(len(h.events))...)
+		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+		h.rate(t, shuffled, random.Perm(len(h.events))...)
+		for k := range inOrder {
+			if inOrder[k].State != shuffled[k].State {
+				t.Fatalf("segment %d: %v in order, %v shuffled", k, inOrder[k].State, shuffled[k].State)
+			}
+		}
+		if a, b := lineTotal(t, inOrder), lineTotal(t, shuffled); a != b {
+			t.Fatalf("%s in order, %s shuffled", a, b)
+		}
+	})
+}
+
+// TestBatchesDoNotMatter is §8, 3: states of any split into batches merge, in any grouping, to the
+// state of all events one by one.
+func TestBatchesDoNotMatter(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := anyHistory().Draw(t, "history")
+		oneByOne := h.empty()
+		h.rate(t, oneByOne, numbers(len(h.events))...)
+		batches := [3][]Segment{h.empty(), h.empty(), h.empty()}
+		for i := range h.events {
+			h.rate(t, batches[rapid.IntRange(0, 2).Draw(t, "batch")], i)
+		}
+		merge := func(a, b State) State {
+			s, err := Merge(a, b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		for k := range oneByOne {
+			a, b, c := batches[0][k].State, batches[1][k].State, batches[2][k].State
+			left, right := merge(merge(a, b), c), merge(a, merge(c, b))
+			if left != oneByOne[k].State || right != left || merge(left, State{}) != left {
+				t.Fatalf("segment %d: %v one by one, %v and %v merged", k, oneByOne[k].State, left, right)
+			}
+		}
+	})
+}
+
+// TestExplanationsAddUp: the steps of a segment sum to its amount, the segments to the line, and
+// whoever works the equation out gets the amount: exactly after =, to the 12th decimal after ≈.
+func TestExplanationsAddUp(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := anyHistory().Draw(t, "history")
+		line := h.empty()
+		h.rate(t, line, numbers(len(h.events))...)
+		e := Explain(line)
+		if e.Err != nil || e.Amount != lineTotal(t, line) || len(e.Segments) != len(line) {
+			t.Fatalf("%+v", e)
+		}
+		sum := ratInt(0)
+		for _, s := range e.Segments {
+			steps := ratInt(0)
+			for _, step := range s.Steps {
+				steps.Add(steps, rat(step.Amount))
+			}
+			if steps.Cmp(rat(s.Amount)) != 0 {
+				t.Fatalf("steps of %s sum to %s: %+v", s.RateID, steps.FloatString(12), s)
+			}
+			sum.Add(sum, rat(s.Amount))
+		}
+		if sum.Cmp(rat(e.Amount)) != 0 {
+			t.Fatalf("segments sum to %s of %s", sum.FloatString(12), e.Amount)
+		}
+		left, right, exact := strings.Cut(e.Equation, " = ")
+		if !exact {
+			left, right, _ = strings.Cut(e.Equation, " ≈ ")
+		}
+		off := ratMinus(workOut(t, left), workOut(t, right))
+		tolerance := new(big.Rat).Quo(ratInt(int64(len(line))), rat(dec("1e12")))
+		if (exact && off.Sign() != 0) || off.Abs(off).Cmp(tolerance) > 0 || rat(e.Amount).Cmp(workOut(t, right)) != 0 {
+			t.Fatalf("%s is off by %s", e.Equation, off.FloatString(24))
+		}
+	})
+}
+
+// workOut evaluates one side of an equation, products before sums.
+func workOut(t *rapid.T, side string) *big.Rat {
+	sum, product, sign := ratInt(0), ratInt(1), int64(1)
+	for i, token := range strings.Fields(side) {
+		switch token {
+		case "+", "-":
+			sum.Add(sum, product.Mul(product, ratInt(sign)))
+			product, sign = ratInt(1), 1
+			if token == "-" {
+				sign = -1
+			}
+		case "×":
+		default:
+			number, ok := new(big.Rat).SetString(strings.Trim(token, "()"))
+			if !ok {
+				t.Fatalf("operand %d of %s", i, side)
+			}
+			product.Mul(product, number)
+		}
+	}
+	return sum.Add(sum, product.Mul(product, ratInt(sign)))
+}

@@ -1,0 +1,397 @@
+package price
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/catalog"
+)
+
+// The reference cases of other billing systems lie beside the checkout, in shared/vectors. Each test
+// names the policy that its case needs; the cases that need methods or jobs beyond this package are
+// listed in pendingVectors by name, so that whoever adds one of those has to move its cases.
+
+type vector struct {
+	ID       int             `json:"id"`
+	Model    string          `json:"model"`
+	Input    json.RawMessage `json:"input"`
+	Expected json.RawMessage `json:"expected"`
+}
+
+func (v vector) name() string { return fmt.Sprintf("%d %s", v.ID, v.Model) }
+
+// loadVectors skips the test when the shared folder is not there.
+func loadVectors(t *testing.T) map[int]vector {
+	t.Helper()
+	root, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
+			break
+		}
+		if root == filepath.Dir(root) {
+			t.Fatal("no go.mod above the package")
+		}
+		root = filepath.Dir(root)
+	}
+	path := filepath.Join(filepath.Dir(root), "shared", "vectors", "reference-cases.json")
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Skipf("the reference cases are not beside this checkout (%s): none of them was run", path)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []vector
+	if err := json.Unmarshal(data, &list); err != nil {
+		t.Fatal(err)
+	}
+	vectors := make(map[int]vector, len(list))
+	for _, v := range list {
+		vectors[v.ID] = v
+	}
+	return vectors
+}
+
+// decode reads the case's input and expectation.
+func decode(t *testing.T, v vector, input, expected any) {
+	t.Helper()
+	if err := errors.Join(json.Unmarshal(v.Input, input), json.Unmarshal(v.Expected, expected)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+type amountExpected struct{ Amount money.Decimal }
+
+type tierInput struct {
+	To        *money.Decimal
+	PerUnit   money.Decimal `json:"per_unit"`
+	Flat      money.Decimal
+	FirstUnit money.Decimal `json:"first_unit"`
+	Rate      money.Decimal
+	FlatFee   money.Decimal `json:"flat_fee"`
+	BlockSize money.Decimal `json:"block_size"`
+	MaxBlocks money.Decimal `json:"max_blocks"`
+	Price     money.Decimal
+}
+
+type tieredInput struct {
+	Units money.Decimal
+	Tiers []tierInput
+}
+
+// priced rates one event of q units on an otherwise empty line, as the rater does.
+func priced(t *testing.T, r *catalog.Rate, quantities ...money.Decimal) money.Decimal {
+	t.Helper()
+	line := []Segment{{Rate: r}}
+	for _, q := range quantities {
+		s, err := Aggregate(r, line[0].State, Input{q})
+		if err != nil {
+			t.Fatal(err)
+		}
+		line[0].State = s
+	}
+	total, err := LineTotal(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return total
+}
+
+// lago prices tiers given as inclusive ranges: {from, to, per_unit, flat}.
+func lago(model catalog.Model, policy func(r *catalog.Rate)) func(t *testing.T, v vector) {
+	return func(t *testing.T, v vector) {
+		var in tieredInput
+		var want amountExpected
+		decode(t, v, &in, &want)
+		r := &catalog.Rate{ID: v.name(), Model: model, Aggregation: catalog.AggregationSum}
+		for _, tier := range in.Tiers {
+			next := catalog.Tier{Last: tier.To == nil, UnitPrice: tier.PerUnit, FlatPrice: tier.Flat}
+			if tier.To != nil {
+				next.UpTo = *tier.To
+			}
+			r.Tiers = append(r.Tiers, next)
+		}
+		policy(r)
+		if got := priced(t, r, in.Units); got != want.Amount {
+			t.Errorf("%s units cost %s, want %s", in.Units, got, want.Amount)
+		}
+	}
+}
+
+// meteroid prices tiers given by their first unit: {first_unit, rate, flat_fee}.
+func meteroid(policy func(r *catalog.Rate)) func(t *testing.T, v vector) {
+	return func(t *testing.T, v vector) {
+		var in tieredInput
+		var want amountExpected
+		decode(t, v, &in, &want)
+		r := &catalog.Rate{ID: v.name(), Model: catalog.ModelGraduated, Aggregation: catalog.AggregationSum}
+		for i, tier := range in.Tiers {
+			next := catalog.Tier{Last: i == len(in.Tiers)-1, UnitPrice: tier.Rate, FlatPrice: tier.FlatFee}
+			if !next.Last {
+				next.UpTo = in.Tiers[i+1].FirstUnit
+			}
+			r.Tiers = append(r.Tiers, next)
+		}
+		policy(r)
+		if got := priced(t, r, in.Units); got != want.Amount {
+			t.Errorf("%s units cost %s, want %s", in.Units, got, want.Amount)
+		}
+	}
+}
+
+// unitBlocks prices tiers of blocks of one unit each, which are tiers of whole units. Its last tier
+// has no bound: the cases stay within it.
+func unitBlocks(model catalog.Model) func(t *testing.T, v vector) {
+	return func(t *testing.T, v vector) {
+		var in tieredInput
+		var want amountExpected
+		decode(t, v, &in, &want)
+		r := &catalog.Rate{ID: v.name(), Model: model, Aggregation: catalog.AggregationSum,
+			Rounding: catalog.Rounding{Mode: money.RoundCeil}}
+		var bound money.Decimal
+		for i, tier := range in.Tiers {
+			if tier.BlockSize != money.One {
+				t.Fatalf("tier %d has blocks of %s", i, tier.BlockSize)
+			}
+			bound, _ = bound.Add(tier.MaxBlocks)
+			r.Tiers = append(r.Tiers, catalog.Tier{UpTo: bound, Last: i == len(in.Tiers)-1, UnitPrice: tier.Price})
+		}
+		if got := priced(t, r, in.Units); got != want.Amount {
+			t.Errorf("%s units cost %s, want %s", in.Units, got, want.Amount)
+		}
+	}
+}
+
+func lagoPackage(t *testing.T, v vector) {
+	var in struct {
+		Units         money.Decimal
+		PackageSize   money.Decimal `json:"package_size"`
+		PackageAmount money.Decimal `json:"package_amount"`
+		FreeUnits     money.Decimal `json:"free_units"`
+	}
+	var want amountExpected
+	decode(t, v, &in, &want)
+	r := &catalog.Rate{Model: catalog.ModelPackage, Size: in.PackageSize, Price: in.PackageAmount, Free: in.FreeUnits}
+	if got := priced(t, r, in.Units); got != want.Amount {
+		t.Errorf("%s units cost %s, want %s", in.Units, got, want.Amount)
+	}
+}
+
+func meteroidPackage(t *testing.T, v vector) {
+	var in struct {
+		Units     money.Decimal
+		BlockSize money.Decimal `json:"block_size"`
+		Rate      money.Decimal
+	}
+	var want amountExpected
+	decode(t, v, &in, &want)
+	r := &catalog.Rate{Model: catalog.ModelPackage, Size: in.BlockSize, Price: in.Rate}
+	if got := priced(t, r, in.Units); got != want.Amount {
+		t.Errorf("%s units cost %s, want %s", in.Units, got, want.Amount)
+	}
+}
+
+// unitRounding checks the quantity that is priced, and that a price of 1 a unit charges it.
+func unitRounding(t *testing.T, v vector) {
+	var in struct {
+		Units     money.Decimal
+		Function  string
+		Precision int // null is 0
+	}
+	var want struct{ Units money.Decimal }
+	decode(t, v, &in, &want)
+	mode := map[string]money.RoundingMode{"round": money.RoundHalfUp, "ceil": money.RoundCeil, "floor": money.RoundFloor}[in.Function]
+	r := &catalog.Rate{Model: catalog.ModelPerUnit, UnitPrice: money.One, Rounding: catalog.Rounding{Mode: mode, Precision: in.Precision}}
+	q, err := Quantity(r, State{in.Units, 1})
+	if err != nil || q != want.Units || priced(t, r, in.Units) != want.Units {
+		t.Errorf("%s %s to %d: %s, %v; want %s", in.Function, in.Units, in.Precision, q, err, want.Units)
+	}
+}
+
+// incrementalDelta: what is due now is the total less what was charged before.
+func incrementalDelta(t *testing.T, v vector) {
+	var in struct {
+		Usage         []money.Decimal
+		BlockSize     money.Decimal `json:"block_size"`
+		Price         money.Decimal
+		AlreadyBilled money.Decimal `json:"already_billed"`
+	}
+	var want struct {
+		Delta           money.Decimal
+		RecomputedTotal money.Decimal `json:"recomputed_total"`
+	}
+	decode(t, v, &in, &want)
+	r := &catalog.Rate{Model: catalog.ModelPackage, Size: in.BlockSize, Price: in.Price}
+	total := priced(t, r, in.Usage...)
+	delta, err := total.Sub(in.AlreadyBilled)
+	if err != nil || total != want.RecomputedTotal || delta != want.Delta {
+		t.Errorf("total %s, delta %s, %v; want %s, %s", total, delta, err, want.RecomputedTotal, want.Delta)
+	}
+}
+
+// noRebill: 55 × 0.067 = 3.685 is billed as 3.69, and nothing remains to be billed.
+func noRebill(t *testing.T, v vector) {
+	var in struct {
+		Units         money.Decimal
+		UnitPrice     money.Decimal `json:"unit_price"`
+		AlreadyBilled money.Decimal `json:"already_billed"`
+	}
+	var want struct {
+		NewItems int `json:"new_items"`
+	}
+	decode(t, v, &in, &want)
+	r := &catalog.Rate{Model: catalog.ModelPerUnit, UnitPrice: in.UnitPrice}
+	rounded, err := priced(t, r, in.Units).Round(2, money.RoundHalfUp)
+	if err != nil || (rounded == in.AlreadyBilled) != (want.NewItems == 0) {
+		t.Errorf("rounded to %s, %v; billed before %s", rounded, err, in.AlreadyBilled)
+	}
+}
+
+func blockCeiling(t *testing.T, v vector) {
+	var in struct {
+		BlockSize money.Decimal `json:"block_size"`
+		Price     money.Decimal
+		Usages    [][]money.Decimal
+	}
+	var want struct{ Amounts []money.Decimal }
+	decode(t, v, &in, &want)
+	r := &catalog.Rate{Model: catalog.ModelPackage, Size: in.BlockSize, Price: in.Price}
+	for i, usage := range in.Usages {
+		if got := priced(t, r, usage...); got != want.Amounts[i] {
+			t.Errorf("%v cost %s, want %s", usage, got, want.Amounts[i])
+		}
+	}
+}
+
+// Policies, by the names of pricing.md.
+func defaults(*catalog.Rate)         {}
+func halfOpen(r *catalog.Rate)       { r.HalfOpenBounds = true }
+func chargeFlatZero(r *catalog.Rate) { r.ChargeFlatAtZero = true }
+func halfOpenNoFlat(r *catalog.Rate) { r.HalfOpenBounds, r.ChargeFlatAtZero = true, false }
+
+const (
+	boundsInclusive = "bounds inclusive (default)"
+	boundsHalfOpen  = "bounds: half_open"
+	zeroCharge      = "zero_usage_flat: charge"
+	zeroSkip        = "zero_usage_flat: skip (default)"
+	wholeBlocks     = "rounding: {mode: ceil, precision: 0, on: total}"
+	roundTotal      = "rounding on total"
+	perPeriod       = "package, on the period's sum"
+)
+
+var supportedVectors = map[int]struct {
+	policy string
+	run    func(t *testing.T, v vector)
+}{
+	2:   {boundsInclusive, lago(catalog.ModelGraduated, defaults)},
+	3:   {boundsInclusive, lago(catalog.ModelGraduated, defaults)},
+	5:   {boundsInclusive, lago(catalog.ModelGraduated, defaults)},
+	6:   {boundsInclusive, lago(catalog.ModelGraduated, defaults)},
+	8:   {boundsHalfOpen, lago(catalog.ModelGraduated, halfOpen)},
+	9:   {zeroCharge, lago(catalog.ModelVolume, chargeFlatZero)},
+	11:  {boundsInclusive, lago(catalog.ModelVolume, defaults)},
+	12:  {boundsInclusive, lago(catalog.ModelVolume, defaults)},
+	14:  {boundsInclusive, lago(catalog.ModelVolume, defaults)},
+	15:  {boundsInclusive, lago(catalog.ModelVolume, defaults)},
+	19:  {perPeriod, lagoPackage},
+	48:  {roundTotal, unitRounding},
+	49:  {roundTotal, unitRounding},
+	50:  {roundTotal, unitRounding},
+	51:  {roundTotal, unitRounding},
+	52:  {roundTotal, unitRounding},
+	76:  {wholeBlocks, unitBlocks(catalog.ModelGraduated)},
+	79:  {wholeBlocks, unitBlocks(catalog.ModelVolume)},
+	86:  {perPeriod, incrementalDelta},
+	87:  {"half up to the minor unit, once", noRebill},
+	93:  {perPeriod, blockCeiling},
+	100: {boundsHalfOpen, meteroid(halfOpen)},
+	102: {boundsHalfOpen + ", " + zeroSkip, meteroid(halfOpenNoFlat)},
+	104: {perPeriod, meteroidPackage},
+}
+
+// pendingVectors names what the other cases wait for.
+var pendingVectors = []struct {
+	needs string
+	names []string
+}{
+	{"prorate: day", []string{"16 volume_prorated", "39 graduated_prorated_recurring", "43 graduated_prorated_recurring",
+		"44 graduated_prorated_recurring", "45 graduated_prorated_recurring"}},
+	{"model dynamic", []string{"21 dynamic"}},
+	{"model percentage", []string{"22 percentage", "23 percentage", "24 percentage", "26 percentage",
+		"30 percentage_min_max_per_transaction", "31 percentage_min_max_per_transaction", "32 percentage_min_max_per_transaction"}},
+	{"model graduated_percentage", []string{"33 graduated_percentage", "34 graduated_percentage", "36 graduated_percentage", "38 graduated_percentage"}},
+	{"aggregation time_weighted", []string{"46 aggregation_weighted_sum"}},
+	{"models block_graduated and block_volume", []string{"77 consumable_ALL_TIERS(graduated,blocks)", "80 consumable_TOP_TIER(volume,blocks)",
+		"81 consumable_TOP_TIER(volume,blocks)", "82 consumable_TOP_TIER(volume,blocks)"}},
+	{"model capacity", []string{"89 capacity(max tier reached by any unit)", "90 capacity(max tier reached by any unit)"}},
+	{"maximum on a line", []string{"103 tiered_flat_cap"}},
+	{"minimum on a line, trued up by the close job", []string{"59 minimum_commitment_prorated_first_period", "60 minimum_commitment_full_period"}},
+	{"recurring products", []string{"61 proration_on_termination", "96 plan_change_repair", "97 second_plan_change_uses_credit",
+		"99 graduated+recurring", "106 upgrade_mid_period", "107 upgrade_last_day", "109 annual_component_in_monthly_period"}},
+	{"progressive billing", []string{"62 progressive_billing", "63 progressive_billing_termination"}},
+	{"discounts of the close job", []string{"65 coupon_then_tax", "66 three_coupons_targets_tax", "67 coupon_fixed", "68 coupon_fixed_exceeds",
+		"69 coupon_percentage", "110 coupon_two_percent", "111 coupon_percent_before_fixed", "112 coupon_fixed_floor"}},
+	{"credit notes", []string{"71 credit_note_unused_period", "73 credit_note_unused_period", "118 partial_credit_tax", "119 two_partial_credits_sum"}},
+	{"account credit", []string{"98 account_credit_pays_tax_too"}},
+	{"taxes", []string{"113 tax_rounding", "116 tax_line_overrides_customer", "117 tax_region_most_specific"}},
+}
+
+func TestVectors(t *testing.T) {
+	vectors := loadVectors(t)
+	for _, id := range slices.Sorted(maps.Keys(supportedVectors)) {
+		c := supportedVectors[id]
+		v, ok := vectors[id]
+		if !ok {
+			t.Errorf("case %d is not among the reference cases", id)
+			continue
+		}
+		t.Run(v.name()+"/"+c.policy, func(t *testing.T) { c.run(t, v) })
+	}
+}
+
+// TestPendingVectors: every case either runs or is pending by name, and none is both.
+func TestPendingVectors(t *testing.T) {
+	vectors := loadVectors(t)
+	var want, got []string
+	for id, v := range vectors {
+		if _, ok := supportedVectors[id]; !ok {
+			want = append(want, v.name())
+		}
+	}
+	for _, group := range pendingVectors {
+		t.Logf("pending for %s: %q", group.needs, group.names)
+		got = append(got, group.names...)
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("pending is\n%q, but these do not run\n%q", got, want)
+	}
+	t.Logf("%d of %d reference cases run, %d are pending", len(supportedVectors), len(vectors), len(got))
+}
+
+// TestVectorNotes checks what the notes of the cases say beyond their figures.
+func TestVectorNotes(t *testing.T) {
+	tier := []catalog.Tier{{Last: true, UnitPrice: money.One, FlatPrice: dec("10")}}
+	for _, c := range []struct {
+		policy string
+		charge bool
+		want   string
+	}{{zeroSkip, false, "0"}, {zeroCharge, true, "10"}} {
+		r := &catalog.Rate{Model: catalog.ModelGraduated, Tiers: tier, ChargeFlatAtZero: c.charge}
+		if got := priced(t, r, money.Zero); got != dec(c.want) {
+			t.Errorf("case 102 at zero units, %s: %s, want %s", c.policy, got, c.want)
+		}
+	}
+}
