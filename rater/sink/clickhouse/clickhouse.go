@@ -1,0 +1,201 @@
+// Package clickhouse is the report store in ClickHouse, from 18.16 over the native protocol to current
+// versions over native or HTTP.
+//
+// It implements sink.Store, sink.Reports and sink.Proof; it imports the driver, rater/sink and its questions.
+// Invariants: a block is one native block of one month, so ClickHouse takes it whole or not at all; inserts
+// are synchronous; whatever counts money reads FINAL; decimals pass as 128-bit integers, never as floats.
+package clickhouse
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	driver "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/shopspring/decimal"
+
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/sink"
+	"github.com/tollstream/tollstream/rater/sink/question"
+)
+
+var (
+	//go:embed schema.sql
+	schemaSQL string
+	//go:embed insert.sql
+	insertSQL string
+	//go:embed max_offsets.sql
+	maxOffsetsSQL string
+)
+
+// Store is a database of a ClickHouse server.
+type Store struct {
+	*question.Answers
+	conn driver.Conn
+}
+
+var _ sink.Store = (*Store)(nil)
+
+// maxConnections bounds the connections of one process: the sink uses one, reports the others.
+const maxConnections = 8
+
+// Open connects lazily to the server at url: clickhouse://host:9000/database (native) or http://host:8123/database.
+func Open(url string) (*Store, error) {
+	options, err := options(url)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := driver.Open(options)
+	if err != nil {
+		return nil, fmt.Errorf("open ClickHouse: %w", err)
+	}
+	return newStore(conn), nil
+}
+
+func options(url string) (*driver.Options, error) {
+	options, err := driver.ParseDSN(url)
+	if err != nil {
+		return nil, fmt.Errorf("the ClickHouse url must look like clickhouse://host:9000/database or http://host:8123/database: %w", err)
+	}
+	options.MaxOpenConns, options.MaxIdleConns = maxConnections, maxConnections
+	if options.Compression == nil {
+		options.Compression = &driver.Compression{Method: driver.CompressionLZ4}
+	}
+	if options.DialTimeout == 0 {
+		options.DialTimeout = 5 * time.Second
+	}
+	return options, nil
+}
+
+func newStore(conn driver.Conn) *Store {
+	s := &Store{conn: conn}
+	s.Answers = question.New(querier{conn}, question.Dialect{
+		Table:       "rated_activity FINAL",
+		Argument:    func(int) string { return "?" },
+		ID:          func(id activity.ID) string { return "unhex('" + id.String() + "')" },
+		Int:         func(n int64) string { return fmt.Sprintf("toInt64(%d)", n) },
+		Divide:      func(term string, by int64) string { return fmt.Sprintf("toInt64(intDiv(%s, %d))", term, by) },
+		UsageEvents: "toInt64(sum(CASE WHEN kind = 1 THEN 1 ELSE 0 END))",
+		Count:       "toInt64(count())",
+		Attribute: func(name, value string) string {
+			// Names are unique, so a pair stands where both lists agree.
+			return fmt.Sprintf("arrayExists((n, v) -> n = %s AND v = %s, attribute_names, attribute_values)", name, value)
+		},
+	})
+	return s
+}
+
+// Migrate makes the database and its table where they are missing.
+func Migrate(ctx context.Context, url string) error {
+	o, err := options(url)
+	if err != nil {
+		return err
+	}
+	if name := o.Auth.Database; name != "" && name != "default" {
+		first := *o
+		first.Auth.Database = "default"
+		if err := execute(ctx, &first, "CREATE DATABASE IF NOT EXISTS "+quoteName(name)); err != nil {
+			return fmt.Errorf("create ClickHouse database %s: %w", name, err)
+		}
+	}
+	if err := execute(ctx, o, schemaSQL); err != nil {
+		return fmt.Errorf("create ClickHouse table rated_activity: %w", err)
+	}
+	return nil
+}
+
+func execute(ctx context.Context, o *driver.Options, statement string) error {
+	conn, err := driver.Open(o)
+	if err != nil {
+		return err
+	}
+	return errors.Join(conn.Exec(ctx, statement), conn.Close())
+}
+
+func quoteName(name string) string {
+	return "`" + strings.NewReplacer("\\", "\\\\", "`", "\\`").Replace(name) + "`"
+}
+
+// Ping says whether the server answers.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.conn.Ping(ctx); err != nil {
+		return fmt.Errorf("ClickHouse: %w", err)
+	}
+	return nil
+}
+
+// Close closes the connections.
+func (s *Store) Close() error { return s.conn.Close() }
+
+// MaxOffsets implements sink.Store.
+func (s *Store) MaxOffsets(ctx context.Context, above []sink.Position) ([]sink.Mark, error) {
+	if len(above) == 0 {
+		return nil, nil
+	}
+	terms := make([]string, len(above))
+	for i, p := range above {
+		terms[i] = fmt.Sprintf("(source_partition = %d AND usage_offset > %d)", p.Partition, p.Last)
+	}
+	var marks []sink.Mark
+	err := querier{s.conn}.Each(ctx, fmt.Sprintf(maxOffsetsSQL, strings.Join(terms, " OR ")), nil, func(scan func(...any) error) error {
+		var m sink.Mark
+		err := scan(&m.Partition, &m.Month, &m.Offset)
+		marks = append(marks, m)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read ClickHouse's highest offsets: %w", err)
+	}
+	return marks, nil
+}
+
+// querier runs statements for the questions.
+type querier struct{ conn driver.Conn }
+
+// Each implements question.Querier.
+func (q querier) Each(ctx context.Context, statement string, args []any, each func(scan func(dest ...any) error) error) error {
+	rows, err := q.conn.Query(ctx, statement, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	scan := func(dest ...any) error { return scanRow(rows.Scan, dest) }
+	for rows.Next() {
+		if err := each(scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// scanRow reads decimals through the driver's own type, an integer and an exponent, and so exactly.
+func scanRow(scan func(...any) error, dest []any) error {
+	through := make([]any, len(dest))
+	decimals := make([]decimal.Decimal, len(dest))
+	for i, d := range dest {
+		switch d := d.(type) {
+		case *money.Decimal:
+			through[i] = &decimals[i]
+		case *activity.ID:
+			through[i] = (*[16]byte)(d)
+		default:
+			through[i] = d
+		}
+	}
+	if err := scan(through...); err != nil {
+		return err
+	}
+	for i, d := range dest {
+		if m, ok := d.(*money.Decimal); ok {
+			var err error
+			if *m, err = money.Parse(decimals[i].String()); err != nil {
+				return fmt.Errorf("read decimal %s: %w", decimals[i], err)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,176 @@
+// Package postgres is the report store in PostgreSQL, and the sink's positions and lease for either store.
+//
+// It implements sink.Store, sink.Reports, sink.Proof, sink.Positions and sink.Lease on the tables of
+// deploy/schema; it imports pgx, rater/sink and its questions. Invariants: a block is one transaction; a key
+// that is there already keeps its row.
+package postgres
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"math/big"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/sink"
+	"github.com/tollstream/tollstream/rater/sink/question"
+)
+
+var (
+	//go:embed stage.sql
+	stageSQL string
+	//go:embed insert.sql
+	insertSQL string
+	//go:embed max_offsets.sql
+	maxOffsetsSQL string
+)
+
+// Store is the report store in a database that deploy/schema has migrated.
+type Store struct {
+	*question.Answers
+	pool *pgxpool.Pool
+}
+
+var _ sink.Store = (*Store)(nil)
+
+// NewStore returns the report store.
+func NewStore(pool *pgxpool.Pool) *Store {
+	return &Store{pool: pool, Answers: question.New(querier{pool}, question.Dialect{
+		Table:       "rated_activity",
+		Argument:    func(n int) string { return fmt.Sprintf("$%d", n) },
+		ID:          func(id activity.ID) string { return `'\x` + id.String() + `'::bytea` },
+		Int:         func(n int64) string { return fmt.Sprintf("'%d'::bigint", n) },
+		Divide:      func(term string, by int64) string { return fmt.Sprintf("(%s) / %d", term, by) },
+		UsageEvents: "count(*) FILTER (WHERE kind = 1)",
+		Count:       "count(*)",
+		Attribute: func(name, value string) string {
+			return fmt.Sprintf("EXISTS (SELECT FROM unnest(attribute_names, attribute_values) AS a (n, v) WHERE a.n = %s AND a.v = %s)", name, value)
+		},
+	})}
+}
+
+var columns = []string{"source_partition", "usage_offset", "activity_index", "log_ns", "month", "event_ns", "kind", "event_id", "source",
+	"account", "billed_account", "seller", "product", "package", "attribute_names", "attribute_values", "group_names", "group_values",
+	"quantity", "charge", "currency", "level", "rate_account", "rate_id", "rate_seq", "rate_model", "activated_seq",
+	"invoice", "period_start_ns", "period_end_ns", "line", "usage_start_ns", "usage_end_ns", "line_amount"}
+
+// Insert implements sink.Store.
+func (s *Store) Insert(ctx context.Context, b sink.Block) error {
+	if len(b.Rows) == 0 {
+		return nil
+	}
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, stageSQL); err != nil {
+			return err
+		}
+		source := pgx.CopyFromSlice(len(b.Rows), func(i int) ([]any, error) { return values(b.Month, &b.Rows[i]), nil })
+		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"pg_temp", "rated_activity_stage"}, columns, source); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, insertSQL)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("insert into rated_activity: %w", err)
+	}
+	return nil
+}
+
+func values(month int32, r *sink.Row) []any {
+	a := &r.Activity
+	names, vals := split(a.Attributes)
+	groups, groupValues := split(a.Group)
+	return []any{r.Partition, r.Offset, int32(a.Index), r.LogTime, month, a.EventTime, int16(a.Kind), a.EventID, a.Source,
+		a.Account, a.Billed, a.Seller, a.Product, a.Package, names, vals, groups, groupValues,
+		numeric(a.Quantity), numeric(a.Charge), a.Currency, a.Level, a.RateAccount, a.RateID, a.RateSeq, a.RateModel, a.ActivatedSeq,
+		a.Invoice[:], a.PeriodStart, a.PeriodEnd, a.Line[:], a.UsageStart, a.UsageEnd, numeric(a.LineAmount)}
+}
+
+func split(list []activity.Attribute) (names, values []string) {
+	names, values = make([]string, len(list)), make([]string, len(list))
+	for i, a := range list {
+		names[i], values[i] = a.Name, a.Value
+	}
+	return names, values
+}
+
+var twoTo128 = new(big.Int).Lsh(big.NewInt(1), 128)
+
+// numeric goes by the integer, which is exact and needs no text.
+func numeric(d money.Decimal) pgtype.Numeric {
+	var stack [16]byte
+	b := d.AppendBinary16(stack[:0])
+	n := new(big.Int).SetBytes(b)
+	if b[0]&0x80 != 0 {
+		n.Sub(n, twoTo128)
+	}
+	return pgtype.Numeric{Int: n, Exp: -money.Scale, Valid: true}
+}
+
+// MaxOffsets implements sink.Store.
+func (s *Store) MaxOffsets(ctx context.Context, above []sink.Position) ([]sink.Mark, error) {
+	partitions, last := make([]int32, len(above)), make([]int64, len(above))
+	for i, p := range above {
+		partitions[i], last[i] = p.Partition, p.Last
+	}
+	rows, err := s.pool.Query(ctx, maxOffsetsSQL, partitions, last)
+	if err != nil {
+		return nil, fmt.Errorf("read rated_activity's highest offsets: %w", err)
+	}
+	marks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (m sink.Mark, err error) {
+		err = row.Scan(&m.Partition, &m.Month, &m.Offset)
+		return m, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read rated_activity's highest offsets: %w", err)
+	}
+	return marks, nil
+}
+
+// querier runs statements for the questions.
+type querier struct{ pool *pgxpool.Pool }
+
+// Each implements question.Querier. The statements differ with the question, so they are not prepared.
+func (q querier) Each(ctx context.Context, statement string, args []any, each func(scan func(dest ...any) error) error) error {
+	rows, err := q.pool.Query(ctx, statement, append([]any{pgx.QueryExecModeExec}, args...)...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	scan := func(dest ...any) error { return scanRow(rows.Scan, dest) }
+	for rows.Next() {
+		if err := each(scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// scanRow reads identifiers, which pgx knows as slices only.
+func scanRow(scan func(...any) error, dest []any) error {
+	through := make([]any, len(dest))
+	raw := make([][]byte, len(dest))
+	for i, d := range dest {
+		through[i] = d
+		if _, ok := d.(*activity.ID); ok {
+			through[i] = &raw[i]
+		}
+	}
+	if err := scan(through...); err != nil {
+		return err
+	}
+	for i, d := range dest {
+		if id, ok := d.(*activity.ID); ok {
+			if len(raw[i]) != len(id) {
+				return fmt.Errorf("read identifier: it has %d bytes, not %d", len(raw[i]), len(id))
+			}
+			copy(id[:], raw[i])
+		}
+	}
+	return nil
+}

@@ -1,0 +1,2 @@
+-- One row.
+DELETE FROM sink_lease WHERE owner = $1

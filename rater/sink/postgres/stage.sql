@@ -1,0 +1,2 @@
+-- COPY knows no ON CONFLICT, so a block goes through a table of the session.
+CREATE TEMPORARY TABLE IF NOT EXISTS rated_activity_stage (LIKE rated_activity) ON COMMIT DELETE ROWS

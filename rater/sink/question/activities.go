@@ -1,0 +1,131 @@
+package question
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/sink"
+)
+
+const activityColumns = `source_partition, usage_offset, activity_index, log_ns, kind, event_id, source, event_ns,
+ account, billed_account, seller, product, package, attribute_names, attribute_values, group_names, group_values,
+ quantity, charge, currency, level, rate_account, rate_id, rate_seq, rate_model, activated_seq,
+ invoice, period_start_ns, period_end_ns, line, usage_start_ns, usage_end_ns, line_amount`
+
+const standardActivities = 100
+
+// Activities reads by the account where one is named (the store's order or index), else by the index on the
+// invoice or line where there is one.
+func (a *Answers) Activities(ctx context.Context, q sink.ActivitiesQuery) ([]sink.Row, string, error) {
+	if err := q.Validate(); err != nil {
+		return nil, "", err
+	}
+	c := a.conditions()
+	c.filter(q.Filter)
+	if !q.Invoice.IsZero() {
+		c.add("invoice = %s", a.dialect.ID(q.Invoice))
+	}
+	if !q.Line.IsZero() {
+		c.add("line = %s", a.dialect.ID(q.Line))
+	}
+	c.text("event_id", q.EventID)
+	c.text("source", q.Source)
+	if q.Attribute != "" {
+		name := q.Attribute
+		c.attribute(name, q.AttributeValue)
+	}
+	order, compare := "", ">"
+	if q.Newest {
+		order, compare = " DESC", "<"
+	}
+	place, ok, err := sink.ParsePlace(q.After)
+	if err != nil {
+		return nil, "", err
+	}
+	if ok {
+		c.place(compare, place)
+	}
+	limit := limitOf(q.Limit, standardActivities, sink.MaxActivities)
+	rows, err := a.activities(ctx, c, order, limit+1)
+	if err != nil {
+		return nil, "", fmt.Errorf("list activities: %w", err)
+	}
+	if len(rows) <= limit {
+		return rows, "", nil
+	}
+	rows = rows[:limit]
+	return rows, rows[limit-1].Place().Cursor(), nil
+}
+
+// LineActivities reads by the index on the line where there is one.
+func (a *Answers) LineActivities(ctx context.Context, partition int32, line activity.ID, after sink.Place, below int64, limit int) ([]sink.Row, error) {
+	c := a.conditions()
+	c.add("line = %s AND source_partition = %d AND usage_offset < %s", a.dialect.ID(line), partition, a.dialect.Int(below))
+	c.place(">", after)
+	rows, err := a.activities(ctx, c, "", limit)
+	if err != nil {
+		return nil, fmt.Errorf("list activities of line %s: %w", line, err)
+	}
+	return rows, nil
+}
+
+// attribute hands the name and the value over in the order in which their places stand in the statement.
+func (c *conditions) attribute(name, value string) {
+	first := c.argument(name)
+	second := c.argument(value)
+	c.add("%s", c.dialect.Attribute(first, second))
+}
+
+func (c *conditions) place(compare string, p sink.Place) {
+	c.add("(source_partition, usage_offset, activity_index) %s (%d, %s, %d)", compare, p.Partition, c.dialect.Int(p.Offset), p.Index)
+}
+
+func (a *Answers) activities(ctx context.Context, c *conditions, order string, limit int) ([]sink.Row, error) {
+	statement := fmt.Sprintf("SELECT %s FROM %s%s ORDER BY source_partition%s, usage_offset%s, activity_index%s LIMIT %d",
+		activityColumns, a.dialect.Table, c, order, order, order, limit)
+	var rows []sink.Row
+	err := a.querier.Each(ctx, statement, c.args, func(scan func(...any) error) error {
+		row, err := scanActivity(scan)
+		rows = append(rows, row)
+		return err
+	})
+	return rows, err
+}
+
+func scanActivity(scan func(...any) error) (sink.Row, error) {
+	var (
+		r                                  sink.Row
+		a                                  = &r.Activity
+		kind                               int16
+		index                              int32
+		names, values, groups, groupValues []string
+	)
+	err := scan(&r.Partition, &r.Offset, &index, &r.LogTime, &kind, &a.EventID, &a.Source, &a.EventTime,
+		&a.Account, &a.Billed, &a.Seller, &a.Product, &a.Package, &names, &values, &groups, &groupValues,
+		&a.Quantity, &a.Charge, &a.Currency, &a.Level, &a.RateAccount, &a.RateID, &a.RateSeq, &a.RateModel, &a.ActivatedSeq,
+		&a.Invoice, &a.PeriodStart, &a.PeriodEnd, &a.Line, &a.UsageStart, &a.UsageEnd, &a.LineAmount)
+	if err != nil {
+		return r, err
+	}
+	a.Kind, a.Index = activity.Kind(kind), int(index)
+	if a.Attributes, err = attributes(names, values); err != nil {
+		return r, err
+	}
+	a.Group, err = attributes(groups, groupValues)
+	return r, err
+}
+
+func attributes(names, values []string) ([]activity.Attribute, error) {
+	if len(names) != len(values) {
+		return nil, fmt.Errorf("%d attribute names stand beside %d values", len(names), len(values))
+	}
+	if len(names) == 0 {
+		return nil, nil
+	}
+	list := make([]activity.Attribute, len(names))
+	for i := range names {
+		list[i] = activity.Attribute{Name: names[i], Value: values[i]}
+	}
+	return list, nil
+}

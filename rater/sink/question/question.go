@@ -1,0 +1,169 @@
+// Package question answers the questions of sink.Reports and sink.Proof in SQL that ClickHouse 18.16,
+// current ClickHouse and PostgreSQL understand. What they say differently stands in one place, a [Dialect].
+//
+// It may import ledger/money, rater/activity and rater/sink, never a driver. Invariants: every answer counts
+// an activity's key once (Dialect.Table sees to that); text from outside travels as arguments, never in the
+// statement; numbers stand in it as literals. Decimals are read exactly.
+package question
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/sink"
+)
+
+// Querier runs a statement and calls each for every row. Scan fills pointers to string, int16, int32, int64,
+// []string, money.Decimal and activity.ID.
+type Querier interface {
+	Each(ctx context.Context, statement string, args []any, each func(scan func(dest ...any) error) error) error
+}
+
+// Dialect is what the stores say differently.
+type Dialect struct {
+	Table string // rated_activity with every key once
+	// Argument writes the nth argument's place, from 1.
+	Argument func(n int) string
+	// ID writes an identifier.
+	ID func(id activity.ID) string
+	// Int writes a 64-bit integer.
+	Int func(n int64) string
+	// Divide divides a term that is not negative by a positive number, cut off to a whole one.
+	Divide func(term string, by int64) string
+	// UsageEvents counts the rows of a group that are usage events.
+	UsageEvents string
+	// Count counts the rows of a group.
+	Count string
+	// Attribute says that the attribute of the name has the value; both are argument places.
+	Attribute func(name, value string) string
+}
+
+// Answers implements sink.Reports and sink.Proof.
+type Answers struct {
+	querier Querier
+	dialect Dialect
+}
+
+// New returns the answers of a store.
+func New(q Querier, d Dialect) *Answers { return &Answers{querier: q, dialect: d} }
+
+var (
+	_ sink.Reports = (*Answers)(nil)
+	_ sink.Proof   = (*Answers)(nil)
+)
+
+// conditions gathers what the WHERE clause demands.
+type conditions struct {
+	dialect *Dialect
+	terms   []string
+	args    []any
+}
+
+func (a *Answers) conditions() *conditions { return &conditions{dialect: &a.dialect} }
+
+func (c *conditions) argument(v any) string {
+	c.args = append(c.args, v)
+	return c.dialect.Argument(len(c.args))
+}
+
+func (c *conditions) add(format string, args ...any) {
+	c.terms = append(c.terms, fmt.Sprintf(format, args...))
+}
+
+// text demands a column's value unless it is empty.
+func (c *conditions) text(column, value string) {
+	if value != "" {
+		c.add("%s = %s", column, c.argument(value))
+	}
+}
+
+func (c *conditions) filter(f sink.Filter) {
+	c.text("account", f.Account)
+	c.text("billed_account", f.Billed)
+	c.text("product", f.Product)
+	c.text("package", f.Package)
+	c.text("currency", f.Currency)
+	if f.From != 0 || f.To != 0 {
+		c.add("event_ns >= %s AND event_ns < %s", c.dialect.Int(f.From), c.dialect.Int(f.To))
+		// The months let the store leave whole parts unread.
+		c.add("month >= %d AND month <= %d", sink.MonthOf(f.From), sink.MonthOf(f.To-1))
+	}
+}
+
+// below demands a usage offset below the bound of its partition.
+func (c *conditions) below(bounds map[int32]int64) {
+	partitions := make([]int32, 0, len(bounds))
+	for p := range bounds {
+		partitions = append(partitions, p)
+	}
+	slices.Sort(partitions)
+	terms := make([]string, 0, len(bounds))
+	for _, p := range partitions {
+		terms = append(terms, fmt.Sprintf("(source_partition = %d AND usage_offset < %s)", p, c.dialect.Int(bounds[p])))
+	}
+	if len(terms) == 0 {
+		terms = append(terms, "1 = 0")
+	}
+	c.add("(%s)", strings.Join(terms, " OR "))
+}
+
+func (c *conditions) String() string {
+	if len(c.terms) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(c.terms, " AND ")
+}
+
+// days numbers the local days of a report from the day of its first instant on.
+type days struct {
+	first time.Time // midnight of the first day, as if it were UTC
+	term  string    // SQL: the number of a row's day
+}
+
+// newDays takes the zone's changes of offset between the instants from Go's zone data, so that all stores
+// agree on the days, whatever zone data they have.
+func newDays(d *Dialect, zone *time.Location, from, to int64) days {
+	start := time.Unix(0, from).In(zone)
+	y, m, day := start.Date()
+	first := time.Date(y, m, day, 0, 0, 0, 0, time.UTC)
+	shift := func(t time.Time) string {
+		_, offset := t.Zone()
+		return d.Int(int64(offset)*int64(time.Second) - first.UnixNano())
+	}
+	var b strings.Builder
+	at := start
+	for {
+		_, end := at.ZoneBounds()
+		if end.IsZero() || end.UnixNano() >= to {
+			break
+		}
+		fmt.Fprintf(&b, " WHEN event_ns < %s THEN %s", d.Int(end.UnixNano()), shift(at))
+		at = end.In(zone)
+	}
+	local := shift(at)
+	if b.Len() > 0 {
+		local = "CASE" + b.String() + " ELSE " + local + " END"
+	}
+	return days{first: first, term: d.Divide("event_ns + "+local, int64(24*time.Hour))}
+}
+
+func (d days) name(n int64) string { return d.first.AddDate(0, 0, int(n)).Format(time.DateOnly) }
+
+func (d days) number(name string) (int64, error) {
+	t, err := time.Parse(time.DateOnly, name)
+	if err != nil {
+		return 0, fmt.Errorf("%w: the cursor is not one that this report returned; start again without it", sink.ErrQuery)
+	}
+	return int64(t.Sub(d.first) / (24 * time.Hour)), nil
+}
+
+func limitOf(asked, standard, highest int) int {
+	if asked <= 0 {
+		return standard
+	}
+	return min(asked, highest)
+}

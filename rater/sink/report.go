@@ -1,0 +1,254 @@
+package sink
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/activity"
+)
+
+// Reports answers what people ask. Every activity counts once in its answers.
+type Reports interface {
+	// Totals sums usage and revenue, ordered by the query's groups, then currency. The cursor goes on after
+	// the last row; it is empty when nothing is left.
+	Totals(ctx context.Context, q TotalsQuery) (rows []Total, next string, err error)
+	// Activities lists activities in log order. The cursor goes on after the last one.
+	Activities(ctx context.Context, q ActivitiesQuery) (rows []Row, next string, err error)
+}
+
+// ErrQuery marks what the asker did wrong; its text says what and what to do.
+var ErrQuery = errors.New("the report cannot be made")
+
+// Bounds of what one question returns.
+const (
+	MaxTotals     = 10_000
+	MaxActivities = 1_000
+	MaxReportDays = 3_700 // of a report by day
+)
+
+// Group is what totals are split by.
+type Group string
+
+// The groups, by their public names.
+const (
+	GroupAccount Group = "account"
+	GroupBilled  Group = "billed_account"
+	GroupProduct Group = "product"
+	GroupPackage Group = "package"
+	GroupDay     Group = "day" // in the query's zone
+)
+
+// ParseGroups reads a list like "account,day".
+func ParseGroups(text string) ([]Group, error) {
+	var groups []Group
+	for name := range strings.SplitSeq(text, ",") {
+		name = strings.TrimSpace(name)
+		if name == "" {
+			continue
+		}
+		groups = append(groups, Group(name))
+	}
+	return groups, TotalsQuery{Groups: groups}.validateGroups()
+}
+
+// Filter narrows a question. Empty members do not.
+type Filter struct {
+	Account  string // who used
+	Billed   string // who is invoiced
+	Product  string
+	Package  string
+	Currency string
+	From, To int64 // event time in [From, To), instants; both 0: all
+}
+
+// TotalsQuery asks for sums. Amounts of different currencies are never added up, so the currency is always a group.
+type TotalsQuery struct {
+	Filter
+	Groups []Group
+	Zone   *time.Location // of days; nil: UTC
+	Limit  int            // 0 or more than MaxTotals: MaxTotals
+	After  string         // cursor
+}
+
+// Total is one row of a report; members that are not grouped by are empty.
+type Total struct {
+	Account  string        `json:"account,omitempty"`
+	Billed   string        `json:"billed_account,omitempty"`
+	Product  string        `json:"product,omitempty"`
+	Package  *string       `json:"package,omitempty"` // "" is usage outside of any package
+	Day      string        `json:"day,omitempty"`     // 2026-11-21
+	Currency string        `json:"currency"`
+	Events   int64         `json:"events"` // usage events; adjustments are none
+	Quantity money.Decimal `json:"quantity"`
+	Revenue  money.Decimal `json:"revenue"` // charges and adjustments, 12 decimals
+}
+
+func (q TotalsQuery) validateGroups() error {
+	for i, g := range q.Groups {
+		switch g {
+		case GroupAccount, GroupBilled, GroupProduct, GroupPackage, GroupDay:
+		default:
+			return fmt.Errorf("%w: it cannot be grouped by %q; use account, billed_account, product, package or day", ErrQuery, g)
+		}
+		for _, earlier := range q.Groups[:i] {
+			if earlier == g {
+				return fmt.Errorf("%w: group %q is named twice; name it once", ErrQuery, g)
+			}
+		}
+	}
+	return nil
+}
+
+// Validate says what is wrong with the question.
+func (q TotalsQuery) Validate() error {
+	if err := q.validateGroups(); err != nil {
+		return err
+	}
+	if err := q.Filter.validate(); err != nil {
+		return err
+	}
+	for _, g := range q.Groups {
+		if g != GroupDay {
+			continue
+		}
+		if q.From == 0 && q.To == 0 {
+			return fmt.Errorf("%w: a report by day needs from and to", ErrQuery)
+		}
+		if days := (q.To/int64(24*time.Hour) - q.From/int64(24*time.Hour)); days > MaxReportDays {
+			return fmt.Errorf("%w: %d days are more than the %d of one report by day; ask for less time", ErrQuery, days, MaxReportDays)
+		}
+	}
+	return nil
+}
+
+func (f Filter) validate() error {
+	if (f.From != 0 || f.To != 0) && f.To <= f.From {
+		return fmt.Errorf("%w: to must lie after from", ErrQuery)
+	}
+	return nil
+}
+
+// Location returns the zone of days.
+func (q TotalsQuery) Location() *time.Location {
+	if q.Zone == nil {
+		return time.UTC
+	}
+	return q.Zone
+}
+
+// ActivitiesQuery asks for activities, oldest in the log first unless Newest.
+type ActivitiesQuery struct {
+	Filter
+	Invoice        activity.ID // zero: any
+	Line           activity.ID // zero: any
+	EventID        string
+	Source         string
+	Attribute      string // name that the event must carry with exactly AttributeValue; empty: any
+	AttributeValue string
+	Newest         bool
+	Limit          int    // 0: 100; more than MaxActivities: MaxActivities
+	After          string // cursor
+}
+
+// Validate says what is wrong with the question.
+func (q ActivitiesQuery) Validate() error {
+	if q.Attribute == "" && q.AttributeValue != "" {
+		return fmt.Errorf("%w: name the attribute that has the value %q", ErrQuery, q.AttributeValue)
+	}
+	return q.Filter.validate()
+}
+
+// Place is an activity's place in the log.
+type Place struct {
+	Partition int32
+	Offset    int64
+	Index     int
+}
+
+// Cursor writes the place so that a list can go on after it.
+func (p Place) Cursor() string { return fmt.Sprintf("%d-%d-%d", p.Partition, p.Offset, p.Index) }
+
+// ParsePlace reads what Cursor wrote; ok is false for an empty cursor.
+func ParsePlace(cursor string) (p Place, ok bool, err error) {
+	if cursor == "" {
+		return Place{}, false, nil
+	}
+	n, err := fmt.Sscanf(cursor, "%d-%d-%d", &p.Partition, &p.Offset, &p.Index)
+	if err != nil || n != 3 || p.Cursor() != cursor {
+		return Place{}, false, fmt.Errorf("%w: cursor %q is not one that a list returned", ErrQuery, cursor)
+	}
+	return p, true, nil
+}
+
+// Place returns the row's place in the log.
+func (r *Row) Place() Place {
+	return Place{Partition: r.Partition, Offset: r.Offset, Index: r.Activity.Index}
+}
+
+// Keys are a total's values in the order of the groups, with the currency last; days are YYYY-MM-DD.
+func (t *Total) Keys(groups []Group) []string {
+	keys := make([]string, 0, len(groups)+1)
+	for _, g := range groups {
+		keys = append(keys, *t.member(g))
+	}
+	return append(keys, t.Currency)
+}
+
+// SetKey sets the member of a group.
+func (t *Total) SetKey(g Group, value string) {
+	if g == GroupPackage {
+		t.Package = &value
+		return
+	}
+	*t.member(g) = value
+}
+
+func (t *Total) member(g Group) *string {
+	switch g {
+	case GroupAccount:
+		return &t.Account
+	case GroupBilled:
+		return &t.Billed
+	case GroupProduct:
+		return &t.Product
+	case GroupPackage:
+		if t.Package == nil {
+			t.Package = new(string)
+		}
+		return t.Package
+	case GroupDay:
+		return &t.Day
+	}
+	panic(fmt.Sprintf("bug: group %q was not validated", g))
+}
+
+// KeysCursor writes keys as a cursor.
+func KeysCursor(keys []string) string {
+	b, err := json.Marshal(keys)
+	if err != nil {
+		panic(fmt.Sprintf("bug: strings cannot be written as JSON: %v", err))
+	}
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// ParseKeys reads what KeysCursor wrote for n keys; nil for an empty cursor.
+func ParseKeys(cursor string, n int) ([]string, error) {
+	if cursor == "" {
+		return nil, nil
+	}
+	var keys []string
+	b, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err == nil {
+		err = json.Unmarshal(b, &keys)
+	}
+	if err != nil || len(keys) != n {
+		return nil, fmt.Errorf("%w: the cursor is not one that this report returned; start again without it", ErrQuery)
+	}
+	return keys, nil
+}
