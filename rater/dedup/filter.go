@@ -87,3 +87,10 @@ func newestFirst(a, b Filter) int {
 	}
 	return int(b.First) - int(a.First)
 }
+
+// Compacted says that a day's entries were compacted by the store, and with which filter they are to be
+// looked for from now on: the arguments of Index.Sealed.
+type Compacted struct {
+	Day    int32
+	Filter Filter
+}

@@ -1,0 +1,18 @@
+-- Index: identity_day_pkey for the compacted days, then identity_chunk_pkey, backwards, one descent for
+-- each identity and day: the chunk that would hold it.
+SELECT k.id, k.entries
+FROM rater_checkpoint c
+LEFT JOIN LATERAL (
+    SELECT i.id, h.entries
+    FROM unnest($6::uuid[]) AS i (id)
+    CROSS JOIN identity_day d
+    CROSS JOIN LATERAL (
+        SELECT x.entries
+        FROM identity_chunk x
+        WHERE x.partition = d.partition AND x.day = d.day AND x.attempt = d.attempt AND x.first_id <= i.id
+        ORDER BY x.first_id DESC
+        LIMIT 1
+    ) h
+    WHERE d.partition = $1
+) k ON true
+WHERE c.partition = $1 AND c.epoch = $2 AND c.owner = $3 AND c.next_offset IN ($4, $5)
