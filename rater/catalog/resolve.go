@@ -169,8 +169,11 @@ func (q asking) skip(level Level, account string, r *Rate) {
 }
 
 func instantText(t int64) string {
-	if t == Always || t == Never {
-		return "ever"
+	switch t {
+	case Always:
+		return "the beginning"
+	case Never:
+		return "the end of time"
 	}
 	return time.Unix(0, t).UTC().Format(time.RFC3339Nano)
 }
