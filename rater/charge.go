@@ -1,0 +1,221 @@
+package rater
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/tollstream/tollstream/collector/usage"
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/catalog"
+	"github.com/tollstream/tollstream/rater/price"
+)
+
+// charge puts the event on its line: charge = Total(after) − the line's stored amount. It returns the reason
+// when the arithmetic overflows; then nothing has changed.
+func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) string {
+	f := m.families[r.family]
+	m.uses++
+	f.lastUsed = m.uses
+	fresh := len(f.lines) == 0
+	if fresh {
+		m.begin(f, e, r)
+	}
+	if !fresh && f.seq < r.seq {
+		if !m.reprice(f, -1, nil) {
+			return ReasonOverflow
+		}
+		m.commitPrices(rec, f, -1, r)
+	}
+	at := slices.IndexFunc(f.lines, func(l line) bool { return l.invoice == r.invoice })
+	segments := []segment(nil)
+	quantity, events := money.Decimal{}, int64(0)
+	if at >= 0 {
+		segments, quantity, events = f.lines[at].segments, f.lines[at].quantity, f.lines[at].events
+	}
+	quantity, err := quantity.Add(e.Quantity)
+	if err != nil {
+		return ReasonOverflow
+	}
+	m.scratch, err = addTo(m.scratch, segments, r.rate, price.Input{Quantity: e.Quantity})
+	if err != nil {
+		if errors.Is(err, price.ErrNegativeQuantity) {
+			return ReasonNegative
+		}
+		return ReasonOverflow
+	}
+	if at < 0 {
+		f.lines = append(f.lines, line{
+			id: activity.LineID(f.id, r.invoice), invoice: r.invoice, billed: r.billed, period: r.period,
+		})
+		at = len(f.lines) - 1
+	}
+	if !m.reprice(f, at, m.scratch) {
+		if segments == nil && events == 0 {
+			f.lines = f.lines[:len(f.lines)-1]
+		}
+		return ReasonOverflow
+	}
+	l := &f.lines[at]
+	l.segments = append(l.segments[:0], m.scratch...)
+	l.quantity, l.events, l.last = quantity, events+1, r.rate
+	charged := m.commitPrices(rec, f, at, r)
+	m.emit(rec, f, l, activity.Activity{
+		Kind: activity.KindUsage, EventID: e.ID, Source: e.Source, EventTime: e.Time, Attributes: e.Attributes,
+		Quantity: e.Quantity, Charge: charged,
+		Level: string(r.rate.Level), RateAccount: r.rate.OwnerAccount, RateID: r.rate.ID, RateSeq: r.rate.Seq,
+		RateModel: string(r.rate.Model), ActivatedSeq: r.seq,
+	})
+	return ""
+}
+
+// begin fills in a family that has no lines yet.
+func (m *machine) begin(f *family, e *usage.Event, r *resolution) {
+	f.account, f.product, f.pkg, f.group = e.Account, r.product.ID, r.pkg, r.group
+	f.seller, f.currency, f.period, f.seq = r.seller, r.rate.Currency, r.usagePeriod, r.seq
+}
+
+// reprice computes every line's amount anew into m.priced, with the segments given in place of those of line at. Each line
+// continues the ones before it: Total(before + own) − Total(before). It reports false when the arithmetic overflows.
+func (m *machine) reprice(f *family, at int, segments []segment) bool {
+	m.priced = m.priced[:0]
+	if len(f.lines) == 1 {
+		if at < 0 {
+			segments = f.lines[0].segments
+		}
+		total, err := lineTotal(segments)
+		m.priced = append(m.priced, total)
+		return err == nil
+	}
+	m.together = m.together[:0]
+	before := money.Decimal{}
+	for i := range f.lines {
+		own := f.lines[i].segments
+		if i == at {
+			own = segments
+		}
+		var err error
+		if m.together, err = merged(m.together, own); err != nil {
+			return false
+		}
+		total, err := lineTotal(m.together)
+		if err != nil {
+			return false
+		}
+		amount, err := total.Sub(before)
+		if err != nil {
+			return false
+		}
+		m.priced, before = append(m.priced, amount), total
+	}
+	return true
+}
+
+// lineTotal prices segments: the sum over k of Total_k(S_k) − Total_k(S_k−1), pricing.md §3.
+func lineTotal(segments []segment) (money.Decimal, error) {
+	var few [4]price.Segment
+	buf := few[:0]
+	for i := range segments {
+		buf = append(buf, price.Segment{Rate: segments[i].rate, State: segments[i].state})
+	}
+	return price.LineTotal(buf)
+}
+
+// commitPrices takes over the amounts of the last reprice; what changed on other lines than at becomes an adjustment.
+// It returns the change of line at.
+func (m *machine) commitPrices(rec *activity.Record, f *family, at int, r *resolution) money.Decimal {
+	var charged money.Decimal
+	for i := range f.lines {
+		l := &f.lines[i]
+		change, err := m.priced[i].Sub(l.amount)
+		if err != nil {
+			panic("bug: the difference of two amounts within bounds overflows")
+		}
+		l.amount = m.priced[i]
+		if i == at {
+			l.version, charged = rec.Offset+1, change
+			continue
+		}
+		if change.IsZero() {
+			continue
+		}
+		l.version = rec.Offset + 1
+		m.emit(rec, f, l, activity.Activity{
+			Kind: activity.KindAdjustment, EventTime: f.period.Start, Charge: change, ActivatedSeq: r.seq,
+		})
+	}
+	f.seq = r.seq
+	for i := range f.lines {
+		for j := range f.lines[i].segments {
+			if s := &f.lines[i].segments[j]; !s.gone {
+				s.seq = r.seq
+			}
+		}
+	}
+	m.touch(f)
+	return charged
+}
+
+// emit appends the activity with what it shares with its line, and counts its charge.
+func (m *machine) emit(rec *activity.Record, f *family, l *line, a activity.Activity) {
+	a.Index = len(rec.Activities)
+	a.Account, a.Billed, a.Seller, a.Product, a.Package, a.Group = f.account, l.billed, f.seller, f.product, f.pkg, f.group
+	a.Currency, a.Invoice, a.Line, a.LineAmount = f.currency, l.invoice, l.id, l.amount
+	a.PeriodStart, a.PeriodEnd, a.UsageStart, a.UsageEnd = l.period.Start, l.period.End, f.period.Start, f.period.End
+	if a.Kind == activity.KindAdjustment {
+		if s := lastBound(l.segments); s != nil {
+			a.Level, a.RateAccount, a.RateID = string(s.rate.Level), s.rate.OwnerAccount, s.rate.ID
+			a.RateSeq, a.RateModel = s.rate.Seq, string(s.rate.Model)
+		}
+	}
+	rec.Activities = append(rec.Activities, a)
+	m.count(CountKey{Month: monthOf(a.EventTime), Currency: a.Currency}, Counts{Charged: a.Charge})
+}
+
+func lastBound(segments []segment) *segment {
+	if n := len(segments); n > 0 && segments[n-1].rate != nil {
+		return &segments[n-1]
+	}
+	return nil
+}
+
+// touch marks the family as changed for the next cut and the next projection.
+func (m *machine) touch(f *family) {
+	if !f.dirty && !(m.faults.LostDirtyFlag && f.inCut) {
+		f.dirty = true
+		m.dirty = append(m.dirty, f)
+	}
+	m.show(f)
+}
+
+// bind points the family's segments at their rates as of seq: the rate as it stands there or, where it is gone, as
+// it was when the family was last priced with it. It changes nothing that is stored, since prepare calls it for events
+// that turn out to be duplicates too. It reports false, with what is missing in need, when definitions have to be read first.
+func (m *machine) bind(f *family, account string, seq int64, plan *catalog.Plan, need *needs) bool {
+	if f.bound && f.boundSeq == seq {
+		return true
+	}
+	for i := range f.lines {
+		segs := f.lines[i].segments
+		for j := range segs {
+			s := &segs[j]
+			r := plan.RateByID(s.owner, s.id)
+			gone := r == nil
+			if gone {
+				old, ok := m.defs.planAt(m, account, s.seq, need)
+				if !ok {
+					return false
+				}
+				if old != nil {
+					r = old.RateByID(s.owner, s.id)
+				}
+			}
+			if r == nil {
+				panic("bug: a segment's rate is gone from the definitions that it was priced under")
+			}
+			s.rate, s.gone = r, gone
+		}
+	}
+	f.bound, f.boundSeq = true, seq
+	return true
+}

@@ -1,0 +1,283 @@
+package rater
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/catalog"
+	"github.com/tollstream/tollstream/rater/price"
+)
+
+// family is the lines that are priced together: the line of a period's usage on its own invoice and, behind
+// it, the lines of late usage on later invoices, each priced as the continuation of those before.
+type family struct {
+	id       activity.ID
+	account  string
+	product  string
+	pkg      string
+	group    []activity.Attribute
+	seller   string
+	currency string
+	period   catalog.Period // of the usage
+	seq      int64          // of the definitions that the amounts are priced under
+	lines    []line
+
+	bound    bool // the segments point at their rates as of boundSeq
+	boundSeq int64
+
+	dirty    bool   // changed since the last cut was frozen
+	unshown  bool   // changed since it was last projected
+	inCut    bool   // stands in the cut in flight
+	lastUsed uint64 // of the machine's use counter, for eviction
+}
+
+// line is one line of a family, on one invoice.
+type line struct {
+	id       activity.ID
+	invoice  activity.ID
+	billed   string
+	period   catalog.Period
+	segments []segment // ordered by rate start, then rate id
+	quantity money.Decimal
+	events   int64
+	amount   money.Decimal
+	last     *catalog.Rate // of the event rated last; nil after loading
+	shown    lineRate
+	version  int64
+}
+
+// lineRate is what a line shows of the rate of its last event.
+type lineRate struct{ level, account, id, model string }
+
+// segment is the usage that fell under one rate.
+type segment struct {
+	rate  *catalog.Rate // nil after loading until bound to definitions
+	owner catalog.Ref   // with id and seq finds the rate again
+	id    string
+	start int64
+	seq   int64 // the last definitions that the family was priced under while the rate existed
+	gone  bool  // the rate no longer exists in the definitions that the family is bound to
+	state price.State
+}
+
+// before says whether s stands before a segment with that start and id.
+func (s *segment) before(start int64, id string) bool {
+	return s.start < start || s.start == start && s.id < id
+}
+
+// addTo puts in into the segment of the rate, at its place in the order; it returns the changed copy of the
+// segments so that a failed pricing leaves the line as it was. The copy is made in scratch.
+func addTo(scratch []segment, segments []segment, r *catalog.Rate, in price.Input) ([]segment, error) {
+	scratch = append(scratch[:0], segments...)
+	i := 0
+	for i < len(scratch) && scratch[i].before(r.Start, r.ID) {
+		i++
+	}
+	if i == len(scratch) || scratch[i].start != r.Start || scratch[i].id != r.ID {
+		scratch = append(scratch, segment{})
+		copy(scratch[i+1:], scratch[i:])
+		scratch[i] = segment{owner: r.Owner, id: r.ID, start: r.Start}
+	}
+	state, err := price.Aggregate(r, scratch[i].state, in)
+	if err != nil {
+		return scratch, err
+	}
+	scratch[i].rate, scratch[i].gone, scratch[i].state = r, false, state
+	return scratch, nil
+}
+
+// merged returns the segments of a and b together, in order.
+func merged(dst []segment, b []segment) ([]segment, error) {
+	for j := range b {
+		i := 0
+		for i < len(dst) && dst[i].before(b[j].start, b[j].id) {
+			i++
+		}
+		if i < len(dst) && dst[i].start == b[j].start && dst[i].id == b[j].id {
+			state, err := price.Merge(dst[i].state, b[j].state)
+			if err != nil {
+				return dst, err
+			}
+			dst[i].state = state
+			continue
+		}
+		dst = append(dst, segment{})
+		copy(dst[i+1:], dst[i:])
+		dst[i] = b[j]
+	}
+	return dst, nil
+}
+
+// segmentFormat is the first byte of encoded segments.
+const segmentFormat = 1
+
+// appendSegments encodes segments: format, count, and for each owner kind, owner id, rate id (length-prefixed),
+// start, seq, sum, events.
+func appendSegments(b []byte, segments []segment) []byte {
+	b = append(b, segmentFormat)
+	b = binary.AppendUvarint(b, uint64(len(segments)))
+	for i := range segments {
+		s := &segments[i]
+		b = appendString(b, string(s.owner.Kind))
+		b = appendString(b, s.owner.ID)
+		b = appendString(b, s.id)
+		b = binary.AppendVarint(b, s.start)
+		b = binary.AppendVarint(b, s.seq)
+		b = s.state.Sum.AppendBinary16(b)
+		b = binary.AppendVarint(b, s.state.Events)
+	}
+	return b
+}
+
+func appendString(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+var errSegments = errors.New("damaged segments")
+
+// Segment is what a stored line says of the usage under one rate, for readers that explain a line.
+type Segment struct {
+	Owner catalog.Ref
+	Rate  string
+	Start int64
+	Seq   int64
+	State price.State
+}
+
+// DecodeSegments reads LineState.Segments.
+func DecodeSegments(b []byte) ([]Segment, error) {
+	d := decoder{b: b}
+	if d.byte() != segmentFormat {
+		return nil, fmt.Errorf("format: %w", errSegments)
+	}
+	n := d.uvarint()
+	if n > uint64(len(b)) {
+		return nil, fmt.Errorf("count: %w", errSegments)
+	}
+	out := make([]Segment, 0, n)
+	for range n {
+		var s Segment
+		s.Owner.Kind = catalog.Kind(d.string())
+		s.Owner.ID = d.string()
+		s.Rate = d.string()
+		s.Start = d.varint()
+		s.Seq = d.varint()
+		s.State.Sum = d.decimal()
+		s.State.Events = d.varint()
+		if d.bad {
+			return nil, errSegments
+		}
+		out = append(out, s)
+	}
+	if len(d.b) != 0 || d.bad {
+		return nil, errSegments
+	}
+	return out, nil
+}
+
+// decoder takes values off the front of b; after the first failure bad is set and zero values follow.
+type decoder struct {
+	b   []byte
+	bad bool
+}
+
+func (d *decoder) take(n uint64) []byte {
+	if n > uint64(len(d.b)) {
+		d.b, d.bad = nil, true
+		return nil
+	}
+	v := d.b[:n]
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) byte() byte {
+	if v := d.take(1); v != nil {
+		return v[0]
+	}
+	return 0
+}
+
+func (d *decoder) uvarint() uint64 {
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 {
+		d.b, d.bad = nil, true
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) varint() int64 {
+	v, n := binary.Varint(d.b)
+	if n <= 0 {
+		d.b, d.bad = nil, true
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) string() string { return string(d.take(d.uvarint())) }
+
+func (d *decoder) decimal() money.Decimal {
+	b := d.take(16)
+	if b == nil {
+		return money.Decimal{}
+	}
+	v, err := money.FromBinary16(b)
+	if err != nil {
+		d.bad = true
+	}
+	return v
+}
+
+// states appends the family's lines as they are stored and shown.
+func (f *family) states(dst []LineState) []LineState {
+	for i := range f.lines {
+		l := &f.lines[i]
+		shown := l.shown
+		if r := l.last; r != nil {
+			shown = lineRate{level: string(r.Level), account: r.OwnerAccount, id: r.ID, model: string(r.Model)}
+		}
+		dst = append(dst, LineState{
+			Family: f.id, Line: l.id, Invoice: l.invoice, Position: i,
+			Account: f.account, Billed: l.billed, Seller: f.seller, Product: f.product, Package: f.pkg,
+			Group: f.group, Currency: f.currency, Period: l.period, UsagePeriod: f.period,
+			Quantity: l.quantity, Events: l.events, Amount: l.amount,
+			Segments: appendSegments(nil, l.segments), Seq: f.seq,
+			RateLevel: shown.level, RateAccount: shown.account, RateID: shown.id, RateModel: shown.model,
+			Version: l.version,
+		})
+	}
+	return dst
+}
+
+// loadFamily builds a family from its stored lines, which stand in the order of their positions.
+func loadFamily(stored []LineState) (*family, error) {
+	s := &stored[0]
+	f := &family{
+		id: s.Family, account: s.Account, product: s.Product, pkg: s.Package, group: s.Group,
+		seller: s.Seller, currency: s.Currency, period: s.UsagePeriod, seq: s.Seq,
+	}
+	for i := range stored {
+		s := &stored[i]
+		segs, err := DecodeSegments(s.Segments)
+		if err != nil {
+			return nil, fmt.Errorf("line %x: %w", s.Line, err)
+		}
+		l := line{
+			id: s.Line, invoice: s.Invoice, billed: s.Billed, period: s.Period, quantity: s.Quantity, events: s.Events,
+			amount: s.Amount, version: s.Version,
+			shown: lineRate{level: s.RateLevel, account: s.RateAccount, id: s.RateID, model: s.RateModel},
+		}
+		for _, g := range segs {
+			l.segments = append(l.segments, segment{owner: g.Owner, id: g.Rate, start: g.Start, seq: g.Seq, state: g.State})
+		}
+		f.lines = append(f.lines, l)
+	}
+	return f, nil
+}

@@ -1,0 +1,277 @@
+package rater
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tollstream/tollstream/collector/usage"
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/catalog"
+	"github.com/tollstream/tollstream/rater/dedup"
+)
+
+// Reasons for which usage is rejected; they are part of the outside contract.
+const (
+	ReasonAccountUnknown    = "account_unknown"
+	ReasonProductUnknown    = "product_unknown"
+	ReasonNoRate            = "no_rate"
+	ReasonNotProvisioned    = "not_provisioned"
+	ReasonTooOld            = "too_old"
+	ReasonTooNew            = "too_new"
+	ReasonDuplicateConflict = "duplicate_conflict"
+	ReasonLate              = "late"
+	ReasonOverflow          = "quantity_overflow"
+	ReasonNegative          = "quantity_negative"
+	ReasonUndecodable       = "undecodable"
+	ReasonSkipped           = "skipped"
+)
+
+// FutureTolerance is how far an event may lie ahead of log time. Identities count for that much
+// longer than the window, so that no resend after the window can be charged twice.
+const FutureTolerance = time.Hour
+
+// Input is one record of the `usage` topic as the broker delivers it.
+type Input struct {
+	Offset      int64
+	LeaderEpoch int32
+	Time        int64  // the broker's timestamp, instant
+	Value       []byte // an encoded usage.Record
+}
+
+// machine is the state of one partition at an offset and the rules that carry it over a record. It
+// does no I/O: what a record needs and the machine lacks is told by prepare and given by provide.
+type machine struct {
+	partition int32
+	window    time.Duration
+	faults    Faults
+
+	last    int64 // offset of the last record, -1 before the first
+	logTime int64
+	act     int64 // the activated sequence number
+	sum     uint64
+	snap    *catalog.Snapshot // as of act, or older when nothing it holds has changed since
+
+	index    *dedup.Index
+	families map[activity.ID]*family
+	seals    map[string]*SealState // by billed account; an empty one is known to have none
+	skips    map[Skip]struct{}
+	counts   map[CountKey]Counts
+
+	defs definitions
+
+	// since the last cut
+	dirty    []*family
+	rejected []RejectedUsage
+	sealed   map[string]struct{}
+	counted  map[CountKey]struct{}
+
+	unshown []*family // since the last projection
+	uses    uint64
+
+	// of the record in work
+	record   usage.Record
+	resolved []resolution
+	scratch  []segment
+	together []segment
+	priced   []money.Decimal // the lines' amounts under new circumstances, computed before anything changes
+	out      activity.Record
+}
+
+func newMachine(c *Checkpoint, window time.Duration, faults Faults) *machine {
+	m := &machine{
+		partition: c.Partition, window: window, faults: faults,
+		last: c.Last, logTime: c.LogTime, act: c.ActivatedSeq, sum: c.ActivatedSum,
+		index:    dedup.New(remembered(window, faults)),
+		families: map[activity.ID]*family{}, seals: map[string]*SealState{}, skips: c.Skips,
+		counts: map[CountKey]Counts{}, sealed: map[string]struct{}{}, counted: map[CountKey]struct{}{},
+		defs: newDefinitions(),
+	}
+	for k, v := range c.Counts {
+		m.counts[k] = v
+	}
+	m.index.Load(c.Identities, c.Filters)
+	return m
+}
+
+// remembered is the window of the duplicates index, which adds the future tolerance by itself.
+func remembered(window time.Duration, faults Faults) time.Duration {
+	if faults.WindowWithoutTolerance {
+		return window - FutureTolerance
+	}
+	return window
+}
+
+// decode reads the record's content. What cannot be decoded is left as a record of no kind, which step
+// turns into rejected usage.
+func (m *machine) decode(in *Input) {
+	if err := usage.Decode(in.Value, &m.record); err != nil {
+		m.record = usage.Record{}
+	}
+}
+
+// step rates the decoded record, which prepare has found complete, and returns its rated record, valid until the
+// next step. An error stops the partition: the log contradicts what it said before.
+func (m *machine) step(in *Input) (*activity.Record, error) {
+	rec := &m.out
+	*rec = activity.Record{
+		Offset: in.Offset, Previous: m.last, Version: activity.PricingVersion,
+		Activities: rec.Activities[:0], Rejected: rec.Rejected[:0],
+	}
+	if m.faults.OtherVersion {
+		rec.Version++
+	}
+	if in.Time > m.logTime {
+		m.logTime = in.Time
+	}
+	rec.LogTime = m.logTime
+	switch m.record.Kind {
+	case usage.KindBatch, usage.KindRetry:
+		for i := range m.record.Events {
+			m.event(rec, i)
+		}
+	case usage.KindDefinitions:
+		if err := m.activate(m.record.Definitions); err != nil {
+			return nil, err
+		}
+	case usage.KindSeal:
+		m.seal(m.record.Seal)
+	default:
+		m.undecodable(rec, in)
+	}
+	m.last = in.Offset
+	return rec, nil
+}
+
+// event rates one usage event of the record.
+func (m *machine) event(rec *activity.Record, i int) {
+	e := &m.record.Events[i]
+	count := Counts{}
+	defer func() { m.count(CountKey{Month: monthOf(e.Time)}, count) }()
+	if m.record.Kind == usage.KindRetry {
+		count.Retried = 1
+	} else {
+		count.Accepted = 1
+	}
+	if _, ok := m.skips[Skip{rec.Offset, i}]; ok {
+		count.Rejected = 1
+		m.reject(rec, i, ReasonSkipped)
+		return
+	}
+	id := e.Identity()
+	entry, verdict := m.index.Check(id, m.logTime)
+	switch {
+	case verdict == dedup.Ask:
+		panic(fmt.Sprintf("bug: identity of event %s/%s was not confirmed before its step", e.Source, e.ID))
+	case verdict == dedup.Hit && entry.Hash == e.Hash:
+		count.Duplicates = 1
+		rec.Duplicates++
+		return
+	case verdict == dedup.Hit:
+		count.Rejected = 1
+		m.reject(rec, i, ReasonDuplicateConflict)
+		return
+	}
+	reason := m.refusal(e, &m.resolved[i])
+	if reason == "" {
+		reason = m.charge(rec, e, &m.resolved[i])
+	}
+	if reason != "" {
+		count.Rejected = 1
+		m.reject(rec, i, reason)
+		if !m.faults.RememberRejected {
+			return
+		}
+	} else {
+		count.Rated = 1
+	}
+	m.index.Remember(dedup.Entry{ID: id, Hash: e.Hash, Arrived: m.logTime})
+}
+
+// refusal says why an event that is no duplicate cannot be rated, "" when it can.
+func (m *machine) refusal(e *usage.Event, r *resolution) string {
+	switch {
+	case r.reason == ReasonAccountUnknown:
+		return r.reason
+	case e.Time > m.logTime+int64(FutureTolerance):
+		return ReasonTooNew
+	case e.Time < m.logTime-int64(m.window) && !e.Backfill:
+		return ReasonTooOld
+	}
+	return r.reason
+}
+
+// reject keeps the event with its reason.
+func (m *machine) reject(rec *activity.Record, i int, reason string) {
+	e := &m.record.Events[i]
+	rec.Rejected = append(rec.Rejected, activity.Rejected{
+		EventIndex: i, Reason: reason, EventID: e.ID, Source: e.Source, EventTime: e.Time, Account: e.Account,
+	})
+	m.rejected = append(m.rejected, RejectedUsage{
+		Offset: rec.Offset, Index: i, Reason: reason, Event: keep(e), LogTime: m.logTime,
+		Retry: m.record.Kind == usage.KindRetry,
+	})
+}
+
+// keep copies an event out of the buffers that the next record reuses.
+func keep(e *usage.Event) usage.Event {
+	kept := *e
+	kept.Attributes = slices.Clone(e.Attributes)
+	return kept
+}
+
+// undecodable keeps the raw bytes of a record that no version of this program can have written whole.
+func (m *machine) undecodable(rec *activity.Record, in *Input) {
+	m.count(CountKey{Month: monthOf(m.logTime)}, Counts{Accepted: 1, Rejected: 1})
+	rec.Rejected = append(rec.Rejected, activity.Rejected{Reason: ReasonUndecodable, EventTime: m.logTime})
+	m.rejected = append(m.rejected, RejectedUsage{
+		Offset: in.Offset, Reason: ReasonUndecodable, Raw: append([]byte(nil), in.Value...), LogTime: m.logTime,
+	})
+}
+
+// count adds to a month's counts.
+func (m *machine) count(k CountKey, c Counts) {
+	sum := m.counts[k]
+	sum.Accepted += c.Accepted
+	sum.Retried += c.Retried
+	sum.Rated += c.Rated
+	sum.Duplicates += c.Duplicates
+	sum.Rejected += c.Rejected
+	charged, err := sum.Charged.Add(c.Charged)
+	if err != nil {
+		// 1.7e26 in one month and currency: no catalogue within the limits gets there in a partition's life.
+		panic(fmt.Sprintf("bug: the sum of charges of month %d overflows", k.Month))
+	}
+	sum.Charged = charged
+	m.counts[k] = sum
+	m.counted[k] = struct{}{}
+}
+
+// seal moves the billed account's sealed_through and notes under which definitions.
+func (m *machine) seal(s *usage.Seal) {
+	state := m.seals[s.Account]
+	if n := len(state.Seals); n > 0 && state.Seals[n-1].Through >= s.PeriodEnd {
+		return
+	}
+	// A cut in flight may hold the old state: never change it in place.
+	next := &SealState{Account: s.Account, Seals: append(append([]SealPoint(nil), state.Seals...), SealPoint{Through: s.PeriodEnd, Seq: m.act})}
+	m.seals[s.Account] = next
+	m.sealed[s.Account] = struct{}{}
+}
+
+// sealedUnder says whether a period that ends at end is sealed, and under which definitions.
+func (s *SealState) sealedUnder(end int64) (int64, bool) {
+	for _, p := range s.Seals {
+		if p.Through >= end {
+			return p.Seq, true
+		}
+	}
+	return 0, false
+}
+
+// monthOf returns the UTC month of an instant as year*12 + month-1.
+func monthOf(t int64) int32 {
+	y, mo, _ := time.Unix(0, t).UTC().Date()
+	return int32(y*12 + int(mo) - 1)
+}

@@ -1,0 +1,344 @@
+package rater
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/tollstream/tollstream/rater/activity"
+)
+
+// ErrDiverged says that `rated` holds another result for an offset than the one computed here: another version of
+// the code or of the zone data rated it, or the log was changed. The partition stops before it writes anything.
+var ErrDiverged = errors.New("the rated log holds another result")
+
+// Stores are what a partition reads by itself while it rates; each answer is awaited.
+type Stores struct {
+	Store       Store
+	Definitions Definitions
+	Rated       RatedLog
+}
+
+// Limits bound what a partition holds in memory.
+type Limits struct {
+	Window    time.Duration // of the duplicates index
+	Families  int           // line families kept, dirty ones not counted
+	Dirty     int           // line families changed since the last commit; beyond it rating pauses
+	Unacked   int           // rated records produced and not acknowledged
+	PageLines int           // lines in a page of a rebuild
+}
+
+// DefaultLimits suit a process of 1 GiB.
+func DefaultLimits() Limits {
+	return Limits{Window: 35 * 24 * time.Hour, Families: 200_000, Dirty: 100_000, Unacked: 4096, PageLines: 2000}
+}
+
+// Partition rates one partition during one assignment. Its methods are called by one goroutine (or by the
+// simulation) and never block except in the reads of Stores. After an error other than one that Retryable names,
+// the partition must be forgotten: nothing more may be written on its behalf.
+type Partition struct {
+	machine *machine
+	stores  Stores
+	limits  Limits
+	faults  Faults
+	fence   Fence
+	random  func() [16]byte
+
+	leaderEpoch int32
+
+	// what stands in `rated`
+	taken     int64            // the usage offset of the last record that any reader takes
+	chain     []standing       // taken records from the fence's Next on
+	mine      map[int64]uint64 // sums of the records computed here, from the fence's Next on
+	ratedNext int64            // where the next record of `rated` will stand if nobody else writes
+	unacked   []RatedEntry     // produced, in order
+	acks      []RatedEntry     // acknowledged, waiting for a gap to be read back
+
+	cut     *Cut
+	cutSent bool
+	inCut   []*family
+
+	live live
+}
+
+// standing is a record of `rated` that any reader takes.
+type standing struct {
+	offset, at int64
+	sum        uint64
+}
+
+// Open acquires the partition and reads the tail of `rated` behind its checkpoint. random makes owner and head names.
+func Open(ctx context.Context, partition int32, stores Stores, limits Limits, faults Faults, random func() [16]byte) (*Partition, error) {
+	owner := Owner(random())
+	c, err := stores.Store.Acquire(ctx, partition, owner)
+	if err != nil {
+		return nil, fmt.Errorf("acquire partition %d: %w", partition, err)
+	}
+	p := &Partition{
+		machine: newMachine(&c, limits.Window, faults), stores: stores, limits: limits, faults: faults, random: random,
+		fence:       Fence{Partition: partition, Epoch: c.Epoch, Owner: owner, Next: c.Next, InFlight: -1},
+		leaderEpoch: c.LeaderEpoch, taken: c.Last, ratedNext: c.RatedNext, mine: map[int64]uint64{},
+	}
+	entries, end, err := stores.Rated.Read(ctx, partition, c.RatedNext, -1)
+	if err != nil {
+		return nil, fmt.Errorf("read the tail of rated partition %d from %d: %w", partition, c.RatedNext, err)
+	}
+	if end < c.RatedNext {
+		return nil, fmt.Errorf("rated partition %d ends at %d, the checkpoint knows %d: %w", partition, end, c.RatedNext, ErrDiverged)
+	}
+	for _, e := range entries {
+		if err := p.follow(e); err != nil {
+			return nil, err
+		}
+	}
+	p.ratedNext = end
+	return p, nil
+}
+
+// Next is the offset from which the usage log is to be read, and the leader epoch of the record before it.
+func (p *Partition) Next() (offset int64, leaderEpoch int32) { return p.fence.Next, p.leaderEpoch }
+
+// Position is the offset after the last rated one.
+func (p *Partition) Position() int64 { return max(p.machine.last+1, p.fence.Next) }
+
+// Room says whether more may be rated now: the bounds of unsaved and unacknowledged work are not reached.
+func (p *Partition) Room() bool {
+	return len(p.machine.dirty)+len(p.inCut) < p.limits.Dirty && len(p.unacked) < p.limits.Unacked
+}
+
+// Rate rates one usage record. It returns the record that is to be produced to `rated`, nil when that already holds
+// it. A failed read of a store changes nothing and may be tried again.
+func (p *Partition) Rate(ctx context.Context, in *Input) (value []byte, err error) {
+	m := p.machine
+	if in.Offset <= m.last {
+		return nil, fmt.Errorf("bug: usage offset %d came again after %d", in.Offset, m.last)
+	}
+	m.decode(in)
+	if err := m.load(ctx, in, p.fence, p.stores.Store, p.stores.Definitions); err != nil {
+		return nil, fmt.Errorf("partition %d offset %d: %w", p.fence.Partition, in.Offset, err)
+	}
+	rec, err := m.step(in)
+	if err != nil {
+		return nil, fmt.Errorf("partition %d offset %d: %w", p.fence.Partition, in.Offset, err)
+	}
+	p.leaderEpoch = in.LeaderEpoch
+	value = activity.Append(nil, rec)
+	sum := SumOf(value)
+	p.mine[in.Offset] = sum
+	if in.Offset <= p.taken {
+		return nil, p.compare(in.Offset, sum)
+	}
+	p.unacked = append(p.unacked, RatedEntry{Offset: in.Offset, Previous: rec.Previous, Sum: sum})
+	return value, nil
+}
+
+func in2partition(p *Partition) int32 { return p.fence.Partition }
+
+// compare checks the result of a replayed offset against what stands in `rated`.
+func (p *Partition) compare(offset int64, sum uint64) error {
+	if p.faults.NoReplayCheck {
+		return nil
+	}
+	for i := range p.chain {
+		if p.chain[i].offset == offset {
+			if p.chain[i].sum == sum {
+				return nil
+			}
+			break
+		}
+	}
+	return fmt.Errorf("partition %d offset %d: %w", p.fence.Partition, offset, ErrDiverged)
+}
+
+// follow applies the rule by which any reader of `rated` takes a record: only if its predecessor is the last one taken.
+func (p *Partition) follow(e RatedEntry) error {
+	if e.Previous != p.taken {
+		return nil
+	}
+	p.taken = e.Offset
+	p.chain = append(p.chain, standing{offset: e.Offset, at: e.At, sum: e.Sum})
+	if sum, ok := p.mine[e.Offset]; ok && sum != e.Sum {
+		return fmt.Errorf("partition %d offset %d: %w", p.fence.Partition, e.Offset, ErrDiverged)
+	}
+	return nil
+}
+
+// Acked takes the acknowledgement of the oldest unacknowledged rated record, which stands at the offset of `rated`. Offsets that
+// follow one another prove that nobody else wrote; a gap has to be read back, see Gap.
+func (p *Partition) Acked(at int64) error {
+	e := p.unacked[0]
+	p.unacked = p.unacked[1:]
+	e.At = at
+	p.acks = append(p.acks, e)
+	return p.settle()
+}
+
+// settle follows the acknowledged records up to a gap.
+func (p *Partition) settle() error {
+	for len(p.acks) > 0 {
+		e := p.acks[0]
+		if e.At > p.ratedNext && !p.faults.NoReadBack {
+			return nil
+		}
+		if e.At < p.ratedNext && !p.faults.NoReadBack {
+			return fmt.Errorf("partition %d: rated record of offset %d stands at %d, before %d: %w", p.fence.Partition, e.Offset, e.At, p.ratedNext, ErrDiverged)
+		}
+		p.acks = p.acks[1:]
+		p.ratedNext = e.At + 1
+		if err := p.follow(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Gap is the range of `rated` that somebody else wrote and that has to be read back, ok false when there is none.
+func (p *Partition) Gap() (from, to int64, ok bool) {
+	if len(p.acks) == 0 || p.acks[0].At == p.ratedNext {
+		return 0, 0, false
+	}
+	return p.ratedNext, p.acks[0].At, true
+}
+
+// ReadBack takes what stands in the gap that ends at to.
+func (p *Partition) ReadBack(entries []RatedEntry, to int64) error {
+	if _, end, ok := p.Gap(); !ok || end != to {
+		return nil
+	}
+	for _, e := range entries {
+		if err := p.follow(e); err != nil {
+			return err
+		}
+	}
+	p.ratedNext = to
+	return p.settle()
+}
+
+// Freeze freezes everything that changed since the last cut at the present record boundary. It reports false when
+// a cut is in flight or nothing was rated.
+func (p *Partition) Freeze() bool {
+	m := p.machine
+	if p.cut != nil || p.Position() == p.fence.Next {
+		return false
+	}
+	c := &Cut{
+		Fence: p.fence, Next: m.last + 1, Last: m.last, LeaderEpoch: p.leaderEpoch, LogTime: m.logTime,
+		ActivatedSeq: m.act, ActivatedSum: m.sum, Rejected: m.rejected, Counts: map[CountKey]Counts{},
+	}
+	for _, f := range m.dirty {
+		c.Lines = f.states(c.Lines)
+		f.dirty, f.inCut = false, true
+	}
+	p.inCut, m.dirty, m.rejected = m.dirty, nil, nil
+	if !p.faults.IdentitiesOutside {
+		c.Identities = m.index.Fresh()
+	}
+	for account := range m.sealed {
+		c.Seals = append(c.Seals, *m.seals[account])
+	}
+	clear(m.sealed)
+	for k := range m.counted {
+		c.Counts[k] = m.counts[k]
+	}
+	clear(m.counted)
+	p.cut, p.cutSent = c, false
+	return true
+}
+
+// Commit returns the cut when it may be committed: every rated record below it stands in `rated` as it was computed
+// here. It is handed out once; CutDone takes its outcome.
+func (p *Partition) Commit() *Cut {
+	c := p.cut
+	if c == nil || p.cutSent {
+		return nil
+	}
+	c.RatedNext = p.ratedNext
+	if !p.faults.CheckpointBeforeAcks {
+		if p.taken < c.Last {
+			return nil
+		}
+		for i := range p.chain {
+			if p.chain[i].offset == c.Last {
+				c.RatedNext = p.chain[i].at + 1
+			}
+		}
+	}
+	if p.faults.LiveLines {
+		c.Lines = c.Lines[:0]
+		for _, f := range p.inCut {
+			c.Lines = f.states(c.Lines)
+		}
+	}
+	p.cutSent, p.fence.InFlight = true, c.Next
+	return c
+}
+
+// CutDone takes the outcome of the cut that Commit returned. After an unknown one the caller reads the row and calls
+// CutFound.
+func (p *Partition) CutDone(o Outcome) error {
+	switch o {
+	case OutcomeCommitted:
+		p.committed()
+	case OutcomeFenced:
+		return ErrFenced
+	}
+	return nil
+}
+
+// CutFound takes what the row says after an unknown outcome.
+func (p *Partition) CutFound(epoch int64, owner Owner, next int64) error {
+	switch {
+	case p.cut == nil:
+	case epoch != p.fence.Epoch || owner != p.fence.Owner:
+		return ErrFenced
+	case next == p.cut.Next:
+		p.committed()
+	case next == p.fence.Next:
+		p.cutSent = false // not committed: once more; should it arrive late after all, the fence refuses one of the two
+	default:
+		return ErrFenced
+	}
+	return nil
+}
+
+func (p *Partition) committed() {
+	last := p.cut.Last
+	for _, f := range p.inCut {
+		f.inCut = false
+	}
+	for o := range p.mine {
+		if o <= last {
+			delete(p.mine, o)
+		}
+	}
+	i := 0
+	for i < len(p.chain) && p.chain[i].offset <= last {
+		i++
+	}
+	p.chain = append(p.chain[:0], p.chain[i:]...)
+	p.fence.Next, p.fence.InFlight = p.cut.Next, -1
+	p.cut, p.inCut, p.cutSent = nil, nil, false
+	p.machine.evict(p.limits.Families)
+}
+
+// Idle says that everything rated is committed: nothing is in flight.
+func (p *Partition) Idle() bool {
+	return p.cut == nil && p.Position() == p.fence.Next && len(p.unacked) == 0 && len(p.acks) == 0
+}
+
+// Look reads the claim. An owner without work calls it every few seconds, so that one that was replaced notices.
+func (p *Partition) Look(ctx context.Context) error {
+	if p.faults.IdleOwnerDoesNotLook {
+		return nil
+	}
+	return p.stores.Store.Look(ctx, p.fence)
+}
+
+// Fence is the partition's present claim.
+func (p *Partition) Fence() Fence { return p.fence }
+
+// SumOf is the checksum by which rated records are compared.
+func SumOf(value []byte) uint64 { return xxh3.Hash(value) }

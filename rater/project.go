@@ -1,0 +1,119 @@
+package rater
+
+import "github.com/tollstream/tollstream/rater/activity"
+
+// live is where the projection of the partition's lines to the live store stands.
+type live struct {
+	head  Head // the last write that is known to stand there
+	stage stage
+	page  activity.ID // where the next page of a rebuild begins
+	work  *LiveWork   // in flight
+	sent  []*family   // whose lines are in flight
+}
+
+// stage says how far a rebuild of the live view has come. A new owner begins with one, since it does not know what
+// stands there.
+type stage uint8
+
+const (
+	stageDue   stage = iota // the fence has to be read again, then the rebuilding head set
+	stagePages              // pages of open lines are being written
+	stageLast               // the lines that changed meanwhile are written, and the head that readers trust
+	stageShown              // the view is whole; only changes are written
+)
+
+// LiveWork is one piece of work towards the live store. If Look is set the claim is read first; if Page is set, a page
+// of open lines is read and added to the projection. Then the projection is written.
+type LiveWork struct {
+	Fence      Fence
+	Look       bool
+	Page       bool
+	PageFrom   activity.ID
+	PageLimit  int
+	EndsAfter  int64 // the page holds lines whose period ends after this instant
+	Projection *Projection
+}
+
+// LiveResult is what became of a LiveWork.
+type LiveResult struct {
+	Applied  bool // the projection was written; false: another head stood there, or nobody knows
+	PageNext activity.ID
+	PageMore bool
+}
+
+// keepShown is how long after its end, in nanoseconds of log time, an invoice's lines are part of a rebuild.
+const keepShown = int64(40 * 24 * 3600 * 1e9)
+
+// Project returns the next piece of work towards the live store, nil when there is none or one is in flight. With
+// always set one is made though no line changed, to move the head's log time.
+func (p *Partition) Project(caughtUp, always bool) *LiveWork {
+	m, l := p.machine, &p.live
+	if l.work != nil || l.stage == stageShown && len(m.unshown) == 0 && !always {
+		return nil
+	}
+	w := &LiveWork{Fence: p.fence, Projection: &Projection{
+		Partition: p.fence.Partition, Expect: l.head, Next: Head(p.random()), LogTime: m.logTime, CaughtUp: caughtUp,
+	}}
+	switch l.stage {
+	case stageDue:
+		w.Look, w.Projection.Force, w.Projection.Rebuilding = true, true, true
+		// What is not committed yet is missing from the pages: the last write brings it.
+		for _, f := range m.dirty {
+			m.show(f)
+		}
+		for _, f := range p.inCut {
+			m.show(f)
+		}
+		l.page = activity.ID{}
+	case stagePages:
+		w.Page, w.PageFrom, w.PageLimit, w.EndsAfter = true, l.page, p.limits.PageLines, m.logTime-keepShown
+		w.Projection.Rebuilding = true
+	case stageLast, stageShown:
+		for _, f := range m.unshown {
+			w.Projection.Lines = f.states(w.Projection.Lines)
+			f.unshown = false
+		}
+		l.sent, m.unshown = m.unshown, nil
+	}
+	l.work = w
+	return w
+}
+
+// Projected takes the result of the work that Project returned.
+func (p *Partition) Projected(r LiveResult) {
+	l := &p.live
+	w := l.work
+	l.work, l.sent = nil, nil
+	if !r.Applied { // the rebuild brings what this projection held: from memory or, if it was committed meanwhile, from a page
+		if p.faults.HeadMovedAtOnce && l.stage == stageShown {
+			l.head = w.Projection.Next
+			return
+		}
+		l.stage = stageDue
+		return
+	}
+	l.head = w.Projection.Next
+	switch {
+	case l.stage == stageDue:
+		l.stage = stagePages
+	case l.stage == stagePages && r.PageMore:
+		l.page = r.PageNext
+	case l.stage == stagePages:
+		l.stage = stageLast
+	case l.stage == stageLast:
+		l.stage = stageShown
+	}
+}
+
+// Shown says that the live view is whole and nothing waits to be shown.
+func (p *Partition) Shown() bool {
+	return p.live.stage == stageShown && p.live.work == nil && len(p.machine.unshown) == 0
+}
+
+// show marks the family as changed for the next projection.
+func (m *machine) show(f *family) {
+	if !f.unshown {
+		f.unshown = true
+		m.unshown = append(m.unshown, f)
+	}
+}

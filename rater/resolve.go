@@ -1,0 +1,294 @@
+package rater
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tollstream/tollstream/collector/usage"
+	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/catalog"
+	"github.com/tollstream/tollstream/rater/dedup"
+)
+
+// resolution is what the definitions say of an event: its rate, its period and the line that it falls on, or the
+// reason for which there is none.
+type resolution struct {
+	reason      string
+	product     *catalog.Product
+	pkg         string
+	group       []activity.Attribute
+	rate        *catalog.Rate
+	seq         int64 // of the definitions that price it: the activated ones or, for late usage, those of the seal
+	seller      string
+	usagePeriod catalog.Period
+	family      activity.ID
+
+	billed  string // who is invoiced
+	period  catalog.Period
+	invoice activity.ID
+}
+
+// maxCarry bounds how many sealed periods late usage passes on its way to an open one.
+const maxCarry = 1200
+
+// resolve finds the event's rate and line. It reports false, with what is missing in need, when something has to
+// be read first.
+func (m *machine) resolve(e *usage.Event, r *resolution, need *needs) bool {
+	*r = resolution{}
+	if e.Account == "" {
+		r.reason = ReasonAccountUnknown
+		return true
+	}
+	plan, ok := m.defs.planNow(m, e.Account, need)
+	if !ok {
+		return false
+	}
+	if plan == nil {
+		r.reason = ReasonAccountUnknown
+		return true
+	}
+	owed, period := plan.Billing(e.Time)
+	r.seq, r.usagePeriod, r.seller = m.act, period, owed.Seller
+	r.billed, r.period = owed.ID, period
+	seals, ok := m.sealsOf(owed.ID, need)
+	if !ok {
+		return false
+	}
+	if seq, late := seals.sealedUnder(period.End); late {
+		if plan.Account().LateReject {
+			r.reason = ReasonLate
+			return true
+		}
+		if ok := m.carry(owed.ID, period, r, need); !ok {
+			return false
+		}
+		r.seq = seq
+		if plan, ok = m.defs.planAt(m, e.Account, seq, need); !ok {
+			return false
+		}
+		if plan == nil { // the account came after the seal
+			plan, _ = m.defs.planNow(m, e.Account, need)
+			r.seq = m.act
+		}
+	}
+	return m.price(e, r, plan, owed.ID, need)
+}
+
+// price finds the rate and the family, with the family's lines bound to the rates that price them.
+func (m *machine) price(e *usage.Event, r *resolution, plan *catalog.Plan, owed string, need *needs) bool {
+	if r.product = plan.Snapshot().Product(e.Product); r.product == nil {
+		r.reason = ReasonProductUnknown
+		return true
+	}
+	answer, refusal := plan.Resolve(r.product, e.Package, e.Time)
+	if refusal != "" {
+		r.reason = string(refusal)
+		return true
+	}
+	r.rate, r.pkg = answer.Rate, answer.Package
+	for _, name := range r.product.GroupBy {
+		r.group = append(r.group, activity.Attribute{Name: name, Value: e.Attribute(name)})
+	}
+	r.family = activity.FamilyID(r.seller, e.Account, r.product.ID, r.pkg, r.group, owed, r.usagePeriod.Start)
+	r.invoice = activity.InvoiceID(r.seller, r.billed, r.period.Start)
+	f := m.families[r.family]
+	if f == nil {
+		need.family(r.family)
+		return false
+	}
+	m.uses++
+	f.lastUsed = m.uses
+	return m.bind(f, e.Account, r.seq, plan, need)
+}
+
+// carry finds where late usage goes: the earliest unsealed period of whoever is then billed for the account that
+// was billed for its own period.
+func (m *machine) carry(owed string, period catalog.Period, r *resolution, need *needs) bool {
+	plan, ok := m.defs.planNow(m, owed, need)
+	if !ok {
+		return false
+	}
+	if plan == nil {
+		need.fail(fmt.Errorf("billed account %s is gone from the definitions", owed))
+		return false
+	}
+	for range maxCarry {
+		account, next := plan.Billing(period.End)
+		seals, ok := m.sealsOf(account.ID, need)
+		if !ok {
+			return false
+		}
+		if _, sealed := seals.sealedUnder(next.End); !sealed {
+			r.billed, r.period = account.ID, next
+			return true
+		}
+		if next.End <= period.End {
+			break
+		}
+		period = next
+	}
+	need.fail(fmt.Errorf("no open period within %d periods for late usage of %s", maxCarry, owed))
+	return false
+}
+
+func (m *machine) sealsOf(account string, need *needs) (*SealState, bool) {
+	s, ok := m.seals[account]
+	if !ok {
+		need.seal(account)
+	}
+	return s, ok
+}
+
+// prepare resolves the decoded record's events and tells what has to be read before it can be stepped; step may be called
+// when need stays empty.
+func (m *machine) prepare(logTime int64, need *needs) {
+	switch m.record.Kind {
+	case usage.KindBatch, usage.KindRetry:
+	case usage.KindDefinitions:
+		if r := m.record.Definitions; m.snapshotAfter(r) && m.defs.snapshots[r.To] == nil {
+			need.snapshot(r.To)
+		}
+		return
+	case usage.KindSeal:
+		m.sealsOf(m.record.Seal.Account, need)
+		return
+	default:
+		return
+	}
+	n := len(m.record.Events)
+	if cap(m.resolved) < n {
+		m.resolved = make([]resolution, n)
+	}
+	m.resolved = m.resolved[:n]
+	for i := range m.record.Events {
+		e := &m.record.Events[i]
+		switch _, v := m.index.Check(e.Identity(), logTime); v {
+		case dedup.Hit: // it will be one in the step as well
+			continue
+		case dedup.Ask:
+			need.asks = append(need.asks, e.Identity())
+		}
+		m.resolve(e, &m.resolved[i], need)
+	}
+}
+
+// maxRounds bounds how often prepare finds that what it read needs more: accounts, then seals and families, then
+// old definitions, each at most twice.
+const maxRounds = 12
+
+// load reads what the record needs, in one question a kind and round.
+func (m *machine) load(ctx context.Context, in *Input, fence Fence, store Store, defs Definitions) error {
+	m.index.Forget()
+	for range maxRounds {
+		var need needs
+		m.prepare(max(m.logTime, in.Time), &need)
+		if need.err != nil {
+			return need.err
+		}
+		if need.empty() {
+			return nil
+		}
+		if err := m.provide(ctx, &need, fence, store, defs); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("bug: offset %d needs more than %d rounds of reading", in.Offset, maxRounds)
+}
+
+func (m *machine) provide(ctx context.Context, need *needs, fence Fence, store Store, defs Definitions) error {
+	if len(m.defs.snapshots) > maxOld {
+		clear(m.defs.snapshots)
+	}
+	for seq := range need.snapshots {
+		snap, err := defs.Snapshot(ctx, seq)
+		if err != nil {
+			return fmt.Errorf("read the catalogue as of definition %d: %w", seq, err)
+		}
+		m.defs.snapshots[seq] = snap
+		if seq == m.act && m.snap == nil {
+			m.snap = snap
+		}
+	}
+	for seq, ids := range need.accounts {
+		got, err := defs.Accounts(ctx, seq, keys(ids))
+		if err != nil {
+			return fmt.Errorf("read %d accounts as of definition %d: %w", len(ids), seq, err)
+		}
+		if err := m.defs.provideAccounts(m, seq, ids, got); err != nil {
+			return err
+		}
+	}
+	if len(need.seals) > 0 {
+		got, err := store.Seals(ctx, fence, keys(need.seals))
+		if err != nil {
+			return fmt.Errorf("read seals: %w", err)
+		}
+		for account := range need.seals {
+			m.seals[account] = &SealState{Account: account}
+		}
+		for i := range got {
+			m.seals[got[i].Account] = &got[i]
+		}
+	}
+	if len(need.families) > 0 {
+		if err := m.provideFamilies(ctx, need, fence, store); err != nil {
+			return err
+		}
+	}
+	if len(need.asks) > 0 {
+		got, err := store.Identities(ctx, fence, need.asks)
+		if err != nil {
+			return fmt.Errorf("read %d identities: %w", len(need.asks), err)
+		}
+		m.index.Confirm(need.asks, got)
+	}
+	return nil
+}
+
+func (m *machine) provideFamilies(ctx context.Context, need *needs, fence Fence, store Store) error {
+	stored, err := store.Lines(ctx, fence, keys(need.families))
+	if err != nil {
+		return fmt.Errorf("read the lines of %d families: %w", len(need.families), err)
+	}
+	for id := range need.families {
+		m.families[id] = &family{id: id}
+	}
+	for i := 0; i < len(stored); {
+		j := i + 1
+		for j < len(stored) && stored[j].Family == stored[i].Family {
+			j++
+		}
+		f, err := loadFamily(stored[i:j])
+		if err != nil {
+			return err
+		}
+		m.families[f.id] = f
+		i = j
+	}
+	return nil
+}
+
+// evict lets go of clean families, least recently used first by halves, until at most keep are held.
+func (m *machine) evict(keep int) {
+	if len(m.families) <= keep {
+		return
+	}
+	for bound := m.uses - uint64(keep)/2; ; bound += max(1, uint64(keep)/8) {
+		for id, f := range m.families {
+			if !f.dirty && !f.unshown && !f.inCut && f.lastUsed <= bound {
+				delete(m.families, id)
+			}
+		}
+		if len(m.families) <= keep || bound >= m.uses {
+			return
+		}
+	}
+}
+
+func keys[K comparable](set map[K]struct{}) []K {
+	out := make([]K, 0, len(set))
+	for k := range set {
+		out = append(out, k)
+	}
+	return out
+}

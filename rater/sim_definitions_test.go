@@ -1,0 +1,227 @@
+package rater
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/tollstream/tollstream/collector/usage"
+	"github.com/tollstream/tollstream/rater/catalog"
+)
+
+// simRow is one definition: in words for the oracle, as a row for the rater.
+type simRow struct {
+	row    catalog.Row
+	price  *simPrice // of a product's default or a contract
+	bill   *simBill  // of an account
+	change usage.DefinitionRef
+}
+
+type simPrice struct {
+	contract      string // "" for a product's default
+	account       string
+	product       string
+	start         int64
+	deleted       bool
+	volume        bool
+	limit         int64 // units at first, the rest at second
+	first, second int64 // hundredths
+}
+
+type simBill struct {
+	account string
+	from    int64
+	parent  bool
+}
+
+func (w *world) define(row simRow) {
+	row.row.Seq = int64(len(w.defs) + 1)
+	row.change = usage.DefinitionRef{Seq: row.row.Seq, Kind: string(row.row.Kind), ID: row.row.ID}
+	if row.price != nil && row.price.contract != "" {
+		row.change.Account = row.price.account
+	}
+	w.defs = append(w.defs, row)
+}
+
+func cents(v int64) string { return fmt.Sprintf("%d.%02d", v/100, v%100) }
+
+func simTime(t int64) string { return time.Unix(0, t).UTC().Format(time.RFC3339Nano) }
+
+func mustJSON(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+type object = map[string]any
+
+func (w *world) priceRow(p *simPrice) simRow {
+	rate := object{
+		"id": "product:" + p.product, "model": "graduated", "currency": "USD",
+		"tiers": []any{object{"up_to": fmt.Sprint(p.limit), "unit_price": cents(p.first)}, object{"unit_price": cents(p.second)}},
+	}
+	if p.volume {
+		rate["model"] = "volume"
+	}
+	ref, body := catalog.Ref{Kind: catalog.KindProduct, ID: p.product}, object{"id": p.product, "rates": []any{rate}}
+	if p.contract != "" {
+		rate["id"], rate["product"] = "contract:"+p.contract+"/"+p.product, p.product
+		ref = catalog.Ref{Kind: catalog.KindContract, ID: p.contract}
+		body = object{"id": p.contract, "account": p.account, "start": simTime(p.start), "rates": []any{rate}}
+	}
+	return simRow{row: catalog.Row{Ref: ref, Deleted: p.deleted, Body: mustJSON(body)}, price: p}
+}
+
+func (w *world) accountRow(a string) simRow {
+	var terms []any
+	for i, b := range w.bill[a] {
+		t := object{"cycle": object{"every": "daily"}}
+		if i > 0 {
+			t["start"] = simTime(b.from)
+		}
+		if b.parent {
+			t["bill_to"] = "parent"
+		}
+		terms = append(terms, t)
+	}
+	body := object{"id": a, "currency": "USD", "routing_key": simKey[a], "seller": "main", "billing": terms}
+	if simParent[a] != "" {
+		body["parent"] = simParent[a]
+	}
+	if a == "a4" {
+		body["late"] = "reject"
+	}
+	last := w.bill[a][len(w.bill[a])-1]
+	return simRow{row: catalog.Row{Ref: catalog.Ref{Kind: catalog.KindAccount, ID: a}, Body: mustJSON(body)}, bill: &last}
+}
+
+// change makes one change of the definitions.
+func (w *world) change() {
+	if len(w.defs) > 22 {
+		return
+	}
+	price := &simPrice{product: simProducts[w.n(2)], limit: int64(20 + w.n(20)), first: int64(5 + w.n(10)), second: int64(1 + w.n(8)), volume: w.n(2) == 0}
+	switch w.n(5) {
+	case 0, 1:
+		w.define(w.priceRow(price))
+	case 2, 3:
+		price.account = simAccounts[w.n(len(simAccounts))]
+		price.contract = "c" + price.account + price.product
+		price.start = simStart + int64(w.n(simDays*24))*simHour
+		first := true
+		for _, d := range w.defs { // a contract keeps its start: only its prices change, or it goes
+			if d.price != nil && d.price.contract == price.contract {
+				price.start, first = d.price.start, false
+			}
+		}
+		price.deleted = !first && w.n(3) == 0
+		w.define(w.priceRow(price))
+	case 4:
+		a := simAccounts[1+w.n(2)]
+		from := w.now - (w.now-simStart)%simDay + simDay
+		if last := w.bill[a][len(w.bill[a])-1]; last.from >= from {
+			return
+		}
+		w.bill[a] = append(slices.Clone(w.bill[a]), simBill{account: a, from: from, parent: w.n(2) == 0})
+		w.define(w.accountRow(a))
+	}
+	w.synced()
+}
+
+func chainSum(seq int64) uint64 {
+	if seq == 0 {
+		return 0
+	}
+	return uint64(seq)*0x9e3779b97f4a7c15 + 1
+}
+
+// publish broadcasts a range of definitions; it may die between partitions, then the next one takes a range of its own.
+func (w *world) publish() {
+	top := int64(len(w.defs))
+	if w.pub >= top {
+		return
+	}
+	from := w.pub + 1
+	to := from + int64(w.n(int(top-w.pub)))
+	d := usage.Definitions{From: from, To: to, PreviousHash: chainSum(from - 1), Hash: chainSum(to)}
+	for s := from; s <= to; s++ {
+		d.Links = append(d.Links, chainSum(s))
+		d.Changed = append(d.Changed, w.defs[s-1].change)
+	}
+	if w.n(6) == 0 {
+		d.All, d.Changed = true, nil
+	}
+	rec := usage.Record{Kind: usage.KindDefinitions, Definitions: &d}
+	for _, p := range w.r.Perm(w.parts) {
+		if !w.quiet && w.n(6) == 0 {
+			return
+		}
+		w.append(int32(p), rec)
+		if !w.quiet && w.n(8) == 0 {
+			w.late = append(w.late, pendingUsage{int32(p), rec})
+		}
+	}
+	w.pub = to
+}
+
+// Snapshot and Accounts make the world the rater's Definitions.
+func (w *world) Snapshot(_ context.Context, seq int64) (*catalog.Snapshot, error) {
+	latest := map[catalog.Ref]catalog.Row{}
+	for _, d := range w.defs[:w.seen(seq)] {
+		if d.row.Kind == catalog.KindProduct {
+			latest[d.row.Ref] = d.row
+		}
+	}
+	s, err := catalog.NewSnapshot(nil)
+	if err != nil {
+		return nil, err
+	}
+	return s.With(slices.Collect(maps.Values(latest)), seq)
+}
+
+func (w *world) Accounts(_ context.Context, seq int64, ids []string) (map[string]*catalog.Account, error) {
+	out := map[string]*catalog.Account{}
+	for _, id := range ids {
+		for next := id; next != ""; next = simParent[next] {
+			a, err := w.account(seq, next)
+			if err != nil {
+				return nil, err
+			}
+			if a == nil {
+				break
+			}
+			out[next] = a
+		}
+	}
+	return out, nil
+}
+
+func (w *world) account(seq int64, id string) (*catalog.Account, error) {
+	var row catalog.Row
+	contracts := map[string]catalog.Row{}
+	for _, d := range w.defs[:w.seen(seq)] {
+		switch {
+		case d.row.Kind == catalog.KindAccount && d.row.ID == id:
+			row = d.row
+		case d.row.Kind == catalog.KindContract && d.price.account == id:
+			contracts[d.row.ID] = d.row
+		}
+	}
+	if row.Seq == 0 {
+		return nil, nil
+	}
+	return catalog.DecodeAccount(row, slices.Collect(maps.Values(contracts)))
+}
+
+// seen is the newest definition that a read as of seq sees.
+func (w *world) seen(seq int64) int64 {
+	if w.faults.NewerDefinitions && !w.checking {
+		return int64(len(w.defs))
+	}
+	return seq
+}

@@ -1,0 +1,430 @@
+package rater
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/big"
+	"slices"
+	"sort"
+
+	"github.com/tollstream/tollstream/collector/usage"
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/activity"
+)
+
+// check compares the drained world with a replay without faults, and that with a naive oracle.
+func (w *world) check() string {
+	w.checking = true
+	for p := range w.parts {
+		if w.stopped[p] {
+			continue
+		}
+		ref, history := w.replay(p)
+		if why := w.checkRated(p, ref); why != "" && !w.upgrades {
+			return why
+		}
+		if why := w.checkState(p); why != "" {
+			return why
+		}
+		for _, s := range w.shown {
+			if s.partition != int32(p) {
+				continue
+			}
+			if want, ok := history[s.line][s.version]; !ok || want != s.amount {
+				return fmt.Sprintf("the live view showed %s at version %d of a line, the log implies %s", s.amount, s.version, want)
+			}
+		}
+	}
+	return ""
+}
+
+// replay rates the whole log with a fresh machine over empty stores: no fault can happen.
+func (w *world) replay(p int) ([][]byte, map[activity.ID]map[int64]money.Decimal) {
+	m := newMachine(&Checkpoint{Partition: int32(p), Last: -1}, 2*24*3600*1e9, Faults{
+		RememberRejected: w.faults.RememberRejected, OverlapIsRepeat: w.faults.OverlapIsRepeat, WindowWithoutTolerance: w.faults.WindowWithoutTolerance,
+	})
+	var out [][]byte
+	history := map[activity.ID]map[int64]money.Decimal{}
+	for o, u := range w.usage[p] {
+		in := &Input{Offset: int64(o), LeaderEpoch: -1, Time: u.time, Value: u.value}
+		m.decode(in)
+		if err := m.load(context.Background(), in, Fence{}, emptyStore{w}, w); err != nil {
+			fail("replay: %v", err)
+		}
+		rec, err := m.step(in)
+		if err != nil {
+			fail("replay: %v", err)
+		}
+		out = append(out, activity.Append(nil, rec))
+		for _, f := range m.unshown {
+			f.unshown = false
+			for _, l := range f.states(nil) {
+				if history[l.Line] == nil {
+					history[l.Line] = map[int64]money.Decimal{}
+				}
+				history[l.Line][l.Version] = l.Amount
+			}
+		}
+		m.unshown = m.unshown[:0]
+	}
+	return out, history
+}
+
+type emptyStore struct{ *world }
+
+func (emptyStore) Lines(context.Context, Fence, []activity.ID) ([]LineState, error) { return nil, nil }
+func (emptyStore) Seals(context.Context, Fence, []string) ([]SealState, error)      { return nil, nil }
+
+// checkRated: what a reader takes is what a replay computes, one record for each usage record.
+func (w *world) checkRated(p int, ref [][]byte) string {
+	last, taken := int64(-1), 0
+	for _, x := range w.rated[p] {
+		if x.previous != last {
+			continue
+		}
+		if x.offset >= int64(len(ref)) || !bytes.Equal(x.value, ref[x.offset]) {
+			return fmt.Sprintf("rated record of offset %d differs from a replay", x.offset)
+		}
+		last = x.offset
+		taken++
+	}
+	if taken != len(w.usage[p]) {
+		return fmt.Sprintf("readers of rated take %d records of %d", taken, len(w.usage[p]))
+	}
+	return ""
+}
+
+// checkState: PostgreSQL and the live store at rest agree with the oracle.
+func (w *world) checkState(p int) string {
+	pg := w.pg[p]
+	want, counts := w.oracle(p)
+	got := map[string]money.Decimal{}
+	lines := map[activity.ID]money.Decimal{}
+	for _, ls := range pg.lines {
+		for _, l := range ls {
+			got[fmt.Sprintf("%s %s %d %s %d", l.Account, l.Product, l.UsagePeriod.Start, l.Billed, l.Period.Start)] = l.Amount
+			lines[l.Line] = l.Amount
+			if s := w.redis[p].lines[l.Line]; s.amount != l.Amount {
+				return fmt.Sprintf("the live view ends with %s for a line of %s", s.amount, l.Amount)
+			}
+		}
+	}
+	for k, v := range want {
+		if g, ok := got[k]; !ok || new(big.Rat).SetFrac(bigOf(g), bigScale).Cmp(v) != 0 {
+			return fmt.Sprintf("line %s is %s, the oracle says %s", k, g, v.FloatString(12))
+		}
+	}
+	if len(got) != len(want) {
+		return fmt.Sprintf("%d lines, the oracle knows %d", len(got), len(want))
+	}
+	return w.checkSums(p, lines, counts)
+}
+
+// checkSums: the charges of a line add up to it, the counts to the events.
+func (w *world) checkSums(p int, lines map[activity.ID]money.Decimal, counts Counts) string {
+	sums, charged := map[activity.ID]money.Decimal{}, money.Decimal{}
+	last, ids := int64(-1), map[string]bool{}
+	for _, x := range w.rated[p] {
+		if x.previous != last {
+			continue
+		}
+		last = x.offset
+		var rec activity.Record
+		if err := activity.Decode(x.value, &rec); err != nil {
+			return err.Error()
+		}
+		for _, a := range rec.Activities {
+			sums[a.Line] = mustAdd(sums[a.Line], a.Charge)
+			charged = mustAdd(charged, a.Charge)
+			if a.Kind == activity.KindUsage && ids[a.EventID] {
+				return "event " + a.EventID + " is charged twice"
+			}
+			ids[a.EventID] = true
+		}
+	}
+	for l, v := range lines {
+		if sums[l] != v {
+			return fmt.Sprintf("the charges of a line add up to %s, it says %s", sums[l], v)
+		}
+	}
+	var got Counts
+	for _, c := range w.pg[p].c.Counts {
+		got.Accepted, got.Retried, got.Rated = got.Accepted+c.Accepted, got.Retried+c.Retried, got.Rated+c.Rated
+		got.Duplicates, got.Rejected = got.Duplicates+c.Duplicates, got.Rejected+c.Rejected
+		got.Charged = mustAdd(got.Charged, c.Charged)
+	}
+	counts.Charged = charged
+	if got != counts {
+		return fmt.Sprintf("counts are %+v, the log says %+v", got, counts)
+	}
+	return ""
+}
+
+func mustAdd(a, b money.Decimal) money.Decimal {
+	v, err := a.Add(b)
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+var bigScale = new(big.Int).Exp(big.NewInt(10), big.NewInt(money.Scale), nil)
+
+func bigOf(d money.Decimal) *big.Int {
+	r, ok := new(big.Rat).SetString(d.String())
+	if !ok {
+		panic(d.String())
+	}
+	r.Mul(r, new(big.Rat).SetInt(bigScale))
+	return r.Num()
+}
+
+// ---- the oracle: written from pricing.md and billing.md; event lists, everything priced from scratch at the end
+
+type oracleUse struct {
+	family, line string
+	order        int
+	rate         *simPrice
+	start        int64
+	quantity     *big.Rat
+}
+
+type oracle struct {
+	w       *world
+	act     int64
+	through map[string][]SealPoint
+	seen    map[usage.Identity]usage.Event
+	arrived map[usage.Identity]int64
+	uses    map[string][]oracleUse          // by family
+	lines   map[string][]string             // of a family, in the order of their first use
+	prices  map[string]map[string]*simPrice // of a family's rates, as of the last event that found the rate existing
+	counts  Counts
+}
+
+func (w *world) oracle(p int) (map[string]*big.Rat, Counts) {
+	o := &oracle{
+		w: w, through: map[string][]SealPoint{}, seen: map[usage.Identity]usage.Event{}, arrived: map[usage.Identity]int64{},
+		uses: map[string][]oracleUse{}, lines: map[string][]string{}, prices: map[string]map[string]*simPrice{},
+	}
+	logTime := int64(0)
+	for _, u := range w.usage[p] {
+		logTime = max(logTime, u.time)
+		switch r := u.rec; r.Kind {
+		case usage.KindDefinitions:
+			o.act = max(o.act, r.Definitions.To)
+		case usage.KindSeal:
+			s := o.through[r.Seal.Account]
+			if len(s) == 0 || s[len(s)-1].Through < r.Seal.PeriodEnd {
+				o.through[r.Seal.Account] = append(s, SealPoint{r.Seal.PeriodEnd, o.act})
+			}
+		default:
+			for i := range r.Events {
+				o.event(&r.Events[i], logTime, r.Kind == usage.KindRetry)
+			}
+		}
+	}
+	return o.totals(), o.counts
+}
+
+func (o *oracle) event(e *usage.Event, logTime int64, retry bool) {
+	if retry {
+		o.counts.Retried++
+	} else {
+		o.counts.Accepted++
+	}
+	id := e.Identity()
+	if old, ok := o.seen[id]; ok && o.arrived[id] >= logTime-simWindow-simHour {
+		if old.Hash == e.Hash {
+			o.counts.Duplicates++
+		} else {
+			o.counts.Rejected++
+		}
+		return
+	}
+	if e.Account == "" || !o.known(e.Account, o.act) || e.Time < logTime-simWindow || e.Time > logTime+simHour || !o.place(e) {
+		o.counts.Rejected++
+		return
+	}
+	o.counts.Rated++
+	o.seen[id], o.arrived[id] = *e, logTime
+}
+
+// place puts the event on its line; false: it is rejected.
+func (o *oracle) place(e *usage.Event) bool {
+	day := e.Time - (e.Time-simStart)%simDay
+	if e.Time < simStart && (e.Time-simStart)%simDay != 0 {
+		day -= simDay
+	}
+	owed := o.root(e.Account, e.Time)
+	billed, period, seq := owed, day, o.act
+	if s, late := o.sealed(owed, day+simDay); late {
+		if e.Account == "a4" {
+			return false
+		}
+		for late {
+			period += simDay
+			billed = o.root(owed, period)
+			_, late = o.sealed(billed, period+simDay)
+		}
+		if o.known(e.Account, s) { // an account that came after the seal is priced as it is now
+			seq = s
+		}
+	}
+	if !slices.Contains(simProducts, e.Product) || !o.productKnown(e.Product, seq) {
+		return false
+	}
+	rate, start := o.rate(e.Account, e.Product, e.Time, seq)
+	if rate == nil {
+		return false
+	}
+	family := fmt.Sprintf("%s %s %d of %s", e.Account, e.Product, day, owed)
+	line := fmt.Sprintf("%s %s %d %s %d", e.Account, e.Product, day, billed, period)
+	at := slices.Index(o.lines[family], line)
+	if at < 0 {
+		at = len(o.lines[family])
+		o.lines[family] = append(o.lines[family], line)
+	}
+	q, _ := new(big.Rat).SetString(e.Quantity.String())
+	o.uses[family] = append(o.uses[family], oracleUse{family, line, at, rate, start, q})
+	if o.prices[family] == nil {
+		o.prices[family] = map[string]*simPrice{}
+	}
+	for _, u := range o.uses[family] {
+		if now := o.latest(u.rate.contract, u.rate.product, seq); now != nil && !now.deleted {
+			o.prices[family][u.rate.contract] = now
+		}
+	}
+	return true
+}
+
+func (o *oracle) sealed(account string, end int64) (int64, bool) {
+	for _, s := range o.through[account] {
+		if s.Through >= end {
+			return s.Seq, true
+		}
+	}
+	return 0, false
+}
+
+func (o *oracle) known(account string, seq int64) bool {
+	return slices.ContainsFunc(o.w.defs[:seq], func(d simRow) bool { return d.bill != nil && d.bill.account == account })
+}
+
+func (o *oracle) productKnown(product string, seq int64) bool {
+	return slices.ContainsFunc(o.w.defs[:seq], func(d simRow) bool { return d.price != nil && d.price.contract == "" && d.price.product == product })
+}
+
+// root follows bill_to at t.
+func (o *oracle) root(account string, t int64) string {
+	for {
+		parent := false
+		for _, d := range o.w.defs[:o.act] {
+			if d.bill != nil && d.bill.account == account && d.bill.from <= t {
+				parent = d.bill.parent
+			}
+		}
+		if !parent || simParent[account] == "" {
+			return account
+		}
+		account = simParent[account]
+	}
+}
+
+// rate asks the contracts of the account, then of its parents, then the product.
+func (o *oracle) rate(account, product string, t, seq int64) (*simPrice, int64) {
+	for a := account; a != ""; a = simParent[a] {
+		if p := o.latest("c"+a+product, product, seq); p != nil && !p.deleted && p.start <= t {
+			return p, p.start
+		}
+	}
+	if p := o.latest("", product, seq); p != nil {
+		return p, -1 << 63
+	}
+	return nil, 0
+}
+
+func (o *oracle) latest(contract, product string, seq int64) *simPrice {
+	var found *simPrice
+	for _, d := range o.w.defs[:seq] {
+		if d.price != nil && d.price.contract == contract && d.price.product == product {
+			found = d.price
+		}
+	}
+	return found
+}
+
+// totals prices every family under the definitions that it was touched under last; a rate that was gone then keeps the
+// prices of the last time that it was not.
+func (o *oracle) totals() map[string]*big.Rat {
+	out := map[string]*big.Rat{}
+	for family, uses := range o.uses {
+		before := new(big.Rat)
+		for i, line := range o.lines[family] {
+			total := o.total(uses, i, o.prices[family])
+			out[line] = new(big.Rat).Sub(total, before)
+			before = total
+		}
+	}
+	return out
+}
+
+type oracleSegment struct {
+	contract string
+	start    int64
+	quantity *big.Rat
+}
+
+// total prices the usage of the first lines of a family: segment by segment, each continuing the ones before.
+func (o *oracle) total(uses []oracleUse, upTo int, prices map[string]*simPrice) *big.Rat {
+	var segments []oracleSegment
+	for _, u := range uses {
+		if u.order > upTo {
+			continue
+		}
+		i := slices.IndexFunc(segments, func(s oracleSegment) bool { return s.contract == u.rate.contract })
+		if i < 0 {
+			segments = append(segments, oracleSegment{u.rate.contract, u.start, new(big.Rat)})
+			i = len(segments) - 1
+		}
+		segments[i].quantity.Add(segments[i].quantity, u.quantity)
+	}
+	sort.Slice(segments, func(i, j int) bool {
+		a, b := segments[i], segments[j]
+		return a.start < b.start || a.start == b.start && a.contract < b.contract
+	})
+	sum, total := new(big.Rat), new(big.Rat)
+	for _, s := range segments {
+		rate := prices[s.contract]
+		prior := priceOf(rate, sum)
+		sum.Add(sum, s.quantity)
+		total.Add(total, new(big.Rat).Sub(priceOf(rate, sum), prior))
+	}
+	return total
+}
+
+// priceOf is graduated or volume with two tiers; what lies below zero is priced at the first.
+func priceOf(p *simPrice, q *big.Rat) *big.Rat {
+	first, second, limit := big.NewRat(p.first, 100), big.NewRat(p.second, 100), big.NewRat(p.limit, 1)
+	var v *big.Rat
+	switch {
+	case q.Cmp(limit) <= 0:
+		v = new(big.Rat).Mul(q, first)
+	case p.volume:
+		v = new(big.Rat).Mul(q, second)
+	default:
+		v = new(big.Rat).Mul(limit, first)
+		v.Add(v, new(big.Rat).Mul(new(big.Rat).Sub(q, limit), second))
+	}
+	return roundHalfAway(v)
+}
+
+// roundHalfAway rounds to 12 decimals.
+func roundHalfAway(v *big.Rat) *big.Rat {
+	n := new(big.Int).Mul(v.Num(), bigScale)
+	q, r := new(big.Int).QuoRem(n, v.Denom(), new(big.Int))
+	if r.Abs(r).Lsh(r, 1).Cmp(v.Denom()) >= 0 {
+		q.Add(q, big.NewInt(int64(v.Sign())))
+	}
+	return new(big.Rat).SetFrac(q, bigScale)
+}

@@ -1,0 +1,512 @@
+package rater
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tollstream/tollstream/collector/usage"
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/dedup"
+)
+
+// The simulated world: the real Partition and everything below it, with a broker, PostgreSQL, a live store,
+// definitions and time that a seed drives. It only keeps what stores keep and fails as stores fail.
+
+const (
+	simHour   = int64(time.Hour)
+	simDay    = 24 * simHour
+	simWindow = 2 * simDay
+	simStart  = int64(1_767_225_600) * int64(time.Second) // 2026-01-01T00:00:00Z
+	simDays   = 4
+)
+
+type simPG struct { // one committed, immutable version of a partition's rows
+	epoch int64
+	owner Owner
+	c     Checkpoint
+	lines map[activity.ID][]LineState
+	seals map[string]SealState
+	ids   map[usage.Identity]dedup.Entry
+	rej   map[Skip]RejectedUsage
+}
+
+type simRedis struct {
+	head  Head
+	build bool
+	lines map[activity.ID]simShown
+}
+
+type simShown struct {
+	version int64
+	amount  money.Decimal
+}
+
+type simWrite struct {
+	partition int32
+	line      activity.ID
+	simShown
+}
+
+type ratedRecord struct {
+	offset, previous int64
+	value            []byte
+}
+
+type pendingUsage struct {
+	p int32
+	r usage.Record
+}
+
+// simRater is one assignment of one partition; an older one lives on as a zombie.
+type simRater struct {
+	p        *Partition
+	part     int32
+	dead     bool
+	pos      int64
+	inflight []ratedRecord
+	unknown  bool // a cut's outcome has to be read
+	work     *LiveWork
+}
+
+type usageEntry struct {
+	time  int64
+	value []byte
+	rec   usage.Record
+}
+
+// simFaults are the rater's own faults and those of what stands around it.
+type simFaults struct {
+	Faults
+	NoFence           bool // a commit does not check the row
+	FenceOnEpochAlone bool // … or only its epoch, after a failover not enough
+	UnfencedReads     bool
+	ResumeFromGroup   bool // a new owner reads on from the consumer group's offset
+	NewerDefinitions  bool // definitions are read newer than activated
+	AnyClock          bool // log time is the rater's own clock
+	KeepRoutingKey    bool // a retry keeps the routing key of its first try
+}
+
+type world struct {
+	r        *rand.Rand
+	faults   simFaults
+	upgrades bool // raters of two versions meet; a partition may stop
+	stopped  []bool
+	group    []int64
+	trace    []string
+	now      int64
+	parts    int
+	usage    [][]usageEntry
+	rated    [][]ratedRecord
+	defs     []simRow // index = seq-1
+	pub      int64
+	bill     map[string][]simBill
+
+	pg    []*simPG
+	hist  [][]*simPG
+	redis []*simRedis
+	snaps [][]*simRedis
+	shown []simWrite
+
+	cur      []*simRater
+	zombies  []*simRater
+	late     []pendingUsage
+	commits  []*Cut
+	sent     []usage.Event
+	next     int
+	quiet    bool
+	checking bool // the schedule is over, its end is compared
+	names    uint64
+}
+
+var (
+	simParent   = map[string]string{"a0": "", "a1": "a0", "a2": "a0", "a3": "", "a4": "a2"}
+	simKey      = map[string]string{"a0": "a0", "a1": "a0", "a2": "a2", "a3": "a3", "a4": "a2"}
+	simAccounts = []string{"a0", "a1", "a2", "a3", "a4"}
+	simProducts = []string{"p0", "p1"}
+)
+
+func newWorld(seed uint64, faults simFaults) *world {
+	w := &world{r: rand.New(rand.NewPCG(seed, 7)), faults: faults, now: simStart + 12*simHour, bill: map[string][]simBill{}}
+	w.parts = 2 + w.r.IntN(2)
+	w.upgrades = seed%8 == 7
+	w.stopped, w.group = make([]bool, w.parts), make([]int64, w.parts)
+	for i := range w.parts {
+		w.usage, w.rated = append(w.usage, nil), append(w.rated, nil)
+		w.pg = append(w.pg, &simPG{c: Checkpoint{Partition: int32(i), Last: -1, LeaderEpoch: -1}})
+		w.redis = append(w.redis, &simRedis{lines: map[activity.ID]simShown{}})
+		w.cur = append(w.cur, nil)
+	}
+	for _, p := range simProducts {
+		w.define(w.priceRow(&simPrice{product: p, limit: 30, first: 10, second: 7}))
+	}
+	for _, a := range simAccounts {
+		w.bill[a] = []simBill{{account: a, from: -1 << 63, parent: a == "a1"}}
+		w.define(w.accountRow(a))
+	}
+	w.synced()
+	return w
+}
+
+func (w *world) n(k int) int { return w.r.IntN(k) }
+func (w *world) synced()     { w.hist = [][]*simPG{slices.Clone(w.pg)} }
+
+func (w *world) log(f string, a ...any) { w.trace = append(w.trace, fmt.Sprintf(f, a...)) }
+
+func (w *world) name() [16]byte {
+	w.names++
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:], w.names)
+	return b
+}
+
+// ---- the usage log and its clients
+
+func (w *world) append(p int32, r usage.Record) {
+	w.usage[p] = append(w.usage[p], usageEntry{time: w.now, value: usage.AppendRecord(nil, &r), rec: r})
+}
+
+// send produces now, late, or twice.
+func (w *world) send(p int32, r usage.Record) {
+	switch k := w.n(12); {
+	case k == 0 && !w.quiet:
+		w.late = append(w.late, pendingUsage{p, r})
+	case k == 1 && !w.quiet:
+		w.append(p, r)
+		w.late = append(w.late, pendingUsage{p, r})
+	default:
+		w.append(p, r)
+	}
+}
+
+func (w *world) land1() {
+	if len(w.late) == 0 {
+		return
+	}
+	i := w.n(len(w.late))
+	x := w.late[i]
+	w.late = slices.Delete(w.late, i, i+1)
+	w.append(x.p, x.r)
+}
+
+// route resolves the account at the entrance; some names become known only later.
+func (w *world) route(e *usage.Event) int32 {
+	if strings.HasPrefix(e.Subject, "late-") && w.n(3) == 0 {
+		e.Account = strings.TrimPrefix(e.Subject, "late-")
+	}
+	e.RoutingKey = simKey[e.Account]
+	if e.Account == "" {
+		e.RoutingKey = usage.UnresolvedKey(e.Subject)
+	}
+	return usage.PartitionOf(e.RoutingKey, w.parts)
+}
+
+func (w *world) client() {
+	by := map[int32][]usage.Event{}
+	for range 1 + w.n(4) {
+		var e usage.Event
+		if len(w.sent) > 0 && w.n(5) == 0 {
+			e = w.sent[w.n(len(w.sent))]
+			if w.n(8) == 0 {
+				e.Quantity, e.Hash = money.FromInt(int64(50+w.n(9))), e.Hash+1
+			}
+		} else {
+			e = w.newEvent()
+			w.sent = append(w.sent, e)
+		}
+		p := w.route(&e)
+		by[p] = append(by[p], e)
+	}
+	for p := range int32(w.parts) {
+		if len(by[p]) > 0 {
+			w.send(p, usage.Record{Kind: usage.KindBatch, Events: by[p]})
+		}
+	}
+}
+
+func (w *world) newEvent() usage.Event {
+	w.next++
+	e := usage.Event{
+		ID: fmt.Sprint("e", w.next), Source: "s", Account: simAccounts[w.n(5)], Product: simProducts[w.n(2)],
+		Quantity: money.FromInt(int64(1 + w.n(20))), Hash: uint64(w.next) << 8,
+	}
+	switch w.n(12) {
+	case 0:
+		e.Subject, e.Account = "late-"+e.Account, ""
+	case 1:
+		e.Product = "p9"
+	case 2:
+		e.Quantity = e.Quantity.Neg()
+	case 3:
+		e.Quantity = money.MustParse("0.333333333333")
+	}
+	switch w.n(4) {
+	case 0:
+		e.Time = w.now - int64(w.n(int(simWindow/simHour)+3))*simHour
+	case 1:
+		e.Time = w.now + int64(w.n(4))*simHour/2
+	default:
+		e.Time = w.now - int64(w.n(5))*simHour
+	}
+	return e
+}
+
+// retry sends rejected usage again; the row is marked afterwards, unless the retrier dies in between.
+func (w *world) retry() {
+	p := w.n(w.parts)
+	keys := slices.SortedFunc(maps.Keys(w.pg[p].rej), func(a, b Skip) int {
+		if a.Offset != b.Offset {
+			return int(a.Offset - b.Offset)
+		}
+		return a.Index - b.Index
+	})
+	if len(keys) == 0 {
+		return
+	}
+	k := keys[w.n(len(keys))]
+	e := w.pg[p].rej[k].Event
+	first := e.RoutingKey
+	to := w.route(&e)
+	if w.faults.KeepRoutingKey {
+		e.RoutingKey = first
+	}
+	w.send(to, usage.Record{Kind: usage.KindRetry, Events: []usage.Event{e}})
+	if w.n(4) > 0 {
+		v := *w.pg[p]
+		v.rej = maps.Clone(v.rej)
+		delete(v.rej, k)
+		w.pg[p] = &v
+		w.synced()
+	}
+}
+
+func (w *world) sealSome() {
+	end := w.now - 2*simHour
+	end -= (end - simStart) % simDay
+	if end <= simStart {
+		return
+	}
+	s := usage.Seal{Account: simAccounts[w.n(5)], PeriodStart: end - simDay, PeriodEnd: end}
+	for p := range int32(w.parts) {
+		if w.n(4) > 0 {
+			w.send(p, usage.Record{Kind: usage.KindSeal, Seal: &s})
+		}
+	}
+}
+
+// ---- PostgreSQL
+
+var errSim = errors.New("simulated outage")
+
+func (w *world) fenced(f Fence) (*simPG, error) {
+	v := w.pg[f.Partition]
+	if w.faults.UnfencedReads {
+		return v, nil
+	}
+	if v.epoch != f.Epoch || v.owner != f.Owner || v.c.Next != f.Next && (f.InFlight < 0 || v.c.Next != f.InFlight) {
+		return nil, ErrFenced
+	}
+	return v, nil
+}
+
+func (w *world) Acquire(_ context.Context, p int32, owner Owner) (Checkpoint, error) {
+	v := *w.pg[p]
+	v.epoch++
+	v.owner = owner
+	w.pg[p] = &v
+	w.hist = append(w.hist, slices.Clone(w.pg))
+	c := v.c
+	c.Epoch = v.epoch
+	c.Counts = maps.Clone(c.Counts)
+	for _, e := range v.ids {
+		c.Identities = append(c.Identities, e)
+	}
+	return c, nil
+}
+
+func (w *world) Look(_ context.Context, f Fence) error {
+	_, err := w.fenced(f)
+	return err
+}
+
+func (w *world) Position(_ context.Context, p int32) (int64, Owner, int64, error) {
+	v := w.pg[p]
+	return v.epoch, v.owner, v.c.Next, nil
+}
+
+func (w *world) Commit(_ context.Context, cuts []*Cut) []Outcome {
+	out := make([]Outcome, len(cuts))
+	for i, c := range cuts {
+		out[i] = OutcomeFenced
+		if w.apply(c) {
+			out[i] = OutcomeCommitted
+		}
+	}
+	return out
+}
+
+func (w *world) apply(c *Cut) bool {
+	p := c.Fence.Partition
+	o := w.pg[p]
+	ok := o.epoch == c.Fence.Epoch && o.owner == c.Fence.Owner && o.c.Next == c.Fence.Next
+	if w.faults.FenceOnEpochAlone {
+		ok = o.epoch == c.Fence.Epoch
+	}
+	if !ok && !w.faults.NoFence {
+		return false
+	}
+	v := &simPG{epoch: o.epoch, owner: o.owner, lines: maps.Clone(o.lines), seals: maps.Clone(o.seals), ids: maps.Clone(o.ids), rej: maps.Clone(o.rej)}
+	if v.lines == nil {
+		v.lines, v.seals = map[activity.ID][]LineState{}, map[string]SealState{}
+		v.ids, v.rej = map[usage.Identity]dedup.Entry{}, map[Skip]RejectedUsage{}
+	}
+	v.c = Checkpoint{
+		Partition: p, Next: c.Next, Last: c.Last, LeaderEpoch: c.LeaderEpoch, RatedNext: c.RatedNext, LogTime: c.LogTime,
+		ActivatedSeq: c.ActivatedSeq, ActivatedSum: c.ActivatedSum, Counts: maps.Clone(o.c.Counts),
+	}
+	if v.c.Counts == nil {
+		v.c.Counts = map[CountKey]Counts{}
+	}
+	maps.Copy(v.c.Counts, c.Counts)
+	for _, l := range c.Lines {
+		ls := slices.Clone(v.lines[l.Family])
+		for len(ls) <= l.Position {
+			ls = append(ls, LineState{})
+		}
+		ls[l.Position] = l
+		v.lines[l.Family] = ls
+	}
+	for _, s := range c.Seals {
+		v.seals[s.Account] = s
+	}
+	for _, e := range c.Identities {
+		v.ids[e.ID] = e
+	}
+	for _, r := range c.Rejected {
+		v.rej[Skip{r.Offset, r.Index}] = r
+	}
+	w.pg[p] = v
+	w.hist = append(w.hist, slices.Clone(w.pg))
+	if len(w.hist) > 12 {
+		w.hist = w.hist[1:]
+	}
+	return true
+}
+
+func (w *world) Lines(_ context.Context, f Fence, families []activity.ID) ([]LineState, error) {
+	v, err := w.fenced(f)
+	if err != nil {
+		return nil, err
+	}
+	if !w.quiet && w.n(40) == 0 {
+		return nil, errSim
+	}
+	var out []LineState
+	for _, id := range families {
+		out = append(out, v.lines[id]...)
+	}
+	return out, nil
+}
+
+func (w *world) Seals(_ context.Context, f Fence, accounts []string) ([]SealState, error) {
+	v, err := w.fenced(f)
+	if err != nil {
+		return nil, err
+	}
+	var out []SealState
+	for _, a := range accounts {
+		if s, ok := v.seals[a]; ok {
+			out = append(out, s)
+		}
+	}
+	return out, nil
+}
+
+func (w *world) Identities(_ context.Context, f Fence, ids []usage.Identity) ([]dedup.Entry, error) {
+	v, err := w.fenced(f)
+	if err != nil {
+		return nil, err
+	}
+	var out []dedup.Entry
+	for _, id := range ids {
+		if e, ok := v.ids[id]; ok {
+			out = append(out, e)
+		}
+	}
+	return out, nil
+}
+
+func (w *world) OpenLines(_ context.Context, f Fence, endsAfter int64, from activity.ID, limit int) ([]LineState, activity.ID, bool, error) {
+	v, err := w.fenced(f)
+	if err != nil {
+		return nil, from, false, err
+	}
+	ids := slices.SortedFunc(maps.Keys(v.lines), func(a, b activity.ID) int { return slices.Compare(a[:], b[:]) })
+	var out []LineState
+	for _, id := range ids {
+		if slices.Compare(id[:], from[:]) <= 0 && from != (activity.ID{}) {
+			continue
+		}
+		if len(out) >= limit {
+			return out, from, true, nil
+		}
+		for _, l := range v.lines[id] {
+			if l.Period.End > endsAfter {
+				out = append(out, l)
+			}
+		}
+		from = id
+	}
+	return out, from, false, nil
+}
+
+// ---- rated and the live store
+
+func (w *world) Read(_ context.Context, p int32, from, to int64) ([]RatedEntry, int64, error) {
+	end := int64(len(w.rated[p]))
+	if to >= 0 {
+		end = min(end, to)
+	}
+	var out []RatedEntry
+	for at := from; at < end; at++ {
+		x := w.rated[p][at]
+		out = append(out, RatedEntry{At: at, Offset: x.offset, Previous: x.previous, Sum: SumOf(x.value)})
+	}
+	return out, end, nil
+}
+
+// project writes to the live store as its script does.
+func (w *world) project(pr *Projection) bool {
+	v := w.redis[pr.Partition]
+	if !pr.Force && v.head != pr.Expect && !w.faults.HeadMovedAtOnce {
+		return false
+	}
+	for _, l := range pr.Lines {
+		if o, ok := v.lines[l.Line]; ok && o.version > l.Version {
+			if w.faults.UnversionedProjection && o.amount != l.Amount {
+				fail("the live view of partition %d goes backwards", pr.Partition)
+			}
+			continue
+		}
+		s := simShown{l.Version, l.Amount}
+		v.lines[l.Line] = s
+		w.shown = append(w.shown, simWrite{pr.Partition, l.Line, s})
+	}
+	v.head, v.build = pr.Next, pr.Rebuilding
+	return true
+}
+
+func cloneRedis(in []*simRedis) []*simRedis {
+	var out []*simRedis
+	for _, v := range in {
+		out = append(out, &simRedis{v.head, v.build, maps.Clone(v.lines)})
+	}
+	return out
+}
