@@ -21,19 +21,27 @@ const (
 	StateSealed  State = "SEALED"
 )
 
-// Invoice is the invoice of one billed account and period as it stands now. Its JSON is the public contract.
+// Invoice is an account's invoice of one period as it stands now. Its JSON is the public contract.
+//
+// An account that is billed to its parent has no invoice of its own. It sees its part of the parent's: the
+// parent's id and period, the lines that it and the accounts below it used, and their total; BilledAccount
+// names who is invoiced. So what a child may see never shows what its siblings used.
 type Invoice struct {
-	ID           string      `json:"id"`
-	Account      string      `json:"account"` // who is invoiced
-	AccountName  string      `json:"account_name,omitempty"`
-	State        State       `json:"state"`
-	Currency     string      `json:"currency"`
-	TimeZone     string      `json:"time_zone"`
-	Period       Period      `json:"period"`
-	Total        money.Fixed `json:"total"` // 12 decimals
-	Lines        []Line      `json:"lines"`
-	RatedThrough time.Time   `json:"rated_through"` // every event that arrived before it is in
-	Forecast     *Forecast   `json:"forecast,omitempty"`
+	ID            string      `json:"id" doc:"of the invoice that the lines stand on"`
+	Account       string      `json:"account" doc:"whose view this is"`
+	AccountName   string      `json:"account_name,omitempty"`
+	BilledAccount string      `json:"billed_account" doc:"who is invoiced: the account itself, or the parent that it is billed to"`
+	BilledName    string      `json:"billed_name,omitempty"`
+	State         State       `json:"state" enum:"CURRENT,SEALED"`
+	Currency      string      `json:"currency"`
+	TimeZone      string      `json:"time_zone"`
+	Period        Period      `json:"period"`
+	Total         money.Fixed `json:"total" doc:"sum of the lines, 12 decimals"`
+	Lines         []Line      `json:"lines"`
+	RatedThrough  time.Time   `json:"rated_through" doc:"every event that arrived before it is in"`
+	Forecast      *Forecast   `json:"forecast,omitempty"`
+
+	Version int64 `json:"-"` // View.Version
 }
 
 // Period is a billing period, half open, in the account's zone.
@@ -45,7 +53,8 @@ type Period struct {
 // Line is what an account used of one product under one key.
 type Line struct {
 	ID           string            `json:"id"`
-	UsageAccount string            `json:"usage_account"`
+	UsageAccount string            `json:"usage_account" doc:"who used"`
+	UsageName    string            `json:"usage_account_name,omitempty"`
 	Product      string            `json:"product"`
 	ProductName  string            `json:"product_name,omitempty"`
 	Unit         string            `json:"unit,omitempty"`

@@ -1,0 +1,198 @@
+package invoicer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/catalog"
+)
+
+// Desk answers questions about current invoices. Its members are set before its first use and never change.
+type Desk struct {
+	Definitions Definitions
+	Live        Reader // asked first; nil: there is none
+	Durable     Reader
+	Tree        Tree
+	Daily       DailyCharges // nil: no forecast
+	Now         func() time.Time
+	Fallback    func(error) // told when the durable reader has to answer; nil: nobody
+
+	mu    sync.Mutex
+	plans map[planKey]*catalog.Plan
+}
+
+type planKey struct {
+	seq     int64
+	account string
+}
+
+// maxPlans bounds the remembered plans; beyond it all are forgotten.
+const maxPlans = 2048
+
+// Question asks about an account and one of its periods.
+type Question struct {
+	Account string
+	Period  string // a date of the account's zone or an instant (RFC 3339) inside the period; "": the one that contains now
+}
+
+// Target is what a question is about.
+type Target struct {
+	Account *catalog.Account
+	Billed  *catalog.Account
+	Chain   []*catalog.Account // the account, its parent … up to the root
+	Ref     Ref
+	At      time.Time // an instant inside the period: now, or what was asked for
+
+	plan *catalog.Plan
+}
+
+// ErrPeriodInvalid says that a question's period cannot be read.
+var ErrPeriodInvalid = errors.New(`period is neither a date ("2026-11-01") nor an instant ("2026-11-01T00:00:00Z")`)
+
+// Find returns what the question is about. Errors: ErrAccountUnknown, ErrPeriodInvalid.
+func (d *Desk) Find(ctx context.Context, q Question) (*Target, error) {
+	seq, err := d.Definitions.CurrentSeq(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the definitions' sequence number: %w", err)
+	}
+	plan, err := d.plan(ctx, seq, q.Account)
+	if err != nil {
+		return nil, err
+	}
+	at, err := instantOf(q.Period, zoneOf(plan.Account()), d.Now())
+	if err != nil {
+		return nil, err
+	}
+	billed, period := plan.Billing(at.UnixNano())
+	return &Target{
+		Account: plan.Account(), Billed: billed, Chain: plan.Chain(), At: at, plan: plan,
+		Ref: Ref{
+			ID: activity.InvoiceID(billed.Seller, billed.ID, period.Start), Seller: billed.Seller, Billed: billed.ID, Period: period,
+		},
+	}, nil
+}
+
+// instantOf reads a question's period; a date means its local midnight.
+func instantOf(text string, zone *time.Location, now time.Time) (time.Time, error) {
+	if text == "" {
+		return now, nil
+	}
+	if t, err := time.ParseInLocation(time.DateOnly, text, zone); err == nil {
+		return t, nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil || t.Year() < 1970 || t.Year() > 2200 { // instants are nanoseconds in 64 bits
+		return time.Time{}, fmt.Errorf("%q: %w", text, ErrPeriodInvalid)
+	}
+	return t, nil
+}
+
+func zoneOf(a *catalog.Account) *time.Location {
+	if a.Zone == nil {
+		return time.UTC
+	}
+	return a.Zone
+}
+
+// plan returns an account's plan as of seq.
+func (d *Desk) plan(ctx context.Context, seq int64, account string) (*catalog.Plan, error) {
+	plans, err := d.plansOf(ctx, seq, []string{account})
+	if err != nil {
+		return nil, err
+	}
+	if p := plans[account]; p != nil {
+		return p, nil
+	}
+	return nil, fmt.Errorf("account %q: %w", account, ErrAccountUnknown)
+}
+
+// plansOf returns the plans of the accounts that are known as of seq.
+func (d *Desk) plansOf(ctx context.Context, seq int64, accounts []string) (map[string]*catalog.Plan, error) {
+	found := make(map[string]*catalog.Plan, len(accounts))
+	var missing []string
+	d.mu.Lock()
+	for _, id := range accounts {
+		if p := d.plans[planKey{seq, id}]; p != nil {
+			found[id] = p
+		} else {
+			missing = append(missing, id)
+		}
+	}
+	d.mu.Unlock()
+	if len(missing) == 0 {
+		return found, nil
+	}
+	snapshot, err := d.Definitions.Snapshot(ctx, seq)
+	if err != nil {
+		return nil, fmt.Errorf("read the definitions at %d: %w", seq, err)
+	}
+	known, err := d.Definitions.Accounts(ctx, seq, missing)
+	if err != nil {
+		return nil, fmt.Errorf("read %d accounts at %d: %w", len(missing), seq, err)
+	}
+	for _, id := range missing {
+		chain := chainOf(known, id)
+		if chain == nil {
+			continue
+		}
+		p, err := catalog.NewPlan(snapshot, chain)
+		if err != nil {
+			return nil, fmt.Errorf("account %q at %d: %w", id, seq, err)
+		}
+		found[id] = p
+	}
+	d.remember(seq, missing, found)
+	return found, nil
+}
+
+func (d *Desk) remember(seq int64, ids []string, found map[string]*catalog.Plan) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.plans == nil || len(d.plans)+len(ids) > maxPlans {
+		d.plans = make(map[planKey]*catalog.Plan)
+	}
+	for _, id := range ids {
+		if p := found[id]; p != nil && len(d.plans) < maxPlans {
+			d.plans[planKey{seq, id}] = p
+		}
+	}
+}
+
+// chainOf puts an account and its parents in order; nil: one of them is unknown.
+func chainOf(known map[string]*catalog.Account, id string) []*catalog.Account {
+	var chain []*catalog.Account
+	for id != "" && len(chain) <= len(known) {
+		a := known[id]
+		if a == nil {
+			return nil
+		}
+		chain = append(chain, a)
+		id = a.Parent
+	}
+	return chain
+}
+
+// read asks the live view and, when it cannot answer, the durable one.
+func (d *Desk) read(ctx context.Context, ref Ref) (View, error) {
+	if d.Live != nil {
+		view, err := d.Live.Read(ctx, ref)
+		if err == nil {
+			return view, nil
+		}
+		if ctx.Err() != nil {
+			return View{}, ctx.Err()
+		}
+		if d.Fallback != nil {
+			d.Fallback(err)
+		}
+	}
+	view, err := d.Durable.Read(ctx, ref)
+	if err != nil {
+		return View{}, fmt.Errorf("read invoice %s: %w", ref.ID, err)
+	}
+	return view, nil
+}

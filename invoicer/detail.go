@@ -1,0 +1,112 @@
+package invoicer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/tollstream/tollstream/rater"
+	"github.com/tollstream/tollstream/rater/catalog"
+	"github.com/tollstream/tollstream/rater/price"
+)
+
+// LineDetail is a line with the arithmetic of its amount.
+type LineDetail struct {
+	Account     string             `json:"account" doc:"that was asked about"`
+	AccountName string             `json:"account_name,omitempty"`
+	Invoice     string             `json:"invoice"`
+	State       State              `json:"state"`
+	Currency    string             `json:"currency"`
+	TimeZone    string             `json:"time_zone"`
+	Period      Period             `json:"period"`
+	Line        Line               `json:"line"`
+	Seq         int64              `json:"seq" doc:"definitions that the amount was priced under"`
+	Explanation *price.Explanation `json:"explanation,omitempty" doc:"none for late usage: it continues the line of its own period"`
+	Rates       []Rate             `json:"rates" doc:"one for each of the explanation's segments, in its order"`
+	Asked       []Asked            `json:"asked" doc:"the levels in the order in which they are asked now"`
+
+	Definitions []*catalog.Rate `json:"-"` // of Rates
+}
+
+// earlierPeriods is how many periods before the current one are searched for a line when no period is named.
+const earlierPeriods = 2
+
+// Line returns one line of the account's invoice, explained under the definitions that its amount was priced
+// under. Without a period the current one and the two before it are searched. Errors: ErrAccountUnknown, ErrLineUnknown.
+func (d *Desk) Line(ctx context.Context, q Question, line string) (*LineDetail, error) {
+	t, err := d.Find(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	for back := 0; ; back++ {
+		detail, err := d.lineOf(ctx, t, line)
+		if detail != nil || err != nil {
+			return detail, err
+		}
+		if q.Period != "" || back == earlierPeriods || t.Ref.Period.Start == catalog.Always {
+			return nil, fmt.Errorf("line %q of account %q: %w", line, q.Account, ErrLineUnknown)
+		}
+		earlier := q
+		earlier.Period = periodIn(catalog.Period{Start: t.Ref.Period.Start - 1}, zoneOf(t.Billed)).Start.Format("2006-01-02T15:04:05.999999999Z07:00")
+		if t, err = d.Find(ctx, earlier); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// lineOf looks on one invoice; nil: it is not there.
+func (d *Desk) lineOf(ctx context.Context, t *Target, line string) (*LineDetail, error) {
+	view, err := d.read(ctx, t.Ref)
+	if err != nil {
+		return nil, err
+	}
+	at := slices.IndexFunc(view.Lines, func(l rater.LineState) bool { return l.Line.String() == line })
+	if at < 0 {
+		return nil, nil
+	}
+	l := &view.Lines[at]
+	plans, err := d.plansOf(ctx, t.plan.Seq(), []string{l.Account})
+	if err != nil {
+		return nil, err
+	}
+	plan := plans[l.Account]
+	if t.Account.ID != t.Billed.ID && !below(plan, t.Account.ID) {
+		return nil, nil
+	}
+	inv := t.invoice(view)
+	out := &LineDetail{
+		Account: inv.Account, AccountName: inv.AccountName, Invoice: inv.ID, State: inv.State, Currency: inv.Currency,
+		TimeZone: inv.TimeZone, Period: inv.Period, Line: d.line(t, l, plan, inv.State), Seq: l.Seq, Rates: []Rate{}, Asked: []Asked{},
+	}
+	if plan != nil {
+		if product := plan.Snapshot().Product(l.Product); product != nil {
+			out.Asked = askedOf(plan.Explain(product, l.Package, min(t.At.UnixNano(), l.Period.End-1)))
+		}
+	}
+	return out, d.explain(ctx, out, l)
+}
+
+// explain adds the arithmetic. Late usage continues a sealed line on another invoice, so its own segments alone
+// do not give its amount.
+func (d *Desk) explain(ctx context.Context, out *LineDetail, l *rater.LineState) error {
+	plan, err := d.plan(ctx, l.Seq, l.Account)
+	if err != nil {
+		return err
+	}
+	segments, err := bind(plan, l)
+	if err != nil {
+		return err
+	}
+	for i := range segments {
+		out.Rates = append(out.Rates, rateOf(segments[i].Rate, zoneOf(plan.Account())))
+		out.Definitions = append(out.Definitions, segments[i].Rate)
+	}
+	if l.Position == 0 {
+		e := price.Explain(segments)
+		if e.Err != nil {
+			return fmt.Errorf("explain line %s: %w", l.Line, e.Err)
+		}
+		out.Explanation = &e
+	}
+	return nil
+}

@@ -1,0 +1,112 @@
+package invoicer
+
+import (
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater"
+	"github.com/tollstream/tollstream/rater/catalog"
+	"github.com/tollstream/tollstream/rater/price"
+)
+
+// nextOf says what the line's next unit costs at t and where the step ends that it stands on; nil: not known,
+// because the product or its rate is gone.
+func nextOf(l *rater.LineState, plan *catalog.Plan, t int64) *NextStep {
+	product := plan.Snapshot().Product(l.Product)
+	if product == nil {
+		return nil
+	}
+	answer, refusal := plan.Resolve(product, l.Package, t)
+	if refusal != "" {
+		return nil
+	}
+	segments, err := rater.DecodeSegments(l.Segments)
+	if err != nil {
+		return nil
+	}
+	var state price.State
+	for _, s := range segments {
+		// What a segment is priced on is accumulated through all before it, unless it restarts.
+		if s.Start > answer.Rate.Start || (answer.Rate.TiersRestart && s.Rate != answer.Rate.ID) {
+			continue
+		}
+		if state, err = price.Merge(state, s.State); err != nil {
+			return nil
+		}
+	}
+	quantity, err := price.Quantity(answer.Rate, state)
+	if err != nil {
+		return nil
+	}
+	return nextStep(answer.Rate, quantity)
+}
+
+// nextStep reads the step off the rate's definition.
+func nextStep(r *catalog.Rate, q money.Decimal) *NextStep {
+	switch r.Model {
+	case catalog.ModelFlat:
+		return &NextStep{UnitPrice: &money.Decimal{}}
+	case catalog.ModelPerUnit:
+		return &NextStep{UnitPrice: &r.UnitPrice}
+	case catalog.ModelGraduated, catalog.ModelVolume:
+		return nextTier(r, q)
+	case catalog.ModelPackage:
+		return nextPackage(r, q)
+	}
+	return nil
+}
+
+// nextTier finds the tier that what comes after q falls in: a tier is full when q has reached its bound,
+// whichever tier the bound itself belongs to.
+func nextTier(r *catalog.Rate, q money.Decimal) *NextStep {
+	step := &NextStep{}
+	for i := range r.Tiers {
+		tier := &r.Tiers[i]
+		step.UnitPrice = &tier.UnitPrice
+		if tier.Last {
+			return step
+		}
+		if q.Cmp(tier.UpTo) < 0 {
+			step.UpTo = &tier.UpTo
+			if i+1 < len(r.Tiers) {
+				step.Then = &r.Tiers[i+1].UnitPrice
+			}
+			return step
+		}
+		step.From = tier.UpTo
+	}
+	return step
+}
+
+// nextPackage: inside a package that is paid the next unit costs nothing, at its end the next package is due.
+func nextPackage(r *catalog.Rate, q money.Decimal) *NextStep {
+	free := &money.Decimal{}
+	if q.Cmp(r.Free) < 0 {
+		return &NextStep{UpTo: &r.Free, UnitPrice: free, Then: &r.Price}
+	}
+	used, err := q.Sub(r.Free)
+	if err != nil {
+		return nil
+	}
+	packages, err := money.CeilDiv(used, r.Size)
+	if err != nil {
+		return nil
+	}
+	end, err := packages.Mul(r.Size)
+	if err == nil {
+		end, err = end.Add(r.Free)
+	}
+	if err != nil {
+		return nil
+	}
+	if end.Cmp(q) > 0 {
+		from, err := end.Sub(r.Size)
+		if err != nil {
+			return nil
+		}
+		return &NextStep{From: from, UpTo: &end, UnitPrice: free, Then: &r.Price}
+	}
+	until, err := end.Add(r.Size)
+	if err != nil {
+		return nil
+	}
+	return &NextStep{From: end, UpTo: &until, UnitPrice: &r.Price, Then: &r.Price}
+}

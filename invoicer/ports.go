@@ -1,0 +1,86 @@
+package invoicer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater"
+	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/catalog"
+)
+
+// What a question about an invoice is answered with when there is no answer.
+var (
+	ErrAccountUnknown = errors.New("account is unknown")
+	ErrProductUnknown = errors.New("product is unknown")
+	ErrLineUnknown    = errors.New("line is unknown")
+	ErrNoPrice        = errors.New("no rate prices this")
+	// ErrNotLive says that the live view is missing or being rebuilt; the durable one answers instead.
+	ErrNotLive = errors.New("live view is not complete")
+)
+
+// Ref names the invoice of a billed account and period.
+type Ref struct {
+	ID     activity.ID
+	Seller string
+	Billed string
+	Period catalog.Period
+}
+
+// View is what a store knows of one invoice.
+type View struct {
+	Lines []rater.LineState // in any order
+	// RatedThrough is the smallest log time of the partitions that the invoice's accounts live on; a
+	// partition that is idle and caught up counts as now.
+	RatedThrough int64
+	// Version grows with every change of a line of the invoice, in whatever store it is read: the sum, over the
+	// partitions, of the highest LineState.Version on each. 0: no line yet.
+	Version int64
+	// Sealed says that the period is sealed on every partition that carries lines.
+	Sealed bool
+}
+
+// Reader reads an invoice's lines from all partitions. An invoice that nobody has charged has an empty
+// view and no error. The live reader answers ErrNotLive while a partition's head is missing or rebuilding; any
+// other failure of it is treated the same way. Reads may be repeated.
+type Reader interface {
+	Read(ctx context.Context, ref Ref) (View, error)
+}
+
+// Definitions reads definitions as of a sequence number; CurrentSeq is the newest that is committed. Answers
+// may be cached and shared.
+type Definitions interface {
+	rater.Definitions
+	CurrentSeq(ctx context.Context) (int64, error)
+}
+
+// Tree answers what cannot be read off an account's own chain.
+type Tree interface {
+	// Children returns the ids of the accounts right below the account now, ordered, at most limit after the given id.
+	Children(ctx context.Context, account, after string, limit int) ([]string, error)
+	// ResolveAccount returns the id of the account that has this id or, at the instant, this identifier; "" when none has.
+	ResolveAccount(ctx context.Context, name string, at int64) (string, error)
+}
+
+// DailyQuery asks for charges by day of event time in the zone: of usage by the accounts, on invoices of the
+// billed account, for events in [From, To).
+type DailyQuery struct {
+	Billed   string
+	Accounts []string // nil: all that are billed to Billed
+	Zone     *time.Location
+	From, To time.Time
+}
+
+// DayCharge is what one product cost on one day of the zone.
+type DayCharge struct {
+	Day     string // 2026-11-03
+	Product string
+	Charge  money.Decimal
+}
+
+// DailyCharges reads them from the report store, ordered by day and product; days without charges are absent.
+type DailyCharges interface {
+	DailyCharges(ctx context.Context, q DailyQuery) ([]DayCharge, error)
+}

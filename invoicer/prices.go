@@ -1,0 +1,107 @@
+package invoicer
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/catalog"
+)
+
+// Price is an entry of an account's own price list: the rate that prices a usage event at the question's instant.
+type Price struct {
+	Product     string  `json:"product"`
+	ProductName string  `json:"product_name,omitempty"`
+	Unit        string  `json:"unit,omitempty"`
+	Package     *string `json:"package" doc:"the package that the price is inside of"`
+	Rate        Rate    `json:"rate"`
+
+	Definition *catalog.Rate `json:"-"`
+}
+
+// Rate is a rate as it prices, with where it comes from.
+type Rate struct {
+	ID          string         `json:"id"`
+	Level       string         `json:"level" doc:"of the pricing hierarchy"`
+	Account     string         `json:"account,omitempty" doc:"that the level belongs to; none for defaults"`
+	Owner       catalog.Ref    `json:"owner" doc:"the definition that holds the rate"`
+	Model       string         `json:"model"`
+	Currency    string         `json:"currency"`
+	Aggregation string         `json:"aggregation"`
+	Start       *time.Time     `json:"start,omitempty"`
+	End         *time.Time     `json:"end,omitempty"`
+	Amount      *money.Decimal `json:"amount,omitempty"`
+	UnitPrice   *money.Decimal `json:"unit_price,omitempty"`
+	Tiers       []Tier         `json:"tiers,omitempty"`
+	Size        *money.Decimal `json:"size,omitempty"`
+	Price       *money.Decimal `json:"price,omitempty"`
+	Free        *money.Decimal `json:"free,omitempty"`
+}
+
+// Tier is a step of a tiered price.
+type Tier struct {
+	UpTo      *money.Decimal `json:"up_to,omitempty" doc:"the last tier has none"`
+	UnitPrice money.Decimal  `json:"unit_price"`
+	FlatPrice *money.Decimal `json:"flat_price,omitempty"`
+}
+
+// Prices returns the account's price list: every product that it can use, ordered by product.
+func (d *Desk) Prices(ctx context.Context, q Question) ([]Price, error) {
+	t, err := d.Find(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	prices := []Price{}
+	for _, product := range t.plan.Snapshot().Products() {
+		answer, refusal := t.plan.Resolve(product, "", t.At.UnixNano())
+		if refusal != "" {
+			continue
+		}
+		p := Price{
+			Product: product.ID, ProductName: product.Name, Unit: product.Unit,
+			Rate: rateOf(answer.Rate, zoneOf(t.Account)), Definition: answer.Rate,
+		}
+		if answer.Package != "" {
+			p.Package = &answer.Package
+		}
+		prices = append(prices, p)
+	}
+	slices.SortFunc(prices, func(a, b Price) int { return cmp.Compare(a.Product, b.Product) })
+	return prices, nil
+}
+
+func rateOf(r *catalog.Rate, zone *time.Location) Rate {
+	out := Rate{
+		ID: r.ID, Level: string(r.Level), Account: r.OwnerAccount, Owner: r.Owner, Model: string(r.Model), Currency: r.Currency,
+		Aggregation: string(r.Aggregation),
+	}
+	if r.Start != catalog.Always {
+		start := time.Unix(0, r.Start).In(zone)
+		out.Start = &start
+	}
+	if r.End != catalog.Never {
+		end := time.Unix(0, r.End).In(zone)
+		out.End = &end
+	}
+	switch r.Model {
+	case catalog.ModelFlat:
+		out.Amount = &r.Amount
+	case catalog.ModelPerUnit:
+		out.UnitPrice = &r.UnitPrice
+	case catalog.ModelPackage:
+		out.Size, out.Price, out.Free = &r.Size, &r.Price, &r.Free
+	}
+	for i := range r.Tiers {
+		tier := Tier{UnitPrice: r.Tiers[i].UnitPrice}
+		if !r.Tiers[i].Last {
+			tier.UpTo = &r.Tiers[i].UpTo
+		}
+		if !r.Tiers[i].FlatPrice.IsZero() {
+			tier.FlatPrice = &r.Tiers[i].FlatPrice
+		}
+		out.Tiers = append(out.Tiers, tier)
+	}
+	return out
+}
