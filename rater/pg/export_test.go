@@ -1,0 +1,18 @@
+package pg
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/tollstream/tollstream/rater"
+	"github.com/tollstream/tollstream/rater/dedup"
+)
+
+// PoolOf lets tests look at the tables.
+func PoolOf(s *Store) *pgxpool.Pool { return s.pool }
+
+// PublishDay is the last step of a compaction.
+func PublishDay(s *Store, ctx context.Context, f rater.Fence, day int32) error {
+	return s.publishDay(ctx, f, day, 1, 1, dedup.NewFilter(day, 1))
+}
