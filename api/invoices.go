@@ -1,0 +1,129 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/tollstream/tollstream/invoicer"
+)
+
+// accountInput names an account and one of its periods.
+type accountInput struct {
+	ID     string `path:"id" doc:"id of the account" example:"acme"`
+	Period string `query:"period" doc:"a date of the account's zone, or an instant, inside the period; default: the one that contains now" example:"2026-11-01"`
+}
+
+func (in accountInput) question() invoicer.Question {
+	return invoicer.Question{Account: in.ID, Period: in.Period}
+}
+
+// mayRead checks the account against the caller.
+func (s *Server) mayRead(ctx context.Context, account string) error {
+	return s.Access.MayReadAccount(ctx, PrincipalOf(ctx), account)
+}
+
+func (s *Server) registerInvoices() {
+	if s.Invoices == nil {
+		return
+	}
+	operation := func(id, path, summary, description string) huma.Operation {
+		return huma.Operation{
+			OperationID: id, Method: http.MethodGet, Path: path, Tags: []string{"invoices"}, Summary: summary, Description: description,
+			Errors: []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusUnprocessableEntity},
+		}
+	}
+	register(s, ReadAccount, operation("current-invoice", "/v1/accounts/{id}/invoice", "The current invoice, live",
+		"An account that is billed to its parent sees its part of the parent's invoice: the lines that it and the accounts below it used, and their total; "+
+			"billed_account names who is invoiced."),
+		func(ctx context.Context, in *accountInput) (*body[invoicer.Invoice], error) {
+			if err := s.mayRead(ctx, in.ID); err != nil {
+				return nil, err
+			}
+			return answer(s.Invoices.Invoice(ctx, in.question()))
+		})
+	register(s, ReadAccount, operation("account-children", "/v1/accounts/{id}/children", "The account with those below it, and what each used",
+		"Each amount is of the lines that the account itself used, on whoever's invoice they stand, so the amounts add up."),
+		func(ctx context.Context, in *accountInput) (*body[invoicer.Family], error) {
+			if err := s.mayRead(ctx, in.ID); err != nil {
+				return nil, err
+			}
+			return answer(s.Invoices.Children(ctx, in.question()))
+		})
+	register(s, ReadAccount, operation("account-prices", "/v1/accounts/{id}/prices", "The account's own price list",
+		"The rate that prices a usage event of each product, with where it comes from."),
+		func(ctx context.Context, in *accountInput) (*body[List[invoicer.Price]], error) {
+			if err := s.mayRead(ctx, in.ID); err != nil {
+				return nil, err
+			}
+			prices, err := s.Invoices.Prices(ctx, in.question())
+			list := listOf(prices, "")
+			return answer(&list, err)
+		})
+	register(s, ReadAccount, operation("explain-line", "/v1/accounts/{id}/lines/{line}", "One line of the invoice with the arithmetic of its amount", ""),
+		func(ctx context.Context, in *struct {
+			accountInput
+			Line string `path:"line" doc:"id of the line"`
+		}) (*body[invoicer.LineDetail], error) {
+			if err := s.mayRead(ctx, in.ID); err != nil {
+				return nil, err
+			}
+			return answer(s.Invoices.Line(ctx, in.question(), in.Line))
+		})
+	s.registerLinks()
+	s.registerStream()
+}
+
+// LinkRequest asks for a customer link.
+type LinkRequest struct {
+	ValidSeconds int64 `json:"valid_seconds,omitempty" minimum:"1" maximum:"7776000" doc:"default: 7 days"`
+}
+
+// Link is a customer link.
+type Link struct {
+	Account   string    `json:"account"`
+	Path      string    `json:"path" doc:"path and query; put the address that your customers reach this server by before it"`
+	URL       string    `json:"url" doc:"with the address that this request came to"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+func (s *Server) registerLinks() {
+	type input struct {
+		ID   string `path:"id"`
+		Body *LinkRequest
+	}
+	register(s, MakeLinks, huma.Operation{
+		OperationID: "make-link", Method: http.MethodPost, Path: "/v1/accounts/{id}/links", Tags: []string{"access"},
+		DefaultStatus: http.StatusCreated, Summary: "Makes a customer link: a signed, expiring address of one account's pages",
+		Description: "Whoever has the link sees the account and those below it until it expires. It cannot be taken back one by one.",
+		Errors:      []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound},
+	}, func(ctx context.Context, in *input) (*body[Link], error) {
+		if _, err := s.Invoices.Find(ctx, invoicer.Question{Account: in.ID}); err != nil {
+			return nil, err
+		}
+		valid := LinkDefault
+		if in.Body != nil && in.Body.ValidSeconds > 0 {
+			valid = time.Duration(in.Body.ValidSeconds) * time.Second
+		}
+		path, expires, err := s.Access.Link(in.ID, valid)
+		if err != nil {
+			return nil, err
+		}
+		link := Link{Account: in.ID, Path: path, URL: s.addressOf(ctx) + path, ExpiresAt: expires.UTC()}
+		return answer(&link, nil)
+	})
+}
+
+// hostKey carries the address that a request came to.
+type hostKey struct{}
+
+// addressOf is the scheme and host that the client used, or the configured public address.
+func (s *Server) addressOf(ctx context.Context) string {
+	if s.PublicURL != "" {
+		return s.PublicURL
+	}
+	host, _ := ctx.Value(hostKey{}).(string)
+	return "http://" + host
+}

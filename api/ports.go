@@ -1,0 +1,175 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/tollstream/tollstream/collector/usage"
+	"github.com/tollstream/tollstream/invoicer"
+	"github.com/tollstream/tollstream/rater/catalog"
+)
+
+// What the interfaces of this package answer beside data. Wrap them to add the words that a user reads: the text
+// of the whole error goes into the problem's detail. Any other error is a failure of ours (500, logged).
+var (
+	ErrNotFound     = errors.New("not found")                          // 404
+	ErrInvalid      = errors.New("invalid")                            // 422
+	ErrConflict     = errors.New("conflict")                           // 409
+	ErrMalformed    = errors.New("malformed request")                  // 400
+	ErrTooLarge     = errors.New("request is too large")               // 413
+	ErrUnsupported  = errors.New("unsupported media type")             // 415
+	ErrUnavailable  = errors.New("a store does not answer, try again") // 503
+	ErrBackPressure = errors.New("too much at once, try again later")  // 429, see BackPressure
+)
+
+// BackPressure is ErrBackPressure with the time after which a repetition makes sense.
+type BackPressure struct{ RetryAfter time.Duration }
+
+// Error and Is make it an ErrBackPressure.
+func (b *BackPressure) Error() string        { return ErrBackPressure.Error() }
+func (b *BackPressure) Is(target error) bool { return target == ErrBackPressure }
+
+// Ingester takes usage in: parses the body, resolves accounts, publishes, and returns when all that it
+// accepted is acknowledged by the broker. Not idempotent by itself; the events' identities make repeats harmless.
+//
+// Errors: ErrMalformed (nothing could be read), ErrUnsupported (content type or encoding), ErrTooLarge (more than
+// MaxUsageBytes after decompression, or MaxUsageEvents), BackPressure, ErrUnavailable; after each of them nothing of the request was
+// accepted.
+type Ingester interface {
+	Ingest(ctx context.Context, r IngestRequest) (IngestAnswer, error)
+}
+
+// Bounds of one request with usage.
+const (
+	MaxUsageBytes  = 8 << 20
+	MaxUsageEvents = 10_000
+)
+
+// IngestRequest is a request body with usage in one of the shapes of the outside contract.
+type IngestRequest struct {
+	ContentType     string // as sent; empty: JSON
+	ContentEncoding string // as sent: "", "identity", "gzip"
+	Body            io.Reader
+	DefaultSource   string // source of events that name none: the key's
+	Backfill        bool
+}
+
+// IngestAnswer is the body of the 202.
+type IngestAnswer struct {
+	Accepted int       `json:"accepted" doc:"events that all in-sync replicas of the broker have"`
+	Rejected []Refused `json:"rejected" doc:"events that were refused by themselves"`
+}
+
+// Refused is one event of a request that was not accepted.
+type Refused struct {
+	Index   int    `json:"index" doc:"position in the request, from 0"`
+	ID      string `json:"id,omitempty" doc:"the event's id, where it could be read"`
+	Code    string `json:"code" example:"quantity_invalid"`
+	Message string `json:"message"`
+}
+
+// EventParser reads one usage event in the JSON shape of the outside contract, for pricing it without recording it: defaults
+// are filled in, the account is as it was sent. The error is an ErrInvalid that says what is wrong.
+type EventParser interface {
+	ParseEvent(body []byte) (usage.Event, error)
+}
+
+// Invoices answers questions about current invoices; *invoicer.Desk is it.
+type Invoices interface {
+	Invoice(ctx context.Context, q invoicer.Question) (*invoicer.Invoice, error)
+	Children(ctx context.Context, q invoicer.Question) (*invoicer.Family, error)
+	Prices(ctx context.Context, q invoicer.Question) ([]invoicer.Price, error)
+	Line(ctx context.Context, q invoicer.Question, line string) (*invoicer.LineDetail, error)
+	Quote(ctx context.Context, e usage.Event) (*invoicer.Quote, error)
+	// Find returns the account with its chain of parents and whom it is billed to.
+	Find(ctx context.Context, q invoicer.Question) (*invoicer.Target, error)
+}
+
+// Watcher tells when a billed account's current invoices may have changed.
+type Watcher interface {
+	// Watch returns a channel of capacity 1 that holds a value after every change, until the context ends; then it is closed.
+	// Changes may be joined, and after the live store was away a value comes whether or not something changed.
+	Watch(ctx context.Context, billed string) (<-chan struct{}, error)
+}
+
+// Format is how a document is written.
+type Format string
+
+// The formats of documents.
+const (
+	FormatJSON Format = "json"
+	FormatYAML Format = "yaml"
+)
+
+// Document is a catalogue document or a part of one, as it was sent.
+type Document struct {
+	Format Format
+	Body   []byte
+	Actor  string // who applies it: the key's name, for the audit
+}
+
+// Applied says what a document changed, or would change.
+type Applied struct {
+	Seq     int64    `json:"seq" doc:"sequence number of the definitions now"`
+	DryRun  bool     `json:"dry_run" doc:"nothing was written"`
+	Changes []Change `json:"changes" doc:"empty when everything was so already"`
+}
+
+// Change is one changed definition.
+type Change struct {
+	Action string      `json:"action" enum:"created,updated,deleted"`
+	Kind   string      `json:"kind" example:"product"`
+	ID     string      `json:"id"`
+	Fields []FieldDiff `json:"fields,omitempty" doc:"what differs, where it is known"`
+}
+
+// FieldDiff is a changed member of a definition.
+type FieldDiff struct {
+	Path   string          `json:"path" example:"rates[0].unit_price"`
+	Before json.RawMessage `json:"before,omitempty"`
+	After  json.RawMessage `json:"after,omitempty"`
+}
+
+// DocumentErrors says what is wrong with a document; it is an ErrInvalid.
+type DocumentErrors []DocumentError
+
+// DocumentError is one thing that is wrong: where, and what to do.
+type DocumentError struct {
+	Path    string // products[0].rates[1].tiers
+	Line    int    // of the document, from 1; 0: not known
+	Message string
+}
+
+// Catalog reads and writes definitions.
+type Catalog interface {
+	// Apply checks the document and, unless dry, writes it in one transaction; it returns when every partition has
+	// the change in its log. Idempotent. Errors: DocumentErrors, ErrUnavailable.
+	Apply(ctx context.Context, d Document, dryRun bool) (*Applied, error)
+	// Export returns the whole catalogue as one document that Apply takes.
+	Export(ctx context.Context, f Format) ([]byte, error)
+}
+
+// CatalogKinds reads definitions of one kind, each in the shape that it has in a document.
+type CatalogKinds interface {
+	// Definition returns one definition; ErrNotFound.
+	Definition(ctx context.Context, kind catalog.Kind, id string) (json.RawMessage, error)
+	// Definitions returns a page of them ordered by id; next is "" at the end.
+	Definitions(ctx context.Context, kind catalog.Kind, cursor string, limit int) (data []json.RawMessage, next string, err error)
+}
+
+// Error lists everything that is wrong.
+func (e DocumentErrors) Error() string {
+	switch len(e) {
+	case 0:
+		return "the document is invalid"
+	case 1:
+		return e[0].Path + ": " + e[0].Message
+	}
+	return "the document has several errors; the first: " + e[0].Path + ": " + e[0].Message
+}
+
+// Is makes it an ErrInvalid.
+func (e DocumentErrors) Is(target error) bool { return target == ErrInvalid }
