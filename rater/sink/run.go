@@ -56,18 +56,10 @@ func (s *Sink) report(err error, failures int, wait time.Duration) {
 		s.metrics.errors.WithLabelValues("lost").Inc()
 		s.slog.Error("the sink stands still: restore the topic, or rebuild the report store from what is left",
 			"error", err, "retry_seconds", wait.Seconds())
-		s.leaveLog()
 		return
 	}
 	s.metrics.errors.WithLabelValues("store").Inc()
 	s.slog.Warn("sink tries again", "error", err, "failures", failures, "retry_seconds", wait.Seconds())
-}
-
-// leaveLog makes the next step open everything anew.
-func (s *Sink) leaveLog() {
-	s.ready = false
-	s.drop()
-	s.log.Close()
 }
 
 func (s *Sink) recovered(failures int) int {

@@ -75,6 +75,7 @@ func (s *Sink) Step(ctx context.Context) (bool, error) {
 	}
 	fetches, err := s.log.Poll(ctx, s.cfg.MaxRows/usage.MaxBatchEvents+1)
 	if err != nil {
+		s.leaveLog() // the reader may have lost its place; the stored position is where it goes on
 		return false, fmt.Errorf("read rated records: %w", err)
 	}
 	read := 0
@@ -138,6 +139,13 @@ func (s *Sink) hold(ctx context.Context) (bool, error) {
 func (s *Sink) forget() {
 	s.leaseEnds, s.ready = time.Time{}, false
 	s.metrics.held.Set(0)
+	s.drop()
+	s.log.Close()
+}
+
+// leaveLog makes the next step open everything anew.
+func (s *Sink) leaveLog() {
+	s.ready = false
 	s.drop()
 	s.log.Close()
 }

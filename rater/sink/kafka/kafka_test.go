@@ -1,0 +1,236 @@
+package kafka_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tollstream/tollstream/deploy/schema"
+	"github.com/tollstream/tollstream/deploy/teststores"
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/sink"
+	"github.com/tollstream/tollstream/rater/sink/kafka"
+	"github.com/tollstream/tollstream/rater/sink/postgres"
+)
+
+const topic = "rated"
+
+// broker starts an embedded broker with two partitions of the topic and a producer.
+func broker(t *testing.T) ([]string, *kgo.Client) {
+	t.Helper()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, topic))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return cluster.ListenAddrs(), client
+}
+
+func produce(t *testing.T, client *kgo.Client, partition int32, values ...[]byte) {
+	t.Helper()
+	for _, v := range values {
+		if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Partition: partition, Value: v}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func rated(previous, offset int64, charge string) []byte {
+	return activity.Append(nil, &activity.Record{Offset: offset, Previous: previous, Version: activity.PricingVersion, LogTime: offset + 1,
+		Activities: []activity.Activity{{Kind: activity.KindUsage, EventID: fmt.Sprint("e", offset), Source: "s", EventTime: 1_793_000_000_000_000_000,
+			Account: "acme", Billed: "acme", Seller: "main", Product: "calls", Quantity: money.One, Charge: money.MustParse(charge), Currency: "USD",
+			Level: "contract", RateID: "r", RateModel: "per_unit", Line: activity.ID{1}, Invoice: activity.ID{2}}}})
+}
+
+// drain polls until n records have come.
+func drain(t *testing.T, l *kafka.Log, n int) map[int32][]int64 {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	got := map[int32][]int64{}
+	for n > 0 {
+		fetches, err := l.Poll(ctx, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range fetches {
+			for _, r := range f.Records {
+				got[f.Partition] = append(got[f.Partition], r.At)
+				n--
+			}
+		}
+	}
+	return got
+}
+
+func TestReadsFromWhereItIsTold(t *testing.T) {
+	brokers, client := broker(t)
+	produce(t, client, 0, rated(-1, 0, "1"), rated(0, 1, "1"), rated(1, 2, "1"))
+	produce(t, client, 1, rated(-1, 0, "1"))
+	l := kafka.NewLog(brokers, topic)
+	defer l.Close()
+	partitions, err := l.Partitions(t.Context())
+	if err != nil || !slices.Equal(partitions, []int32{0, 1}) {
+		t.Fatalf("partitions %v, %v", partitions, err)
+	}
+	for _, c := range []struct {
+		next  map[int32]int64
+		first []int64
+		total int
+	}{
+		{map[int32]int64{0: 1, 1: 1}, []int64{1, 2}, 2},
+		{map[int32]int64{0: 0, 1: 0}, []int64{0, 1, 2}, 4}, // back again
+	} {
+		if err := l.Seek(t.Context(), c.next); err != nil {
+			t.Fatal(err)
+		}
+		if got := drain(t, l, c.total); !slices.Equal(got[0], c.first) {
+			t.Errorf("from %v: %v", c.next, got)
+		}
+	}
+	fetches, err := l.Poll(t.Context(), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range fetches {
+		if len(f.Records) > 0 {
+			t.Errorf("more than was written: %v", f)
+		}
+	}
+}
+
+// What the broker no longer has, or never had, is an error and not skipped.
+func TestLostRecords(t *testing.T) {
+	for name, next := range map[string]int64{"cut off": 0, "behind the end": 9} {
+		t.Run(name, func(t *testing.T) {
+			brokers, client := broker(t)
+			produce(t, client, 0, rated(-1, 0, "1"), rated(0, 1, "1"), rated(1, 2, "1"))
+			var cut kadm.Offsets
+			cut.Add(kadm.Offset{Topic: topic, Partition: 0, At: 2, LeaderEpoch: -1})
+			if _, err := kadm.NewClient(client).DeleteRecords(t.Context(), cut); err != nil {
+				t.Fatal(err)
+			}
+			l := kafka.NewLog(brokers, topic)
+			defer l.Close()
+			if err := l.Seek(t.Context(), map[int32]int64{0: next, 1: 0}); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			for {
+				fetches, err := l.Poll(ctx, 10)
+				if errors.Is(err, sink.ErrLost) {
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, f := range fetches {
+					if len(f.Records) > 0 {
+						t.Fatalf("it skipped to %d", f.Records[0].At)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestWalk(t *testing.T) {
+	brokers, client := broker(t)
+	produce(t, client, 0, rated(-1, 0, "1"), rated(2, 3, "9"), []byte("\xff"), rated(0, 2, "2"), rated(0, 2, "8"), rated(2, 3, "3"))
+	l := kafka.NewLog(brokers, topic)
+	for partition, want := range map[int32][]string{0: {"0@0 1", "3@2 2", "5@3 3"}, 1: nil} {
+		var got []string
+		err := l.Walk(t.Context(), partition, func(at int64, r *activity.Record) error {
+			got = append(got, fmt.Sprintf("%d@%d %s", at, r.Offset, r.Activities[0].Charge))
+			return nil
+		})
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("partition %d: %v, %v, want %v", partition, got, err, want)
+		}
+	}
+	stop := errors.New("stop")
+	if err := l.Walk(t.Context(), 0, func(int64, *activity.Record) error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("%v, want the caller's error", err)
+	}
+}
+
+type wall struct{}
+
+func (wall) Now() time.Time { return time.Now() }
+
+// The whole way: broker, sink, report store. The second sink takes over when the first stops.
+func TestSinkFromBrokerToStore(t *testing.T) {
+	url := teststores.Postgres(t)
+	if err := schema.Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	pool, err := pgxpool.New(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	brokers, client := broker(t)
+	store, state := postgres.NewStore(pool), postgres.NewState(pool)
+	var last int64 = -1
+	for round, owner := range []string{"a", "b"} {
+		for range 50 {
+			produce(t, client, 0, rated(last, last+1, "0.1"))
+			last++
+		}
+		c := sink.DefaultConfig()
+		c.Owner, c.MaxDelay, c.MaxRows = owner, 10*time.Millisecond, 20
+		s, err := sink.New(c, store, state, state, kafka.NewLog(brokers, topic), wall{}, slog.New(slog.NewTextHandler(io.Discard, nil)), sink.NewMetrics(prometheus.NewRegistry()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ended := make(chan error)
+		go func() { ended <- s.Run(ctx) }()
+		wait(t, ctx, state, int64(50*(round+1)))
+		cancel()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+	}
+	sums, err := store.SumByMonth(t.Context(), sink.MonthOf(1_793_000_000_000_000_000), map[int32]int64{0: 1000, 1: 1000})
+	want := []sink.MonthSum{{Partition: 0, Currency: "USD", Events: 100, Charged: money.FromInt(10)}}
+	if err != nil || !slices.Equal(sums, want) {
+		t.Errorf("%v, %v, want %v", sums, err, want)
+	}
+}
+
+func wait(t *testing.T, ctx context.Context, state *postgres.State, next int64) {
+	t.Helper()
+	for {
+		ps, err := state.Positions(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(ps) > 0 && ps[0].Next == next {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("positions %v, want %d", ps, next)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
