@@ -1,0 +1,304 @@
+package collector
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/tollstream/tollstream/collector/format"
+	"github.com/tollstream/tollstream/collector/usage"
+)
+
+// Config is a collector's configuration, parsed and checked.
+type Config struct {
+	Source   SourceConfig
+	Format   format.Delimited
+	Mapping  format.Mapping
+	Every    time.Duration // of the schedule; 0: only by hand
+	Backfill bool
+}
+
+// SourceConfig says where files come from. By hand and by upload any type takes a file.
+type SourceConfig struct {
+	Type    string // folder or upload
+	Path    string // of a folder
+	Pattern string // of file names in it
+}
+
+// ConfigError says what is wrong with a configuration, and where.
+type ConfigError struct {
+	Path    string // as in mapping.time.layout
+	Line    int    // in the document, from 1
+	Message string
+}
+
+func (e *ConfigError) Error() string {
+	if e.Path == "" {
+		return fmt.Sprintf("line %d: %s", e.Line, e.Message)
+	}
+	return fmt.Sprintf("line %d: %s: %s", e.Line, e.Path, e.Message)
+}
+
+const maxConfigBytes = 1 << 20
+
+// ParseConfig reads a configuration in YAML or JSON. All that is wrong is reported, joined, each as
+// a *ConfigError.
+func ParseConfig(document []byte) (*Config, error) {
+	if len(document) > maxConfigBytes {
+		return nil, &ConfigError{Line: 1, Message: fmt.Sprintf("the document has more than %d bytes", maxConfigBytes)}
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(document))
+	var root yaml.Node
+	if err := decoder.Decode(&root); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil, &ConfigError{Line: 1, Message: "the document is empty; a collector has source, format and mapping"}
+		}
+		return nil, &ConfigError{Line: lineOf(err), Message: "not YAML or JSON: " + strings.TrimPrefix(err.Error(), "yaml: ")}
+	}
+	var second yaml.Node
+	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
+		return nil, &ConfigError{Line: max(second.Line, 1), Message: "more than one document; a file holds one collector"}
+	}
+	d := &reading{}
+	config := &Config{Format: format.DefaultDelimited()}
+	d.config(config, root.Content[0])
+	if len(d.problems) > 0 {
+		return nil, errors.Join(d.problems...)
+	}
+	return config, nil
+}
+
+// lineOf finds the line that the YAML parser names in its message.
+func lineOf(err error) int {
+	_, rest, _ := strings.Cut(err.Error(), "line ")
+	digits, _, _ := strings.Cut(rest, ":")
+	if n, err := strconv.Atoi(digits); err == nil {
+		return n
+	}
+	return 1
+}
+
+// reading walks over a document and gathers what is wrong.
+type reading struct{ problems []error }
+
+func (d *reading) fail(path string, node *yaml.Node, text string, args ...any) {
+	d.problems = append(d.problems, &ConfigError{Path: path, Line: node.Line, Message: fmt.Sprintf(text, args...)})
+}
+
+// member reads one member of an object.
+type member struct {
+	name string
+	read func(path string, node *yaml.Node)
+}
+
+// object reads an object with these members and no others.
+func (d *reading) object(path string, node *yaml.Node, members ...member) (seen []string) {
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	if node.Kind != yaml.MappingNode {
+		d.fail(path, node, "must be an object")
+		return nil
+	}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key, value := node.Content[i], node.Content[i+1]
+		if value.Kind == yaml.AliasNode {
+			value = value.Alias
+		}
+		at := slices.IndexFunc(members, func(m member) bool { return m.name == key.Value })
+		switch {
+		case slices.Contains(seen, key.Value):
+			d.fail(joined(path, key.Value), key, "stands twice")
+		case at < 0:
+			names := make([]string, len(members))
+			for i, m := range members {
+				names[i] = m.name
+			}
+			d.fail(joined(path, key.Value), key, "unknown member; known are %s", strings.Join(names, ", "))
+		default:
+			members[at].read(joined(path, key.Value), value)
+		}
+		seen = append(seen, key.Value)
+	}
+	return seen
+}
+
+func joined(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+// text reads a scalar as it stands; null leaves what was there.
+func (d *reading) text(into *string) func(string, *yaml.Node) {
+	return func(path string, node *yaml.Node) {
+		if node.Kind != yaml.ScalarNode {
+			d.fail(path, node, "must be a text")
+		} else if node.Tag != "!!null" {
+			*into = node.Value
+		}
+	}
+}
+
+func (d *reading) flag(into *bool) func(string, *yaml.Node) {
+	return func(path string, node *yaml.Node) {
+		if node.Kind != yaml.ScalarNode || node.Tag != "!!bool" || node.Decode(into) != nil {
+			d.fail(path, node, "must be true or false")
+		}
+	}
+}
+
+func (d *reading) number(into *int) func(string, *yaml.Node) {
+	return func(path string, node *yaml.Node) {
+		if node.Kind != yaml.ScalarNode || node.Tag != "!!int" || node.Decode(into) != nil {
+			d.fail(path, node, "must be a whole number")
+		}
+	}
+}
+
+// texts reads one text or a list of them.
+func (d *reading) texts(into *[]string) func(string, *yaml.Node) {
+	return func(path string, node *yaml.Node) {
+		nodes := []*yaml.Node{node}
+		if node.Kind == yaml.SequenceNode {
+			nodes = node.Content
+		}
+		for i, n := range nodes {
+			var s string
+			d.text(&s)(fmt.Sprintf("%s[%d]", path, i), n)
+			*into = append(*into, s)
+		}
+	}
+}
+
+func (d *reading) config(c *Config, node *yaml.Node) {
+	seen := d.object("", node,
+		member{"source", func(path string, n *yaml.Node) { d.source(&c.Source, path, n) }},
+		member{"format", func(path string, n *yaml.Node) { d.format(&c.Format, path, n) }},
+		member{"mapping", func(path string, n *yaml.Node) { d.mapping(&c.Mapping, path, n) }},
+		member{"schedule", func(path string, n *yaml.Node) { d.schedule(c, path, n) }},
+		member{"backfill", d.flag(&c.Backfill)},
+	)
+	if node.Kind != yaml.MappingNode {
+		return
+	}
+	for _, name := range []string{"format", "mapping"} {
+		if !slices.Contains(seen, name) {
+			d.fail(name, node, "is missing")
+		}
+	}
+	if c.Source.Type == "" {
+		c.Source.Type = "upload"
+	}
+	if !c.Format.Header {
+		for name, field := range c.Mapping.Fields() {
+			if field.From != "" {
+				d.fail("mapping."+name, node, "names the column %q, but format.header is false; give the column's number", field.From)
+			}
+		}
+	}
+}
+
+func (d *reading) source(s *SourceConfig, path string, node *yaml.Node) {
+	before := len(d.problems)
+	d.object(path, node, member{"type", d.text(&s.Type)}, member{"path", d.text(&s.Path)}, member{"pattern", d.text(&s.Pattern)})
+	switch {
+	case len(d.problems) > before:
+	case s.Type == "folder" && s.Path == "":
+		d.fail(joined(path, "path"), node, "a folder needs its path")
+	case s.Type != "folder" && s.Type != "upload":
+		d.fail(joined(path, "type"), node, "unknown type %q; this version reads folder and upload", s.Type)
+	}
+}
+
+func (d *reading) schedule(c *Config, path string, node *yaml.Node) {
+	var every string
+	d.object(path, node, member{"every", d.text(&every)})
+	parsed, err := time.ParseDuration(every)
+	if every != "" && (err != nil || parsed < time.Second) {
+		d.fail(joined(path, "every"), node, "must be a duration of at least a second, like 30s or 5m")
+		return
+	}
+	c.Every = parsed
+}
+
+func (d *reading) format(f *format.Delimited, path string, node *yaml.Node) {
+	kind := "delimited"
+	lines := map[string]*yaml.Node{}
+	noted := func(name string, read func(string, *yaml.Node)) member {
+		return member{name, func(path string, n *yaml.Node) { lines[name] = n; read(path, n) }}
+	}
+	before := len(d.problems)
+	d.object(path, node, noted("type", d.text(&kind)), noted("delimiter", d.text(&f.Delimiter)), noted("quote", d.text(&f.Quote)),
+		noted("escape", d.text(&f.Escape)), noted("header", d.flag(&f.Header)), noted("columns", d.number(&f.Columns)),
+		noted("skip_rows", d.number(&f.SkipRows)), noted("encoding", d.text(&f.Encoding)), noted("decimal", d.text(&f.Decimal)),
+		noted("thousands", d.text(&f.Thousands)), noted("null", d.texts(&f.Null)), noted("final_newline", d.flag(&f.FinalNewline)))
+	if f.Delimiter == "tab" || f.Delimiter == `\t` {
+		f.Delimiter = "\t"
+	}
+	if kind != "delimited" {
+		d.fail(joined(path, "type"), lines["type"], "unknown type %q; this version reads delimited", kind)
+	}
+	if name, message := f.Check(); message != "" && len(d.problems) == before {
+		at := lines[name]
+		if at == nil {
+			at = node
+		}
+		d.fail(joined(path, name), at, "%s", message)
+	}
+}
+
+func (d *reading) mapping(m *format.Mapping, path string, node *yaml.Node) {
+	into := func(f **format.Field) func(string, *yaml.Node) {
+		return func(path string, n *yaml.Node) {
+			*f = new(format.Field)
+			d.field(*f, path, n, f == &m.Time)
+		}
+	}
+	seen := d.object(path, node, member{"id", into(&m.ID)}, member{"source", into(&m.Source)}, member{"account", into(&m.Account)},
+		member{"product", into(&m.Product)}, member{"package", into(&m.Package)}, member{"quantity", into(&m.Quantity)},
+		member{"amount", into(&m.Amount)}, member{"currency", into(&m.Currency)}, member{"time", into(&m.Time)},
+		member{"attributes", func(path string, n *yaml.Node) { d.attributes(m, path, n) }})
+	if node.Kind != yaml.MappingNode {
+		return
+	}
+	for _, name := range []string{"account", "product"} {
+		if !slices.Contains(seen, name) {
+			d.fail(joined(path, name), node, "is missing: every event needs it")
+		}
+	}
+	if (m.Amount == nil) != (m.Currency == nil) {
+		d.fail(joined(path, "amount"), node, "amount and currency go together")
+	}
+}
+
+func (d *reading) attributes(m *format.Mapping, path string, node *yaml.Node) {
+	if node.Kind != yaml.MappingNode {
+		d.fail(path, node, "must be an object of names and where they come from")
+		return
+	}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		name, field := node.Content[i].Value, new(format.Field)
+		at := joined(path, name)
+		switch {
+		case name == "" || len(name) > usage.MaxAttributeName:
+			d.fail(at, node.Content[i], "a name has 1 to %d bytes", usage.MaxAttributeName)
+		case slices.ContainsFunc(m.Attributes, func(a format.Attribute) bool { return a.Name == name }):
+			d.fail(at, node.Content[i], "stands twice")
+		}
+		d.field(field, at, node.Content[i+1], false)
+		m.Attributes = append(m.Attributes, format.Attribute{Name: name, Field: field})
+	}
+	if len(m.Attributes) > usage.MaxAttributes {
+		d.fail(path, node, "%d attributes, at most %d", len(m.Attributes), usage.MaxAttributes)
+	}
+	slices.SortFunc(m.Attributes, func(a, b format.Attribute) int { return strings.Compare(a.Name, b.Name) })
+}
