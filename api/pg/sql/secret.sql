@@ -1,0 +1,2 @@
+-- index: primary key
+SELECT secret FROM access_secret WHERE name = $1
