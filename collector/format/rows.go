@@ -157,8 +157,11 @@ func (r *Rows) Next(row *Row) error {
 		*row = Row{Line: r.at.Line, Fields: row.Fields[:0]}
 		n, lines, state := r.cut(data, row)
 		switch {
-		case state == rowMore && r.eof && r.err != nil:
+		case r.err != nil && r.unfinished(data, n, state):
 			return r.err
+		case state == rowBad && !r.eof && len(data) < MaxRowBytes && bytes.IndexByte(data, '\n') < 0:
+			r.fill() // to show the whole line
+			continue
 		case state == rowMore && r.eof:
 			row.Fail(usage.CodeRow, "a quote is opened and never closed: the row is torn")
 			r.bad(row, data)
@@ -181,6 +184,18 @@ func (r *Rows) Next(row *Row) error {
 		row.torn = r.eof && r.from == len(r.buffer) && !strings.HasSuffix(row.text, "\n")
 		r.checkText(row)
 		return nil
+	}
+}
+
+// unfinished reports whether the row lacks what could not be read.
+func (r *Rows) unfinished(data []byte, n int, state rowState) bool {
+	switch state {
+	case rowMore:
+		return true
+	case rowBad:
+		return bytes.IndexByte(data, '\n') < 0
+	default:
+		return n == len(data) && data[n-1] != '\n'
 	}
 }
 
