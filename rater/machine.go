@@ -77,6 +77,7 @@ type machine struct {
 	together []segment
 	priced   []money.Decimal // the lines' amounts under new circumstances, computed before anything changes
 	out      activity.Record
+	inWork   int // index of the event in work
 }
 
 func newMachine(c *Checkpoint, window time.Duration, faults Faults) *machine {
@@ -129,6 +130,7 @@ func (m *machine) step(in *Input) (*activity.Record, error) {
 	switch m.record.Kind {
 	case usage.KindBatch, usage.KindRetry:
 		for i := range m.record.Events {
+			m.inWork = i
 			m.event(rec, i)
 		}
 	case usage.KindDefinitions:

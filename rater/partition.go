@@ -9,6 +9,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/dedup"
 )
 
 // ErrDiverged says that `rated` holds another result for an offset than the one computed here: another version of
@@ -57,9 +58,10 @@ type Partition struct {
 	unacked   []RatedEntry     // produced, in order
 	acks      []RatedEntry     // acknowledged, waiting for a gap to be read back
 
-	cut     *Cut
-	cutSent bool
-	inCut   []*family
+	cut       *Cut
+	cutSent   bool
+	inCut     []*family
+	committed int64 // log time of the last commit
 
 	live live
 }
@@ -80,7 +82,7 @@ func Open(ctx context.Context, partition int32, stores Stores, limits Limits, fa
 	p := &Partition{
 		machine: newMachine(&c, limits.Window, faults), stores: stores, limits: limits, faults: faults, random: random,
 		fence:       Fence{Partition: partition, Epoch: c.Epoch, Owner: owner, Next: c.Next, InFlight: -1},
-		leaderEpoch: c.LeaderEpoch, taken: c.Last, ratedNext: c.RatedNext, mine: map[int64]uint64{},
+		leaderEpoch: c.LeaderEpoch, taken: c.Last, ratedNext: c.RatedNext, mine: map[int64]uint64{}, committed: c.LogTime,
 	}
 	entries, end, err := stores.Rated.Read(ctx, partition, c.RatedNext, -1)
 	if err != nil {
@@ -100,6 +102,9 @@ func Open(ctx context.Context, partition int32, stores Stores, limits Limits, fa
 
 // Next is the offset from which the usage log is to be read, and the leader epoch of the record before it.
 func (p *Partition) Next() (offset int64, leaderEpoch int32) { return p.fence.Next, p.leaderEpoch }
+
+// EventInWork is the index of the event that was rated last, to say which one a panic met.
+func (p *Partition) EventInWork() int { return p.machine.inWork }
 
 // Position is the offset after the last rated one.
 func (p *Partition) Position() int64 { return max(p.machine.last+1, p.fence.Next) }
@@ -281,7 +286,7 @@ func (p *Partition) Commit() *Cut {
 func (p *Partition) CutDone(o Outcome) error {
 	switch o {
 	case OutcomeCommitted:
-		p.committed()
+		p.commit()
 	case OutcomeFenced:
 		return ErrFenced
 	}
@@ -295,7 +300,7 @@ func (p *Partition) CutFound(epoch int64, owner Owner, next int64) error {
 	case epoch != p.fence.Epoch || owner != p.fence.Owner:
 		return ErrFenced
 	case next == p.cut.Next:
-		p.committed()
+		p.commit()
 	case next == p.fence.Next:
 		p.cutSent = false // not committed: once more; should it arrive late after all, the fence refuses one of the two
 	default:
@@ -304,7 +309,7 @@ func (p *Partition) CutFound(epoch int64, owner Owner, next int64) error {
 	return nil
 }
 
-func (p *Partition) committed() {
+func (p *Partition) commit() {
 	last := p.cut.Last
 	for _, f := range p.inCut {
 		f.inCut = false
@@ -319,7 +324,7 @@ func (p *Partition) committed() {
 		i++
 	}
 	p.chain = append(p.chain[:0], p.chain[i:]...)
-	p.fence.Next, p.fence.InFlight = p.cut.Next, -1
+	p.fence.Next, p.fence.InFlight, p.committed = p.cut.Next, -1, p.cut.LogTime
 	p.cut, p.inCut, p.cutSent = nil, nil, false
 	p.machine.evict(p.limits.Families)
 }
@@ -335,6 +340,19 @@ func (p *Partition) Look(ctx context.Context) error {
 		return nil
 	}
 	return p.stores.Store.Look(ctx, p.fence)
+}
+
+// Compactable says that the store may be asked to fold days of identities behind filters: with this log time, and under a claim
+// that no commit in flight is about to change.
+func (p *Partition) Compactable() (logTime int64, ok bool) {
+	return p.committed, p.cut == nil && p.committed != 0
+}
+
+// Compacted takes the days that the store has folded.
+func (p *Partition) Compacted(days []dedup.Compacted) {
+	for _, d := range days {
+		p.machine.index.Sealed(d.Day, d.Filter)
+	}
 }
 
 // Fence is the partition's present claim.

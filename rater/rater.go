@@ -178,6 +178,9 @@ type Store interface {
 	Seals(ctx context.Context, f Fence, accounts []string) ([]SealState, error)
 	// Identities reads which of the identities stand in segments older than those held in memory.
 	Identities(ctx context.Context, f Fence, ids []usage.Identity) ([]dedup.Entry, error)
+	// Compact folds the days of identities that are over, as of the log time of the last commit, behind filters. It
+	// may be refused with ErrFenced because a commit came between; then nothing has changed and it may be tried again.
+	Compact(ctx context.Context, f Fence, logTime int64) ([]dedup.Compacted, error)
 	// OpenLines reads a page of the lines whose period ends after the instant, ordered by (family, position),
 	// from the cursor on (zero: the first page); it returns the next cursor, ok false at the end.
 	OpenLines(ctx context.Context, f Fence, endsAfter int64, from activity.ID, limit int) (lines []LineState, next activity.ID, ok bool, err error)

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/tollstream/tollstream/rater/dedup"
 )
 
 // runner is the goroutine around one Partition: it waits, the Partition decides.
@@ -32,7 +34,10 @@ type runner struct {
 	found   chan found
 	read    chan readBack
 	shown   chan LiveResult
-	reading bool // a gap of `rated` is being read back
+	folded  chan folded
+	folding bool  // days of identities are being folded
+	foldDay int32 // the last day for which that was done
+	reading bool  // a gap of `rated` is being read back
 
 	draining    bool
 	lastProject time.Time
@@ -54,6 +59,11 @@ type found struct {
 	err   error
 }
 
+type folded struct {
+	days []dedup.Compacted
+	err  error
+}
+
 type readBack struct {
 	entries []RatedEntry
 	to      int64
@@ -73,7 +83,7 @@ func newRunner(w *Worker, partition int32, p *Partition) *runner {
 		wake: make(chan struct{}, 1), quit: make(chan bool, 2), gone: make(chan struct{}),
 		// Each channel holds what may be outstanding at most, so that nobody who sends to it waits for this goroutine.
 		acks: make(chan ack, w.Limits.Unacked+ratePerTurn), cut: make(chan Outcome, 1), found: make(chan found, 1), read: make(chan readBack, 1),
-		shown: make(chan LiveResult, 1), timer: time.NewTimer(0),
+		shown: make(chan LiveResult, 1), folded: make(chan folded, 1), timer: time.NewTimer(0),
 	}
 	r.position.Store(p.Position())
 	r.end.Store(-1)
@@ -140,6 +150,7 @@ func (r *runner) turn() error {
 			r.show(work)
 		}
 	}
+	r.fold()
 	if now.Sub(r.lastLook) >= r.w.Intervals.Look && r.p.Idle() {
 		r.lastLook = now
 		ctx, cancel := context.WithTimeout(r.w.ctx, r.w.Intervals.Look)
@@ -200,6 +211,7 @@ var errGap = errors.New("the usage log skips offsets")
 // poisoned is a panic of the rating code.
 type poisoned struct {
 	offset  int64
+	index   int
 	message string
 }
 
@@ -211,10 +223,13 @@ func (r *runner) rateOne(in *Input) (err error) {
 	defer func() {
 		if e := recover(); e != nil {
 			r.w.Log.Error("rating panics", "partition", r.partition, "offset", in.Offset, "panic", e, "stack", string(debug.Stack()))
-			err = &poisoned{in.Offset, fmt.Sprint(e)}
+			err = &poisoned{in.Offset, r.p.EventInWork(), fmt.Sprint(e)}
 		}
 	}()
-	if in.Offset != r.p.Position() {
+	if in.Offset < r.p.Position() {
+		return nil
+	}
+	if in.Offset > r.p.Position() {
 		return fmt.Errorf("partition %d goes from offset %d to %d: %w", r.partition, r.p.Position(), in.Offset, errGap)
 	}
 	value, err := r.p.Rate(r.w.ctx, in)
@@ -241,6 +256,22 @@ func (r *runner) commit() {
 			r.read <- readBack{entries, end, err}
 		}()
 	}
+}
+
+// fold lets the store fold the identities of days that are over, once a day of log time.
+func (r *runner) fold() {
+	logTime, ok := r.p.Compactable()
+	day := dedup.Day(logTime)
+	if !ok || r.folding || day == r.foldDay {
+		return
+	}
+	r.folding = true
+	fence := r.p.Fence()
+	go func() {
+		days, err := r.w.Stores.Store.Compact(r.w.ctx, fence, logTime)
+		r.folded <- folded{days, err}
+	}()
+	r.foldDay = day
 }
 
 // show does what a piece of live work asks for before its projection, beside the rating.
@@ -305,6 +336,13 @@ func (r *runner) wait() error {
 			return nil
 		}
 		return r.p.ReadBack(b.entries, b.to)
+	case f := <-r.folded:
+		r.folding = false
+		r.p.Compacted(f.days)
+		if f.err != nil { // a commit came between, or the store is away: once more later
+			r.foldDay = 0
+			r.w.Log.Debug("identities are not folded yet", "partition", r.partition, "error", f.err)
+		}
 	case s := <-r.shown:
 		r.p.Projected(s)
 		if !s.Applied { // another head, or the store is away: not at once again
@@ -354,6 +392,7 @@ func (r *runner) cutDone(o Outcome) error {
 		return err
 	}
 	if o == OutcomeCommitted {
+		r.w.progressed(r.partition)
 		r.w.group.Committed(r.partition, r.p.Fence().Next)
 	}
 	return nil
@@ -390,12 +429,17 @@ func (r *runner) finish(err error) {
 	case errors.As(err, &p):
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.w.ctx), r.w.Intervals.Drain)
 		defer cancel()
-		times, ferr := r.w.Poison.Failed(ctx, r.partition, p.offset, p.message)
+		times, ferr := r.w.Poison.Failed(ctx, r.partition, p.offset, p.index, p.message)
 		if ferr == nil && times >= maxFailures {
 			r.halt(err)
 			return
 		}
-	case errors.Is(err, ErrDiverged), errors.Is(err, ErrDefinitions), errors.Is(err, errGap):
+	case errors.Is(err, errGap): // what the client still had from before a restart looks like one; a true one stays
+		if r.w.gaps(r.partition) >= maxFailures {
+			r.halt(err)
+			return
+		}
+	case errors.Is(err, ErrDiverged), errors.Is(err, ErrDefinitions):
 		r.halt(err)
 		return
 	}

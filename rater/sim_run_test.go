@@ -220,8 +220,14 @@ func (w *world) act() {
 		w.poll(x, 1+w.n(5))
 	case k >= 32 && k < 44 && x != nil:
 		w.land(x, 1+w.n(6))
-	case k >= 44 && k < 49 && alive:
+	case k >= 44 && k < 48 && alive:
 		x.p.Freeze()
+	case k == 48 && alive:
+		if logTime, ok := x.p.Compactable(); ok {
+			if days, err := w.Compact(context.Background(), x.p.Fence(), logTime); err == nil {
+				x.p.Compacted(days)
+			}
+		}
 	case k >= 49 && k < 57 && alive:
 		w.checkpoint(x)
 	case k >= 57 && k < 66 && alive:

@@ -35,6 +35,7 @@ type simPG struct { // one committed, immutable version of a partition's rows
 	lines map[activity.ID][]LineState
 	seals map[string]SealState
 	ids   map[usage.Identity]dedup.Entry
+	days  map[int32]dedup.Filter // compacted
 	rej   map[Skip]RejectedUsage
 }
 
@@ -326,7 +327,12 @@ func (w *world) Acquire(_ context.Context, p int32, owner Owner) (Checkpoint, er
 	c.Epoch = v.epoch
 	c.Counts = maps.Clone(c.Counts)
 	for _, e := range v.ids {
-		c.Identities = append(c.Identities, e)
+		if _, old := v.days[dedup.Day(e.Arrived)]; !old {
+			c.Identities = append(c.Identities, e)
+		}
+	}
+	for _, f := range v.days {
+		c.Filters = append(c.Filters, f)
 	}
 	return c, nil
 }
@@ -362,7 +368,7 @@ func (w *world) apply(c *Cut) bool {
 	if !ok && !w.faults.NoFence {
 		return false
 	}
-	v := &simPG{epoch: o.epoch, owner: o.owner, lines: maps.Clone(o.lines), seals: maps.Clone(o.seals), ids: maps.Clone(o.ids), rej: maps.Clone(o.rej)}
+	v := &simPG{epoch: o.epoch, owner: o.owner, lines: maps.Clone(o.lines), seals: maps.Clone(o.seals), ids: maps.Clone(o.ids), rej: maps.Clone(o.rej), days: o.days}
 	if v.lines == nil {
 		v.lines, v.seals = map[activity.ID][]LineState{}, map[string]SealState{}
 		v.ids, v.rej = map[usage.Identity]dedup.Entry{}, map[Skip]RejectedUsage{}
@@ -440,6 +446,36 @@ func (w *world) Identities(_ context.Context, f Fence, ids []usage.Identity) ([]
 			out = append(out, e)
 		}
 	}
+	return out, nil
+}
+
+func (w *world) Compact(_ context.Context, f Fence, logTime int64) ([]dedup.Compacted, error) {
+	v, err := w.fenced(f)
+	if err != nil {
+		return nil, err
+	}
+	n := *v
+	n.days = maps.Clone(v.days)
+	if n.days == nil {
+		n.days = map[int32]dedup.Filter{}
+	}
+	var out []dedup.Compacted
+	for day := dedup.Day(simStart); day < dedup.Day(logTime-2*simHour); day++ {
+		if _, done := n.days[day]; done {
+			continue
+		}
+		filter := dedup.NewFilter(day, 100)
+		for _, e := range v.ids {
+			if dedup.Day(e.Arrived) == day {
+				filter.Add(e.ID)
+			}
+		}
+		filter.Day = day
+		n.days[day] = filter
+		out = append(out, dedup.Compacted{Day: day, Filter: filter})
+	}
+	w.pg[f.Partition] = &n
+	w.hist = append(w.hist, slices.Clone(w.pg))
 	return out, nil
 }
 

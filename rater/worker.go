@@ -47,7 +47,7 @@ func DefaultIntervals() Intervals {
 // Poison keeps count of an offset's failures, across processes.
 type Poison interface {
 	// Failed notes that the rater panicked at the offset and says how often it has by now.
-	Failed(ctx context.Context, partition int32, offset int64, message string) (times int, err error)
+	Failed(ctx context.Context, partition int32, offset int64, index int, message string) (times int, err error)
 }
 
 // maxFailures is how often an offset may fail before its partition stops.
@@ -75,6 +75,7 @@ type Worker struct {
 	mu      sync.Mutex
 	runners map[int32]*runner
 	stopped map[int32]error // partitions that wait for an operator
+	gap     map[int32]int   // gaps found in a partition's deliveries since it last went on
 
 	cuts   chan cutWork
 	shows  chan showWork
@@ -86,7 +87,7 @@ type Worker struct {
 // NewWorker starts the worker's committing and projecting goroutines; Close ends them.
 func NewWorker(c Config) *Worker {
 	w := &Worker{
-		Config: c, runners: map[int32]*runner{}, stopped: map[int32]error{},
+		Config: c, runners: map[int32]*runner{}, stopped: map[int32]error{}, gap: map[int32]int{},
 		cuts: make(chan cutWork, 64), shows: make(chan showWork, 64),
 	}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
@@ -187,6 +188,20 @@ func (w *Worker) halt(partition int32, err error) {
 	w.mu.Unlock()
 	w.Metrics.stopped.Inc()
 	w.Log.Error("partition stopped, nothing of it is rated until this is resolved", "partition", partition, "error", err)
+}
+
+func (w *Worker) gaps(partition int32) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gap[partition]++
+	return w.gap[partition]
+}
+
+// progressed forgets the gaps of a partition that goes on.
+func (w *Worker) progressed(partition int32) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.gap, partition)
 }
 
 // reopen opens a forgotten partition again after a while, unless it was taken away.

@@ -1,0 +1,157 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// Settings are what the guarantees need of the broker.
+type Settings struct {
+	Partitions  int           // of topics that are created
+	Retention   time.Duration // at least; usage and rated must outlive the longest period and its grace
+	Embedded    bool          // the broker in this process: syncs every write, knows few settings
+	AllowUnsafe bool          // what is missing is a warning
+}
+
+// maxMessageBytes is what a record may have at most.
+const maxMessageBytes = 8 << 20
+
+func (c Config) admin() (*kadm.Client, error) {
+	client, err := c.client()
+	if err != nil {
+		return nil, err
+	}
+	return kadm.NewClient(client), nil
+}
+
+// Prepare creates the topics if they are missing, checks that the broker keeps its promises and returns the number
+// of partitions. What is missing is an error that says what to set.
+func Prepare(ctx context.Context, c Config, s Settings) (partitions int, err error) {
+	c = c.withDefaults()
+	admin, err := c.admin()
+	if err != nil {
+		return 0, err
+	}
+	defer admin.Close()
+	brokers, err := admin.ListBrokers(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("reach the broker at %s: %w; is it running, and is TOLLSTREAM_KAFKA right?", strings.Join(c.Brokers, ","), err)
+	}
+	for _, topic := range []string{c.Usage, c.Rated} {
+		if err := create(ctx, admin, topic, len(brokers), s); err != nil {
+			return 0, err
+		}
+	}
+	details, err := admin.ListTopics(ctx, c.Usage, c.Rated)
+	if err != nil {
+		return 0, fmt.Errorf("describe topics: %w", err)
+	}
+	usage, rated := details[c.Usage], details[c.Rated]
+	if err := errors.Join(usage.Err, rated.Err); err != nil {
+		return 0, fmt.Errorf("describe topics: %w", err)
+	}
+	if len(usage.Partitions) != len(rated.Partitions) {
+		return 0, fmt.Errorf("topic %s has %d partitions and %s %d: they must have the same number, which cannot change later",
+			c.Usage, len(usage.Partitions), c.Rated, len(rated.Partitions))
+	}
+	if s.Embedded {
+		return len(usage.Partitions), nil
+	}
+	var missing []string
+	for _, topic := range []string{c.Usage, c.Rated} {
+		m, err := check(ctx, admin, topic, details[topic], s)
+		if err != nil {
+			return 0, err
+		}
+		missing = append(missing, m...)
+	}
+	if len(missing) == 0 {
+		return len(usage.Partitions), nil
+	}
+	advice := strings.Join(missing, "; ")
+	if s.AllowUnsafe {
+		c.Log.Warn("the broker does not keep what tollstream promises", "missing", advice)
+		return len(usage.Partitions), nil
+	}
+	return 0, fmt.Errorf("the broker's settings would lose or double usage: %s (on a development machine: TOLLSTREAM_ALLOW_UNSAFE_BROKER=true)", advice)
+}
+
+func create(ctx context.Context, admin *kadm.Client, topic string, brokers int, s Settings) error {
+	replicas := int16(1)
+	if brokers >= 3 {
+		replicas = 3
+	}
+	text := func(v string) *string { return &v }
+	config := map[string]*string{
+		"message.timestamp.type": text("LogAppendTime"), "max.message.bytes": text(strconv.Itoa(maxMessageBytes)),
+		"retention.ms": text(strconv.FormatInt(s.Retention.Milliseconds(), 10)), "cleanup.policy": text("delete"),
+	}
+	if !s.Embedded {
+		config["unclean.leader.election.enable"] = text("false")
+		if replicas == 3 {
+			config["min.insync.replicas"] = text("2")
+		} else {
+			config["flush.messages"] = text("1")
+		}
+	}
+	answers, err := admin.CreateTopics(ctx, int32(s.Partitions), replicas, config, topic)
+	if err != nil {
+		return fmt.Errorf("create topic %s: %w", topic, err)
+	}
+	if err := answers[topic].Err; err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+		return fmt.Errorf("create topic %s: %w (%s)", topic, err, answers[topic].ErrMessage)
+	}
+	return nil
+}
+
+// check returns what the topic's settings lack, each with what to do.
+func check(ctx context.Context, admin *kadm.Client, topic string, d kadm.TopicDetail, s Settings) ([]string, error) {
+	answers, err := admin.DescribeTopicConfigs(ctx, topic)
+	if err != nil {
+		return nil, fmt.Errorf("read the settings of topic %s: %w", topic, err)
+	}
+	values := map[string]string{}
+	for _, a := range answers {
+		if a.Err != nil {
+			return nil, fmt.Errorf("read the settings of topic %s: %w", topic, a.Err)
+		}
+		for _, c := range a.Configs {
+			values[c.Key] = c.MaybeValue()
+		}
+	}
+	var missing []string
+	lacks := func(format string, args ...any) {
+		missing = append(missing, fmt.Sprintf("topic "+topic+": "+format, args...))
+	}
+	replicas := d.Partitions.NumReplicas()
+	inSync, _ := strconv.Atoi(values["min.insync.replicas"])
+	switch {
+	case replicas >= 3 && inSync < 2:
+		lacks("set min.insync.replicas=2 (it is %d)", inSync)
+	case replicas < 3 && values["flush.messages"] != "1":
+		lacks("replicate it three times, or let the single broker sync every write with flush.messages=1 (it has %d replicas, flush.messages=%s)", replicas, values["flush.messages"])
+	}
+	if values["unclean.leader.election.enable"] == "true" {
+		lacks("set unclean.leader.election.enable=false")
+	}
+	if values["message.timestamp.type"] != "LogAppendTime" {
+		lacks("set message.timestamp.type=LogAppendTime (it is %s)", values["message.timestamp.type"])
+	}
+	if values["cleanup.policy"] != "delete" {
+		lacks("set cleanup.policy=delete (it is %s)", values["cleanup.policy"])
+	}
+	if n, _ := strconv.Atoi(values["max.message.bytes"]); n < maxMessageBytes {
+		lacks("set max.message.bytes=%d (it is %d)", maxMessageBytes, n)
+	}
+	if ms, err := strconv.ParseInt(values["retention.ms"], 10, 64); err == nil && ms >= 0 && ms < s.Retention.Milliseconds() {
+		lacks("set retention.ms to at least %d, the longest period plus grace, or -1 (it is %d)", s.Retention.Milliseconds(), ms)
+	}
+	return missing, nil
+}
