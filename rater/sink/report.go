@@ -18,7 +18,7 @@ type Reports interface {
 	// Totals sums usage and revenue, ordered by the query's groups, then currency. The cursor goes on after
 	// the last row; it is empty when nothing is left.
 	Totals(ctx context.Context, q TotalsQuery) (rows []Total, next string, err error)
-	// Activities lists activities in log order. The cursor goes on after the last one.
+	// Activities lists activities. The cursor goes on after the last one.
 	Activities(ctx context.Context, q ActivitiesQuery) (rows []Row, next string, err error)
 }
 
@@ -27,7 +27,7 @@ var ErrQuery = errors.New("the report cannot be made")
 
 // Bounds of what one question returns.
 const (
-	MaxTotals     = 10_000
+	MaxTotals     = 100_000
 	MaxActivities = 1_000
 	MaxReportDays = 3_700 // of a report by day
 )
@@ -38,7 +38,7 @@ type Group string
 // The groups, by their public names.
 const (
 	GroupAccount Group = "account"
-	GroupBilled  Group = "billed_account"
+	GroupBilled  Group = "billed"
 	GroupProduct Group = "product"
 	GroupPackage Group = "package"
 	GroupDay     Group = "day" // in the query's zone
@@ -59,12 +59,17 @@ func ParseGroups(text string) ([]Group, error) {
 
 // Filter narrows a question. Empty members do not.
 type Filter struct {
-	Account  string // who used
-	Billed   string // who is invoiced
-	Product  string
-	Package  string
-	Currency string
-	From, To int64 // event time in [From, To), instants; both 0: all
+	Accounts   []string // who used: any of these
+	Billed     string   // who is invoiced
+	Product    string
+	Package    string
+	Currency   string
+	Invoice    activity.ID
+	Line       activity.ID
+	EventID    string
+	Source     string
+	Attributes []activity.Attribute // that the event must all carry, with these values
+	From, To   int64                // event time in [From, To), instants; 0: open
 }
 
 // TotalsQuery asks for sums. Amounts of different currencies are never added up, so the currency is always a group.
@@ -79,7 +84,7 @@ type TotalsQuery struct {
 // Total is one row of a report; members that are not grouped by are empty.
 type Total struct {
 	Account  string        `json:"account,omitempty"`
-	Billed   string        `json:"billed_account,omitempty"`
+	Billed   string        `json:"billed,omitempty"`
 	Product  string        `json:"product,omitempty"`
 	Package  *string       `json:"package,omitempty"` // "" is usage outside of any package
 	Day      string        `json:"day,omitempty"`     // 2026-11-21
@@ -94,7 +99,7 @@ func (q TotalsQuery) validateGroups() error {
 		switch g {
 		case GroupAccount, GroupBilled, GroupProduct, GroupPackage, GroupDay:
 		default:
-			return fmt.Errorf("%w: it cannot be grouped by %q; use account, billed_account, product, package or day", ErrQuery, g)
+			return fmt.Errorf("%w: it cannot be grouped by %q; use account, billed, product, package or day", ErrQuery, g)
 		}
 		for _, earlier := range q.Groups[:i] {
 			if earlier == g {
@@ -117,7 +122,7 @@ func (q TotalsQuery) Validate() error {
 		if g != GroupDay {
 			continue
 		}
-		if q.From == 0 && q.To == 0 {
+		if q.From == 0 || q.To == 0 {
 			return fmt.Errorf("%w: a report by day needs from and to", ErrQuery)
 		}
 		if days := (q.To/int64(24*time.Hour) - q.From/int64(24*time.Hour)); days > MaxReportDays {
@@ -128,7 +133,7 @@ func (q TotalsQuery) Validate() error {
 }
 
 func (f Filter) validate() error {
-	if (f.From != 0 || f.To != 0) && f.To <= f.From {
+	if f.From != 0 && f.To != 0 && f.To <= f.From {
 		return fmt.Errorf("%w: to must lie after from", ErrQuery)
 	}
 	return nil
@@ -142,27 +147,16 @@ func (q TotalsQuery) Location() *time.Location {
 	return q.Zone
 }
 
-// ActivitiesQuery asks for activities, oldest in the log first unless Newest.
+// ActivitiesQuery asks for activities in log order, or by event time with the newest first.
 type ActivitiesQuery struct {
 	Filter
-	Invoice        activity.ID // zero: any
-	Line           activity.ID // zero: any
-	EventID        string
-	Source         string
-	Attribute      string // name that the event must carry with exactly AttributeValue; empty: any
-	AttributeValue string
-	Newest         bool
-	Limit          int    // 0: 100; more than MaxActivities: MaxActivities
-	After          string // cursor
+	Newest bool
+	Limit  int    // 0: 100; more than MaxActivities: MaxActivities
+	After  string // cursor
 }
 
 // Validate says what is wrong with the question.
-func (q ActivitiesQuery) Validate() error {
-	if q.Attribute == "" && q.AttributeValue != "" {
-		return fmt.Errorf("%w: name the attribute that has the value %q", ErrQuery, q.AttributeValue)
-	}
-	return q.Filter.validate()
-}
+func (q ActivitiesQuery) Validate() error { return q.Filter.validate() }
 
 // Place is an activity's place in the log.
 type Place struct {
@@ -171,24 +165,37 @@ type Place struct {
 	Index     int
 }
 
-// Cursor writes the place so that a list can go on after it.
-func (p Place) Cursor() string { return fmt.Sprintf("%d-%d-%d", p.Partition, p.Offset, p.Index) }
-
-// ParsePlace reads what Cursor wrote; ok is false for an empty cursor.
-func ParsePlace(cursor string) (p Place, ok bool, err error) {
-	if cursor == "" {
-		return Place{}, false, nil
-	}
-	n, err := fmt.Sscanf(cursor, "%d-%d-%d", &p.Partition, &p.Offset, &p.Index)
-	if err != nil || n != 3 || p.Cursor() != cursor {
-		return Place{}, false, fmt.Errorf("%w: cursor %q is not one that a list returned", ErrQuery, cursor)
-	}
-	return p, true, nil
-}
+// String writes the place as partition-offset-index.
+func (p Place) String() string { return fmt.Sprintf("%d-%d-%d", p.Partition, p.Offset, p.Index) }
 
 // Place returns the row's place in the log.
 func (r *Row) Place() Place {
 	return Place{Partition: r.Partition, Offset: r.Offset, Index: r.Activity.Index}
+}
+
+// Cursor writes where a list goes on after the row.
+func (r *Row) Cursor(newest bool) string {
+	if !newest {
+		return r.Place().String()
+	}
+	return fmt.Sprintf("%d_%s", r.Activity.EventTime, r.Place())
+}
+
+// ParseCursor reads what Cursor wrote; ok is false for an empty cursor.
+func ParseCursor(cursor string, newest bool) (p Place, eventTime int64, ok bool, err error) {
+	if cursor == "" {
+		return Place{}, 0, false, nil
+	}
+	if newest {
+		_, err = fmt.Sscanf(cursor, "%d_%d-%d-%d", &eventTime, &p.Partition, &p.Offset, &p.Index)
+	} else {
+		_, err = fmt.Sscanf(cursor, "%d-%d-%d", &p.Partition, &p.Offset, &p.Index)
+	}
+	r := Row{Partition: p.Partition, Offset: p.Offset, Activity: activity.Activity{Index: p.Index, EventTime: eventTime}}
+	if err != nil || r.Cursor(newest) != cursor {
+		return Place{}, 0, false, fmt.Errorf("%w: cursor %q is not one that this list returned; start again without it", ErrQuery, cursor)
+	}
+	return p, eventTime, true, nil
 }
 
 // Keys are a total's values in the order of the groups, with the currency last; days are YYYY-MM-DD.

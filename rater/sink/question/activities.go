@@ -21,30 +21,22 @@ func (a *Answers) Activities(ctx context.Context, q sink.ActivitiesQuery) ([]sin
 	if err := q.Validate(); err != nil {
 		return nil, "", err
 	}
-	c := a.conditions()
-	c.filter(q.Filter)
-	if !q.Invoice.IsZero() {
-		c.add("invoice = %s", a.dialect.ID(q.Invoice))
-	}
-	if !q.Line.IsZero() {
-		c.add("line = %s", a.dialect.ID(q.Line))
-	}
-	c.text("event_id", q.EventID)
-	c.text("source", q.Source)
-	if q.Attribute != "" {
-		name := q.Attribute
-		c.attribute(name, q.AttributeValue)
-	}
-	order, compare := "", ">"
-	if q.Newest {
-		order, compare = " DESC", "<"
-	}
-	place, ok, err := sink.ParsePlace(q.After)
+	after, eventTime, ok, err := sink.ParseCursor(q.After, q.Newest)
 	if err != nil {
 		return nil, "", err
 	}
-	if ok {
-		c.place(compare, place)
+	c := a.conditions()
+	c.filter(q.Filter)
+	order := inLogOrder
+	if q.Newest {
+		order = newestFirst
+	}
+	switch {
+	case ok && q.Newest:
+		c.add("(event_ns, source_partition, usage_offset, activity_index) < (%s, %d, %s, %d)",
+			a.dialect.Int(eventTime), after.Partition, a.dialect.Int(after.Offset), after.Index)
+	case ok:
+		c.place(after)
 	}
 	limit := limitOf(q.Limit, standardActivities, sink.MaxActivities)
 	rows, err := a.activities(ctx, c, order, limit+1)
@@ -55,35 +47,32 @@ func (a *Answers) Activities(ctx context.Context, q sink.ActivitiesQuery) ([]sin
 		return rows, "", nil
 	}
 	rows = rows[:limit]
-	return rows, rows[limit-1].Place().Cursor(), nil
+	return rows, rows[limit-1].Cursor(q.Newest), nil
 }
 
 // LineActivities reads by the index on the line where there is one.
 func (a *Answers) LineActivities(ctx context.Context, partition int32, line activity.ID, after sink.Place, below int64, limit int) ([]sink.Row, error) {
 	c := a.conditions()
 	c.add("line = %s AND source_partition = %d AND usage_offset < %s", a.dialect.ID(line), partition, a.dialect.Int(below))
-	c.place(">", after)
-	rows, err := a.activities(ctx, c, "", limit)
+	c.place(after)
+	rows, err := a.activities(ctx, c, inLogOrder, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list activities of line %s: %w", line, err)
 	}
 	return rows, nil
 }
 
-// attribute hands the name and the value over in the order in which their places stand in the statement.
-func (c *conditions) attribute(name, value string) {
-	first := c.argument(name)
-	second := c.argument(value)
-	c.add("%s", c.dialect.Attribute(first, second))
-}
+const (
+	inLogOrder  = "source_partition, usage_offset, activity_index"
+	newestFirst = "event_ns DESC, source_partition DESC, usage_offset DESC, activity_index DESC"
+)
 
-func (c *conditions) place(compare string, p sink.Place) {
-	c.add("(source_partition, usage_offset, activity_index) %s (%d, %s, %d)", compare, p.Partition, c.dialect.Int(p.Offset), p.Index)
+func (c *conditions) place(after sink.Place) {
+	c.add("(source_partition, usage_offset, activity_index) > (%d, %s, %d)", after.Partition, c.dialect.Int(after.Offset), after.Index)
 }
 
 func (a *Answers) activities(ctx context.Context, c *conditions, order string, limit int) ([]sink.Row, error) {
-	statement := fmt.Sprintf("SELECT %s FROM %s%s ORDER BY source_partition%s, usage_offset%s, activity_index%s LIMIT %d",
-		activityColumns, a.dialect.Table, c, order, order, order, limit)
+	statement := fmt.Sprintf("SELECT %s FROM %s%s ORDER BY %s LIMIT %d", activityColumns, a.dialect.Table, c, order, limit)
 	var rows []sink.Row
 	err := a.querier.Each(ctx, statement, c.args, func(scan func(...any) error) error {
 		row, err := scanActivity(scan)

@@ -82,15 +82,35 @@ func (c *conditions) text(column, value string) {
 }
 
 func (c *conditions) filter(f sink.Filter) {
-	c.text("account", f.Account)
+	if len(f.Accounts) > 0 {
+		places := make([]string, len(f.Accounts))
+		for i, account := range f.Accounts {
+			places[i] = c.argument(account)
+		}
+		c.add("account IN (%s)", strings.Join(places, ", "))
+	}
 	c.text("billed_account", f.Billed)
 	c.text("product", f.Product)
 	c.text("package", f.Package)
 	c.text("currency", f.Currency)
-	if f.From != 0 || f.To != 0 {
-		c.add("event_ns >= %s AND event_ns < %s", c.dialect.Int(f.From), c.dialect.Int(f.To))
-		// The months let the store leave whole parts unread.
-		c.add("month >= %d AND month <= %d", sink.MonthOf(f.From), sink.MonthOf(f.To-1))
+	c.text("event_id", f.EventID)
+	c.text("source", f.Source)
+	if !f.Invoice.IsZero() {
+		c.add("invoice = %s", c.dialect.ID(f.Invoice))
+	}
+	if !f.Line.IsZero() {
+		c.add("line = %s", c.dialect.ID(f.Line))
+	}
+	for _, a := range f.Attributes {
+		name := c.argument(a.Name)
+		c.add("%s", c.dialect.Attribute(name, c.argument(a.Value)))
+	}
+	// The months let the store leave whole parts unread.
+	if f.From != 0 {
+		c.add("event_ns >= %s AND month >= %d", c.dialect.Int(f.From), sink.MonthOf(f.From))
+	}
+	if f.To != 0 {
+		c.add("event_ns < %s AND month <= %d", c.dialect.Int(f.To), sink.MonthOf(f.To-1))
 	}
 }
 

@@ -79,11 +79,11 @@ func totals(t *testing.T, s Store) {
 		{"product", sink.TotalsQuery{Groups: []sink.Group{product}},
 			"api-calls USD 3 12 0.96\nstorage EUR 2 0 0.000000000001\nvoice EUR 3 70 7\nvoice USD 1 1.5 -0.45"},
 		{"package of acme", sink.TotalsQuery{Groups: []sink.Group{pkg}, Filter: sink.Filter{Billed: "acme"}}, " USD 3 6.5 -0.05\nstarter USD 1 7 0.56"},
-		{"one account", sink.TotalsQuery{Filter: sink.Filter{Account: "acme", Product: "api-calls"}}, "USD 2 5 0.4"},
+		{"one account", sink.TotalsQuery{Filter: sink.Filter{Accounts: []string{"acme"}, Product: "api-calls"}}, "USD 2 5 0.4"},
 		{"one package", sink.TotalsQuery{Filter: sink.Filter{Package: "starter"}}, "USD 1 7 0.56"},
 		{"one currency", sink.TotalsQuery{Filter: sink.Filter{Currency: "EUR"}}, "EUR 5 70 7.000000000001"},
-		{"from to the nanosecond", sink.TotalsQuery{Filter: sink.Filter{Account: "acme", From: at("2026-11-01T00:30:00.000000001Z"), To: at("2026-11-21T10:00:00Z")}}, "USD 1 3 0.3"},
-		{"just after", sink.TotalsQuery{Filter: sink.Filter{Account: "acme", From: at("2026-11-01T00:30:00.000000002Z"), To: at("2026-11-21T10:00:00.000000001Z")}}, "USD 1 1.5 -0.45"},
+		{"from to the nanosecond", sink.TotalsQuery{Filter: sink.Filter{Accounts: []string{"acme"}, From: at("2026-11-01T00:30:00.000000001Z"), To: at("2026-11-21T10:00:00Z")}}, "USD 1 3 0.3"},
+		{"just after", sink.TotalsQuery{Filter: sink.Filter{Accounts: []string{"acme"}, From: at("2026-11-01T00:30:00.000000002Z"), To: at("2026-11-21T10:00:00.000000001Z")}}, "USD 1 1.5 -0.45"},
 		{"day", sink.TotalsQuery{Filter: autumn, Groups: []sink.Group{day}}, `2026-10-24 EUR 1 10 1
 2026-10-25 EUR 2 60 6
 2026-10-31 USD 1 2 0.1
@@ -99,9 +99,12 @@ func totals(t *testing.T, s Store) {
 2026-11-03 beta EUR 1 -1000000000000000 -999999999999999.123456789011
 2026-11-21 acme USD 1 1.5 -0.45
 2026-12-01 acme-sub USD 1 7 0.56`},
-		{"account, product, day", sink.TotalsQuery{Filter: sink.Filter{Account: "acme", From: autumn.From, To: autumn.To}, Groups: []sink.Group{account, product, day}},
+		{"account, product, day", sink.TotalsQuery{Filter: sink.Filter{Accounts: []string{"acme"}, From: autumn.From, To: autumn.To}, Groups: []sink.Group{account, product, day}},
 			"acme api-calls 2026-10-31 USD 1 2 0.1\nacme api-calls 2026-11-01 USD 1 3 0.3\nacme voice 2026-11-21 USD 1 1.5 -0.45"},
-		{"nobody", sink.TotalsQuery{Filter: sink.Filter{Account: "' OR 1=1 --"}}, ""},
+		{"two accounts", sink.TotalsQuery{Filter: sink.Filter{Accounts: []string{"acme", "acme-sub"}}}, "USD 4 13.5 0.51"},
+		{"one line", sink.TotalsQuery{Filter: sink.Filter{Line: lineCalls}}, "USD 2 5 0.4"},
+		{"one line, attribute", sink.TotalsQuery{Filter: sink.Filter{Line: lineCalls, Attributes: []activity.Attribute{{Name: "region", Value: "eu"}}}}, "USD 1 3 0.3"},
+		{"nobody", sink.TotalsQuery{Filter: sink.Filter{Accounts: []string{"' OR 1=1 --"}}}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			rows, next, err := s.Totals(t.Context(), c.q)
@@ -146,7 +149,7 @@ func refused(t *testing.T, s Store) {
 		{Groups: []sink.Group{"charge) --"}},
 		{Groups: []sink.Group{sink.GroupDay, sink.GroupDay}, Filter: sink.Filter{From: 1, To: 2}},
 		{Groups: []sink.Group{sink.GroupDay}},
-		{Groups: []sink.Group{sink.GroupDay}, Filter: sink.Filter{From: 0, To: 1 << 62}},
+		{Groups: []sink.Group{sink.GroupDay}, Filter: sink.Filter{From: 1, To: 1 << 62}},
 		{Filter: sink.Filter{From: 2, To: 1}},
 		{After: "x"},
 		{After: sink.KeysCursor([]string{"a", "b"})},
@@ -156,7 +159,7 @@ func refused(t *testing.T, s Store) {
 			t.Errorf("%+v: %v, want a refusal", q, err)
 		}
 	}
-	for _, q := range []sink.ActivitiesQuery{{AttributeValue: "x"}, {After: "1-2"}, {After: "1-2-3; --"}, {Filter: sink.Filter{From: 2, To: 1}}} {
+	for _, q := range []sink.ActivitiesQuery{{After: "1-2"}, {After: "1-2-3; --"}, {After: "1-2-3", Newest: true}, {After: "5_1-2-3"}, {Filter: sink.Filter{From: 2, To: 1}}} {
 		if _, _, err := s.Activities(t.Context(), q); !errors.Is(err, sink.ErrQuery) {
 			t.Errorf("%+v: %v, want a refusal", q, err)
 		}
@@ -164,27 +167,31 @@ func refused(t *testing.T, s Store) {
 }
 
 func activities(t *testing.T, s Store) {
-	november1 := sink.Filter{Account: "acme", From: at("2026-11-01T00:00:00Z"), To: at("2026-11-02T00:00:00Z")}
+	november1 := sink.Filter{Accounts: []string{"acme"}, From: at("2026-11-01T00:00:00Z"), To: at("2026-11-02T00:00:00Z")}
 	for _, c := range []struct {
 		name string
 		q    sink.ActivitiesQuery
 		want []int // of the fixture
 	}{
 		{"all", sink.ActivitiesQuery{}, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}},
-		{"newest first", sink.ActivitiesQuery{Filter: sink.Filter{Billed: "acme"}, Newest: true}, []int{6, 3, 2, 1, 0}},
-		{"account", sink.ActivitiesQuery{Filter: sink.Filter{Account: "acme"}}, []int{0, 1, 2, 3}},
-		{"account, product", sink.ActivitiesQuery{Filter: sink.Filter{Account: "acme", Product: "voice"}}, []int{2}},
+		{"newest first", sink.ActivitiesQuery{Filter: sink.Filter{Billed: "acme"}, Newest: true}, []int{6, 2, 0, 1, 3}},
+		{"two accounts", sink.ActivitiesQuery{Filter: sink.Filter{Accounts: []string{"beta", "acme-sub"}}}, []int{4, 5, 6}},
+		{"two attributes", sink.ActivitiesQuery{Filter: sink.Filter{Attributes: []activity.Attribute{{Name: "tier"}, {Name: "region", Value: "it's \\ a ? $1 test"}}}}, []int{1}},
+		{"from on", sink.ActivitiesQuery{Filter: sink.Filter{From: at("2026-11-21T10:00:00Z")}}, []int{2, 6}},
+		{"up to", sink.ActivitiesQuery{Filter: sink.Filter{To: at("2026-10-25T23:30:00Z")}}, []int{7, 8}},
+		{"account", sink.ActivitiesQuery{Filter: sink.Filter{Accounts: []string{"acme"}}}, []int{0, 1, 2, 3}},
+		{"account, product", sink.ActivitiesQuery{Filter: sink.Filter{Accounts: []string{"acme"}, Product: "voice"}}, []int{2}},
 		{"day", sink.ActivitiesQuery{Filter: november1}, []int{0}},
-		{"line", sink.ActivitiesQuery{Line: lineCalls}, []int{0, 1, 3}},
-		{"invoice", sink.ActivitiesQuery{Invoice: invoiceAcme}, []int{0, 1, 2, 3, 6}},
-		{"unknown invoice", sink.ActivitiesQuery{Invoice: id(99)}, nil},
-		{"event", sink.ActivitiesQuery{EventID: "e-6"}, []int{6}},
-		{"event of another source", sink.ActivitiesQuery{EventID: "e-6", Source: "other"}, nil},
-		{"event and source", sink.ActivitiesQuery{EventID: "e-6", Source: "gateway-7"}, []int{6}},
-		{"attribute", sink.ActivitiesQuery{Attribute: "region", AttributeValue: "eu"}, []int{0, 6}},
-		{"attribute with signs", sink.ActivitiesQuery{Attribute: "region", AttributeValue: "it's \\ a ? $1 test"}, []int{1}},
-		{"empty attribute", sink.ActivitiesQuery{Attribute: "tier"}, []int{1}},
-		{"value of another name", sink.ActivitiesQuery{Attribute: "tier", AttributeValue: "eu"}, nil},
+		{"line", sink.ActivitiesQuery{Filter: sink.Filter{Line: lineCalls}}, []int{0, 1, 3}},
+		{"invoice", sink.ActivitiesQuery{Filter: sink.Filter{Invoice: invoiceAcme}}, []int{0, 1, 2, 3, 6}},
+		{"unknown invoice", sink.ActivitiesQuery{Filter: sink.Filter{Invoice: id(99)}}, nil},
+		{"event", sink.ActivitiesQuery{Filter: sink.Filter{EventID: "e-6"}}, []int{6}},
+		{"event of another source", sink.ActivitiesQuery{Filter: sink.Filter{EventID: "e-6", Source: "other"}}, nil},
+		{"event and source", sink.ActivitiesQuery{Filter: sink.Filter{EventID: "e-6", Source: "gateway-7"}}, []int{6}},
+		{"attribute", sink.ActivitiesQuery{Filter: sink.Filter{Attributes: []activity.Attribute{{Name: "region", Value: "eu"}}}}, []int{0, 6}},
+		{"attribute with signs", sink.ActivitiesQuery{Filter: sink.Filter{Attributes: []activity.Attribute{{Name: "region", Value: "it's \\ a ? $1 test"}}}}, []int{1}},
+		{"empty attribute", sink.ActivitiesQuery{Filter: sink.Filter{Attributes: []activity.Attribute{{Name: "tier"}}}}, []int{1}},
+		{"value of another name", sink.ActivitiesQuery{Filter: sink.Filter{Attributes: []activity.Attribute{{Name: "tier", Value: "eu"}}}}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			rows, next, err := s.Activities(t.Context(), c.q)
@@ -214,7 +221,7 @@ func activitiesPaged(t *testing.T, s Store) {
 				t.Fatal(err)
 			}
 			for i := range rows {
-				got = append(got, rows[i].Place().Cursor())
+				got = append(got, rows[i].Place().String())
 			}
 			if q.After = next; next == "" || len(got) > 20 {
 				break
@@ -222,7 +229,7 @@ func activitiesPaged(t *testing.T, s Store) {
 		}
 		want := "0-10-0 0-10-1 0-12-0 0-13-0 1-5-0 1-7-0 1-7-1 1-9-0 1-9-1 1-9-2"
 		if newest {
-			want = "1-9-2 1-9-1 1-9-0 1-7-1 1-7-0 1-5-0 0-13-0 0-12-0 0-10-1 0-10-0"
+			want = "1-7-1 0-12-0 1-7-0 1-5-0 0-10-0 0-10-1 0-13-0 1-9-2 1-9-1 1-9-0"
 		}
 		same(t, "places", strings.Join(got, " "), want, nil)
 	}
