@@ -78,7 +78,7 @@ func (in *Intake) publish(ctx context.Context, sent []usage.Sent, options Accept
 		subjects[i] = Subject{Value: sent[i].Account, Time: e.Time}
 		events = append(events, e)
 	}
-	answers, err := in.resolver.Resolve(ctx, subjects)
+	answers, err := lookUp(ctx, in.resolver, subjects)
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (in *Intake) Retry(ctx context.Context, events []usage.Event) (sent []bool,
 		}
 		subjects[i] = Subject{Value: name, Time: events[i].Time}
 	}
-	answers, err := in.resolver.Resolve(ctx, subjects)
+	answers, err := lookUp(ctx, in.resolver, subjects)
 	if err != nil {
 		return nil, fmt.Errorf("retry usage: %w", err)
 	}

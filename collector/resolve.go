@@ -45,6 +45,21 @@ func (f ResolverFunc) Resolve(ctx context.Context, subjects []Subject) ([]Resolu
 	return f(ctx, subjects)
 }
 
+// lookUp asks the resolver. That it cannot answer is a reason to try again later.
+func lookUp(ctx context.Context, from Resolver, subjects []Subject) ([]Resolution, error) {
+	answers, err := from.Resolve(ctx, subjects)
+	switch {
+	case err == nil && len(answers) == len(subjects):
+		return answers, nil
+	case err == nil:
+		return nil, fmt.Errorf("look up accounts: %d answers to %d questions", len(answers), len(subjects))
+	case ctx.Err() != nil || errors.Is(err, ErrUnavailable):
+		return nil, fmt.Errorf("look up accounts: %w", err)
+	default:
+		return nil, fmt.Errorf("look up accounts: %w (%w)", err, ErrUnavailable)
+	}
+}
+
 // CachedResolver keeps what another resolver found, within a bound. What was not found is asked
 // again each time, so that usage of an account that was just created meets it.
 //
@@ -149,14 +164,8 @@ func (r *CachedResolver) load(ctx context.Context, generation uint64, subjects [
 	var loaded []Resolution
 	if len(ask) > 0 {
 		var err error
-		if loaded, err = r.from.Resolve(ctx, ask); err != nil {
-			if ctx.Err() != nil || errors.Is(err, ErrUnavailable) {
-				return fmt.Errorf("look up %d accounts: %w", len(ask), err)
-			}
-			return fmt.Errorf("look up %d accounts: %w (%w)", len(ask), err, ErrUnavailable)
-		}
-		if len(loaded) != len(ask) {
-			return fmt.Errorf("look up accounts: %d answers to %d questions", len(loaded), len(ask))
+		if loaded, err = lookUp(ctx, r.from, ask); err != nil {
+			return err
 		}
 	}
 	unknown := 0

@@ -1,0 +1,115 @@
+package collector
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+	_ "time/tzdata"
+)
+
+const goodConfig = `source: {type: folder, path: /var/in, pattern: "*.csv"}
+format: {type: delimited, delimiter: ";", quote: '"', header: true, null: ["NULL", ""], decimal: ","}
+mapping:
+  id: {from: call_id}
+  account: {from: msisdn, transform: [trim, {strip_prefix: "00"}, {replace: {old: " ", new: ""}}]}
+  product: {value: voice}
+  quantity: {from: seconds, transform: {multiply: 0.016666666667}}
+  time: {from: started, layout: "2006-01-02 15:04:05", time_zone: Europe/Berlin}
+  attributes: {prefix: {from: dialled}, cell: cell_id}
+schedule: {every: 5m}
+backfill: true
+`
+
+func TestParseConfig(t *testing.T) {
+	c, err := ParseConfig([]byte(goodConfig))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprint(c.Source, c.Format, *c.Mapping.ID, c.Mapping.Account.Steps, *c.Mapping.Product, c.Mapping.Quantity.Steps, c.Mapping.Time.Zone, c.Mapping.Attributes[0].Name, c.Mapping.Attributes[0].Field.From, c.Every, c.Backfill)
+	want := `{folder /var/in *.csv} {; "  true 0 0 utf-8 ,  [NULL ] false} {call_id 0   [] [] UTC false} [{trim   0} {strip_prefix 00  0} {replace    0}] { 0 voice  [] [] UTC false} [{multiply 0.016666666667  0.016666666667}] Europe/Berlincellcell_id5m0s true`
+	if got != want {
+		t.Errorf("\n got %s\nwant %s", got, want)
+	}
+	asJSON, err := ParseConfig([]byte("{\"format\": {\"header\": false},\n\"mapping\": {\"account\": {\"from\": 1}, \"product\": {\"from\": 2}}}"))
+	if err != nil || asJSON.Mapping.Product.Column != 2 || asJSON.Source.Type != "upload" || asJSON.Every != 0 {
+		t.Errorf("%v %+v", err, asJSON)
+	}
+	focus, err := os.ReadFile("testdata/focus.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ParseConfig(focus); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestParseConfigRefuses(t *testing.T) {
+	change := func(old, new string) string {
+		if !strings.Contains(goodConfig, old) {
+			t.Fatalf("%q is not in the configuration", old)
+		}
+		return strings.Replace(goodConfig, old, new, 1)
+	}
+	cases := []struct{ document, says string }{
+		{"", "line 1: the document is empty"},
+		{"a: [", "line 1: not YAML"},
+		{"a: b\n\tc: d", "not YAML"},
+		{"- a", "line 1: must be an object"},
+		{goodConfig + "---\na: b\n", "more than one document"},
+		{goodConfig + "sources: {}\n", "line 12: sources: unknown member; known are source, format"},
+		{goodConfig + "backfill: false\n", "line 12: backfill: stands twice"},
+		{change("backfill: true", "backfill: maybe"), "line 11: backfill: must be true or false"},
+		{change("{every: 5m}", "{every: 5}"), "line 10: schedule.every: must be a duration"},
+		{change("type: folder", "type: carrier-pigeon"), "line 1: source.type: unknown type"},
+		{change("path: /var/in, ", ""), "line 1: source.path"},
+		{change(`delimiter: ";"`, `delimiter: ""`), "line 2: format.delimiter"},
+		{change(`quote: '"'`, `quote: ';'`), "line 2: format.quote"},
+		{change(`decimal: ","`, `encoding: ebcdic`), "line 2: format.encoding: unknown encoding"},
+		{change(`type: delimited`, `type: parquet`), "line 2: format.type: unknown type"},
+		{change("header: true", "header: false"), "names the column"},
+		{change("  account:", "  acount:"), "line 5: mapping.acount: unknown member"},
+		{change("  product: {value: voice}\n", ""), "mapping.product: is missing"},
+		{change("{from: call_id}", "{from: call_id, value: x}"), "line 4: mapping.id: needs either"},
+		{change("{from: call_id}", "{}"), "line 4: mapping.id: needs either"},
+		{change("{from: call_id}", "{from: 0}"), "line 4: mapping.id.from: columns are counted from 1"},
+		{change("{value: voice}", "{value: voice, default: x}"), "line 6: mapping.product"},
+		{change("trim,", "trimm,"), "line 5: mapping.account.transform[0]: unknown transform"},
+		{change("0.016666666667", "0"), "line 7: mapping.quantity.transform[0]: a factor of zero"},
+		{change("0.016666666667", "1/60"), "line 7: mapping.quantity.transform[0]"},
+		{change(", time_zone: Europe/Berlin", ""), "line 8: mapping.time.time_zone: is missing"},
+		{change("Europe/Berlin", "Europe/Atlantis"), "line 8: mapping.time.time_zone: unknown time zone"},
+		{change("15:04:05", "03:04:05"), "line 8: mapping.time.layout[0]"},
+		{change("15:04:05\"", "15:04:05Z07:00\""), "line 8: mapping.time.time_zone: has no use"},
+		{change("{from: dialled}", "{from: dialled, layout: x}"), "line 9: mapping.attributes.prefix.layout: unknown member"},
+		{change("cell: cell_id", "prefix: cell_id"), "line 9: mapping.attributes.prefix: stands twice"},
+		{change("  id:", "  amount: {value: 1}\n  id:"), "amount and currency go together"},
+	}
+	for _, c := range cases {
+		_, err := ParseConfig([]byte(c.document))
+		var where *ConfigError
+		if !errors.As(err, &where) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("want %q, got %v", c.says, err)
+		}
+	}
+}
+
+func FuzzParseConfig(f *testing.F) {
+	f.Add([]byte(goodConfig))
+	f.Add([]byte("a: &x {b: *x}\nformat: *x"))
+	f.Fuzz(func(t *testing.T, document []byte) {
+		if c, err := ParseConfig(document); err == nil && (c.Mapping.Account == nil || c.Mapping.Product == nil) {
+			t.Fatalf("accepted without account or product: %q", document)
+		}
+	})
+}
+
+func TestDefaultBackoffIsBounded(t *testing.T) {
+	for n := 1; n < 100; n++ {
+		if d := defaultBackoff(n); d < 100*time.Millisecond || d > 10*time.Second {
+			t.Errorf("%d: %s", n, d)
+		}
+	}
+}
