@@ -21,8 +21,10 @@ type Desk struct {
 	Now         func() time.Time
 	Fallback    func(error) // told when the durable reader has to answer; nil: nobody
 
-	mu    sync.Mutex
-	plans map[planKey]*catalog.Plan
+	mu        sync.Mutex
+	lastSeq   int64 // 0: none read yet
+	plans     map[planKey]*catalog.Plan
+	snapshots map[int64]*catalog.Snapshot
 }
 
 type planKey struct {
@@ -30,8 +32,11 @@ type planKey struct {
 	account string
 }
 
-// maxPlans bounds the remembered plans; beyond it all are forgotten.
-const maxPlans = 2048
+// maxPlans and maxSnapshots bound what is remembered; beyond them all are forgotten.
+const (
+	maxPlans     = 2048
+	maxSnapshots = 8
+)
 
 // Question asks about an account and one of its periods.
 type Question struct {
@@ -55,9 +60,9 @@ var ErrPeriodInvalid = errors.New(`period is neither a date ("2026-11-01") nor a
 
 // Find returns what the question is about. Errors: ErrAccountUnknown, ErrPeriodInvalid.
 func (d *Desk) Find(ctx context.Context, q Question) (*Target, error) {
-	seq, err := d.Definitions.CurrentSeq(ctx)
+	seq, err := d.seq(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read the definitions' sequence number: %w", err)
+		return nil, err
 	}
 	plan, err := d.plan(ctx, seq, q.Account)
 	if err != nil {
@@ -74,6 +79,42 @@ func (d *Desk) Find(ctx context.Context, q Question) (*Target, error) {
 			ID: activity.InvoiceID(billed.Seller, billed.ID, period.Start), Seller: billed.Seller, Billed: billed.ID, Period: period,
 		},
 	}, nil
+}
+
+// seq returns the newest sequence number or, while the definitions cannot be read, the newest one that was seen: who
+// watches an invoice goes on seeing it.
+func (d *Desk) seq(ctx context.Context) (int64, error) {
+	seq, err := d.Definitions.CurrentSeq(ctx)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err == nil {
+		d.lastSeq = max(seq, d.lastSeq)
+		return seq, nil
+	}
+	if d.lastSeq > 0 && ctx.Err() == nil {
+		return d.lastSeq, nil
+	}
+	return 0, fmt.Errorf("read the definitions' sequence number: %w", err)
+}
+
+func (d *Desk) snapshot(ctx context.Context, seq int64) (*catalog.Snapshot, error) {
+	d.mu.Lock()
+	s := d.snapshots[seq]
+	d.mu.Unlock()
+	if s != nil {
+		return s, nil
+	}
+	s, err := d.Definitions.Snapshot(ctx, seq)
+	if err != nil {
+		return nil, fmt.Errorf("read the definitions at %d: %w", seq, err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.snapshots == nil || len(d.snapshots) >= maxSnapshots {
+		d.snapshots = make(map[int64]*catalog.Snapshot)
+	}
+	d.snapshots[seq] = s
+	return s, nil
 }
 
 // instantOf reads a question's period; a date means its local midnight.
@@ -126,9 +167,9 @@ func (d *Desk) plansOf(ctx context.Context, seq int64, accounts []string) (map[s
 	if len(missing) == 0 {
 		return found, nil
 	}
-	snapshot, err := d.Definitions.Snapshot(ctx, seq)
+	snapshot, err := d.snapshot(ctx, seq)
 	if err != nil {
-		return nil, fmt.Errorf("read the definitions at %d: %w", seq, err)
+		return nil, err
 	}
 	known, err := d.Definitions.Accounts(ctx, seq, missing)
 	if err != nil {

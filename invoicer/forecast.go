@@ -65,49 +65,61 @@ func sumDays(charges []DayCharge, from, midnight time.Time) (days []money.Decima
 	return days, sums[midnight.Format(time.DateOnly)], nil
 }
 
-// project adds the paces' shares of the remaining time to the total.
+// project adds what the remaining time will cost to the total.
 func project(total money.Decimal, days []money.Decimal, today money.Decimal, elapsed, remaining time.Duration) (*Forecast, error) {
-	var low, high money.Decimal // per day
+	var low, high money.Decimal // of the remaining time
 	var err error
 	switch {
-	case len(days) == 0 && elapsed < time.Hour:
-		return nil, nil
-	case len(days) == 0:
-		if high, err = perDay(today, elapsed); err != nil {
-			return nil, err
-		}
+	case len(days) > 0:
+		low, high, err = atPaceOf(days, remaining)
+	case elapsed >= time.Hour:
+		high, err = atPaceOfToday(today, elapsed, remaining)
 	default:
-		slices.SortFunc(days, money.Decimal.Cmp)
-		half := (len(days) + 1) / 2
-		if low, err = mean(days[:half]); err != nil {
-			return nil, err
-		}
-		if high, err = mean(days[len(days)-half:]); err != nil {
-			return nil, err
-		}
-		if len(days) == 1 {
-			if low, high, err = around(low); err != nil {
-				return nil, err
-			}
-		}
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if high.Cmp(low) < 0 {
+		low, high = high, low
 	}
 	f := &Forecast{Days: len(days)}
-	for _, side := range []struct {
-		pace money.Decimal
-		to   *money.Fixed
-	}{{low, &f.Low}, {high, &f.High}} {
-		more, err := side.pace.Mul(inDays(remaining))
-		if err != nil {
-			return nil, err
-		}
-		if side.to.Decimal, err = total.Add(more); err != nil {
-			return nil, err
+	if f.Low.Decimal, err = total.Add(low); err != nil {
+		return nil, err
+	}
+	f.High.Decimal, err = total.Add(high)
+	return f, err
+}
+
+// atPaceOf takes the means of the quieter and of the busier half; a day in the middle belongs to both.
+func atPaceOf(days []money.Decimal, remaining time.Duration) (low, high money.Decimal, err error) {
+	slices.SortFunc(days, money.Decimal.Cmp)
+	half := (len(days) + 1) / 2
+	if low, err = mean(days[:half]); err != nil {
+		return low, high, err
+	}
+	if high, err = mean(days[len(days)-half:]); err != nil {
+		return low, high, err
+	}
+	if len(days) == 1 {
+		if low, high, err = around(low); err != nil {
+			return low, high, err
 		}
 	}
-	if f.High.Cmp(f.Low.Decimal) < 0 {
-		f.Low, f.High = f.High, f.Low
+	if low, err = low.Mul(inDays(remaining)); err != nil {
+		return low, high, err
 	}
-	return f, nil
+	high, err = high.Mul(inDays(remaining))
+	return low, high, err
+}
+
+// atPaceOfToday scales what the elapsed part of the day cost, in whole minutes.
+func atPaceOfToday(today money.Decimal, elapsed, remaining time.Duration) (money.Decimal, error) {
+	scaled, err := today.Mul(money.FromInt(int64(remaining / time.Minute)))
+	if err != nil {
+		return scaled, err
+	}
+	return part(scaled, int(elapsed/time.Minute))
 }
 
 func mean(days []money.Decimal) (money.Decimal, error) {
@@ -140,15 +152,6 @@ func around(pace money.Decimal) (low, high money.Decimal, err error) {
 	}
 	high, err = pace.Mul(money.MustParse("1.2"))
 	return low, high, err
-}
-
-// perDay scales what the elapsed part of a day cost to a whole day, in whole minutes.
-func perDay(charged money.Decimal, elapsed time.Duration) (money.Decimal, error) {
-	minute, err := part(charged, int(elapsed/time.Minute))
-	if err != nil {
-		return minute, err
-	}
-	return minute.Mul(money.FromInt(24 * 60))
 }
 
 // inDays writes a duration in days of 24 hours, with 9 decimals.

@@ -55,9 +55,9 @@ func (d *Desk) Quote(ctx context.Context, e usage.Event) (*Quote, error) {
 	if account == "" {
 		return nil, fmt.Errorf("account %q: %w", e.Account, ErrAccountUnknown)
 	}
-	seq, err := d.Definitions.CurrentSeq(ctx)
+	seq, err := d.seq(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read the definitions' sequence number: %w", err)
+		return nil, err
 	}
 	plan, err := d.plan(ctx, seq, account)
 	if err != nil {
