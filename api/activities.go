@@ -30,8 +30,8 @@ type activitiesInput struct {
 	From      string   `query:"from" doc:"date or instant of event time, inclusive"`
 	To        string   `query:"to" doc:"date or instant of event time, exclusive"`
 	Attribute []string `query:"attribute,explode" doc:"name=value, repeated: all must match" example:"region=eu"`
-	page
-	csvParam
+	Page
+	CSVParam
 }
 
 func (s *Server) registerAccountActivities() {
@@ -45,7 +45,7 @@ func (s *Server) registerAccountActivities() {
 		if err := s.mayRead(ctx, in.ID); err != nil {
 			return nil, err
 		}
-		q := ActivityQuery{Accounts: []string{in.ID}, Line: in.Line, Product: in.Product, Cursor: in.Cursor, Limit: in.Limit}
+		q := ActivityQuery{Account: in.ID, Line: in.Line, Product: in.Product, Cursor: in.Cursor, Limit: in.Limit}
 		if err := s.narrow(ctx, in, &q); err != nil {
 			return nil, err
 		}

@@ -91,7 +91,7 @@ func (s *Server) registerRuns() {
 		Errors:  []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound},
 	}, func(ctx context.Context, in *struct {
 		Name string `path:"name"`
-		page
+		Page
 	}) (*body[List[Run]], error) {
 		runs, next, err := s.Runs.Runs(ctx, in.Name, in.Cursor, in.Limit)
 		list := listOf(runs, next)

@@ -18,14 +18,13 @@ const csvType = "text/csv"
 // csvCapable marks, in an operation's metadata, a call that answers ?format=csv.
 const csvCapable = "csv"
 
-// csvParam is the query member of calls that answer both.
-type csvParam struct {
+// CSVParam is the query member of calls that answer both.
+type CSVParam struct {
 	Format string `query:"format" enum:"json,csv" default:"json"`
 }
 
 func wantsCSV(r *http.Request) bool {
-	format := r.URL.Query().Get("format")
-	return format == "csv" || (format == "" && strings.HasPrefix(r.Header.Get("Accept"), csvType))
+	return r.URL.Query().Get("format") == "csv"
 }
 
 // tabular is an answer that has rows.

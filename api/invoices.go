@@ -10,13 +10,13 @@ import (
 	"github.com/tollstream/tollstream/invoicer"
 )
 
-// accountInput names an account and one of its periods.
-type accountInput struct {
+// AccountInput names an account and one of its periods.
+type AccountInput struct {
 	ID     string `path:"id" doc:"id of the account" example:"acme"`
 	Period string `query:"period" doc:"a date of the account's zone, or an instant, inside the period; default: the one that contains now" example:"2026-11-01"`
 }
 
-func (in accountInput) question() invoicer.Question {
+func (in AccountInput) question() invoicer.Question {
 	return invoicer.Question{Account: in.ID, Period: in.Period}
 }
 
@@ -38,7 +38,7 @@ func (s *Server) registerInvoices() {
 	register(s, ReadAccount, operation("current-invoice", "/v1/accounts/{id}/invoice", "The current invoice, live",
 		"An account that is billed to its parent sees its part of the parent's invoice: the lines that it and the accounts below it used, and their total; "+
 			"billed_account names who is invoiced."),
-		func(ctx context.Context, in *accountInput) (*body[invoicer.Invoice], error) {
+		func(ctx context.Context, in *AccountInput) (*body[invoicer.Invoice], error) {
 			if err := s.mayRead(ctx, in.ID); err != nil {
 				return nil, err
 			}
@@ -46,7 +46,7 @@ func (s *Server) registerInvoices() {
 		})
 	register(s, ReadAccount, operation("account-children", "/v1/accounts/{id}/children", "The account with those below it, and what each used",
 		"Each amount is of the lines that the account itself used, on whoever's invoice they stand, so the amounts add up."),
-		func(ctx context.Context, in *accountInput) (*body[invoicer.Family], error) {
+		func(ctx context.Context, in *AccountInput) (*body[invoicer.Family], error) {
 			if err := s.mayRead(ctx, in.ID); err != nil {
 				return nil, err
 			}
@@ -54,7 +54,7 @@ func (s *Server) registerInvoices() {
 		})
 	register(s, ReadAccount, operation("account-prices", "/v1/accounts/{id}/prices", "The account's own price list",
 		"The rate that prices a usage event of each product, with where it comes from."),
-		func(ctx context.Context, in *accountInput) (*body[List[invoicer.Price]], error) {
+		func(ctx context.Context, in *AccountInput) (*body[List[invoicer.Price]], error) {
 			if err := s.mayRead(ctx, in.ID); err != nil {
 				return nil, err
 			}
@@ -64,7 +64,7 @@ func (s *Server) registerInvoices() {
 		})
 	register(s, ReadAccount, operation("explain-line", "/v1/accounts/{id}/lines/{line}", "One line of the invoice with the arithmetic of its amount", ""),
 		func(ctx context.Context, in *struct {
-			accountInput
+			AccountInput
 			Line string `path:"line" doc:"id of the line"`
 		}) (*body[invoicer.LineDetail], error) {
 			if err := s.mayRead(ctx, in.ID); err != nil {

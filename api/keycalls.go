@@ -47,7 +47,7 @@ func (s *Server) registerKeys() {
 	})
 	register(s, ReadKeys, huma.Operation{
 		OperationID: "list-keys", Method: http.MethodGet, Path: "/v1/keys", Tags: []string{"access"}, Summary: "The keys, newest first, revoked ones too",
-	}, func(ctx context.Context, in *page) (*body[List[Key]], error) {
+	}, func(ctx context.Context, in *Page) (*body[List[Key]], error) {
 		keys, next, err := s.Keys.Keys(ctx, in.Cursor, in.Limit)
 		list := listOf(keys, next)
 		return answer(&list, err)

@@ -39,7 +39,7 @@ func (s *Server) registerKinds() {
 		plural := strings.ReplaceAll(k.member, "_", "-")
 		register(s, ReadCatalog, huma.Operation{
 			OperationID: "list-" + plural, Method: http.MethodGet, Path: k.path, Tags: []string{"catalog"}, Summary: "Definitions of kind " + k.one + ", by id",
-		}, func(ctx context.Context, in *page) (*body[List[json.RawMessage]], error) {
+		}, func(ctx context.Context, in *Page) (*body[List[json.RawMessage]], error) {
 			data, next, err := s.Kinds.Definitions(ctx, k.kind, in.Cursor, in.Limit)
 			list := listOf(data, next)
 			return answer(&list, err)

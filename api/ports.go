@@ -120,17 +120,11 @@ type Applied struct {
 
 // Change is one changed definition.
 type Change struct {
-	Action string      `json:"action" enum:"created,updated,deleted"`
-	Kind   string      `json:"kind" example:"product"`
-	ID     string      `json:"id"`
-	Fields []FieldDiff `json:"fields,omitempty" doc:"what differs, where it is known"`
-}
-
-// FieldDiff is a changed member of a definition.
-type FieldDiff struct {
-	Path   string          `json:"path" example:"rates[0].unit_price"`
-	Before json.RawMessage `json:"before,omitempty"`
-	After  json.RawMessage `json:"after,omitempty"`
+	Action string   `json:"action" enum:"created,changed,deleted"`
+	Kind   string   `json:"kind" example:"product"`
+	ID     string   `json:"id"`
+	Fields []string `json:"fields,omitempty" doc:"of a changed one: its members that differ"`
+	Note   string   `json:"note,omitempty" doc:"when a change takes effect later"`
 }
 
 // DocumentErrors says what is wrong with a document; it is an ErrInvalid.

@@ -124,18 +124,27 @@ type CollectorFiles interface {
 // ReportQuery asks for sums by account, product and day of event time.
 type ReportQuery struct {
 	From, To time.Time // [From, To) of event time
-	Accounts []string  // nil: all. For usage and revenue alike: who used
+	Account  string    // who used; "": all
 	Product  string    // "": all
-	GroupBy  []string  // of account, product, day, billed; empty: all that the report has
+	GroupBy  []string  // of Groups; currency is always one where there is money
 	Zone     *time.Location
-	Limit    int // rows; more is an ErrInvalid that says to narrow the question
+	Cursor   string
+	Limit    int // rows of a page, at most MaxReportPage
 }
+
+// Groups are what reports can be split by.
+var Groups = []string{"day", "account", "billed_account", "product", "package"}
+
+// MaxReportPage bounds a page of a report.
+const MaxReportPage = 10_000
 
 // UsageRow is what was used.
 type UsageRow struct {
 	Day      string        `json:"day,omitempty" doc:"2026-11-03 in the time zone asked for"`
 	Account  string        `json:"account,omitempty"`
+	Billed   string        `json:"billed_account,omitempty" doc:"who is invoiced"`
 	Product  string        `json:"product,omitempty"`
+	Package  string        `json:"package,omitempty"`
 	Quantity money.Decimal `json:"quantity"`
 	Events   int64         `json:"events"`
 }
@@ -144,17 +153,19 @@ type UsageRow struct {
 type RevenueRow struct {
 	Day      string      `json:"day,omitempty"`
 	Account  string      `json:"account,omitempty" doc:"who used"`
-	Billed   string      `json:"billed,omitempty" doc:"who is invoiced"`
+	Billed   string      `json:"billed_account,omitempty" doc:"who is invoiced"`
 	Product  string      `json:"product,omitempty"`
+	Package  string      `json:"package,omitempty"`
 	Currency string      `json:"currency"`
 	Amount   money.Fixed `json:"amount" doc:"charges and adjustments, 12 decimals"`
 	Events   int64       `json:"events"`
 }
 
-// Reports sums what the report store holds. Rows come ordered by day, account, product, currency.
+// Reports sums what the report store holds, each activity once. Rows come ordered by the query's groups, then currency;
+// members that are not grouped by stay empty. next is "" at the end. A question that cannot be answered is an ErrInvalid.
 type Reports interface {
-	UsageReport(ctx context.Context, q ReportQuery) ([]UsageRow, error)
-	RevenueReport(ctx context.Context, q ReportQuery) ([]RevenueRow, error)
+	UsageReport(ctx context.Context, q ReportQuery) (rows []UsageRow, next string, err error)
+	RevenueReport(ctx context.Context, q ReportQuery) (rows []RevenueRow, next string, err error)
 }
 
 // Reconciler proves that usage, activity and invoices agree for a UTC month of event time.
@@ -192,10 +203,10 @@ type ReconciledCurrency struct {
 	Agrees    bool        `json:"agrees"`
 }
 
-// ActivityQuery narrows activities; empty members match everything. Exactly one of Accounts or EventID is given.
+// ActivityQuery narrows activities; empty members match everything. At least Account or EventID is given.
 type ActivityQuery struct {
-	Accounts   []string // who used
-	Line       string   // 32 hexadecimal digits
+	Account    string // who used
+	Line       string // 32 hexadecimal digits
 	Product    string
 	From, To   time.Time // of event time; zero: open
 	Attributes map[string]string
@@ -245,7 +256,7 @@ type ActivityPage struct {
 	Next string
 }
 
-// Activities reads rated activity from the report store, newest event time first.
+// Activities reads rated activity from the report store, newest in the log first. An unknown cursor is an ErrInvalid.
 type Activities interface {
 	Activities(ctx context.Context, q ActivityQuery) (*ActivityPage, error)
 }

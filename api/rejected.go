@@ -23,8 +23,8 @@ func (s *Server) registerRejected() {
 		Metadata:    map[string]any{csvCapable: true},
 	}, func(ctx context.Context, in *struct {
 		RejectedFilter
-		page
-		csvParam
+		Page
+		CSVParam
 	}) (*body[RejectedPage], error) {
 		page, err := s.Rejections.Rejected(ctx, in.RejectedFilter, in.Cursor, in.Limit)
 		if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// maxReportRows bounds a report.
+// maxReportRows bounds a report as CSV, which comes whole.
 const maxReportRows = 100_000
 
 // reportInput is what usage and revenue ask alike.
@@ -19,24 +19,27 @@ type reportInput struct {
 	Period   string   `query:"period" doc:"a month, 2026-11; default: the current one, unless from and to are given" example:"2026-11"`
 	From     string   `query:"from" doc:"date or instant, inclusive"`
 	To       string   `query:"to" doc:"date or instant, exclusive"`
-	Account  []string `query:"account" doc:"who used; several separated by commas; default: all"`
+	Account  string   `query:"account" doc:"who used; default: all, for a customer its own"`
 	Product  string   `query:"product"`
-	GroupBy  []string `query:"group_by" doc:"of day, account, product; several separated by commas; default: all three"`
+	GroupBy  []string `query:"group_by" doc:"of day, account, billed_account, product, package; several separated by commas; default: day, account, product"`
 	TimeZone string   `query:"time_zone" default:"UTC" doc:"of days and dates" example:"Europe/Berlin"`
-	csvParam
+	Cursor   string   `query:"cursor" doc:"next of the page before"`
+	Limit    int      `query:"limit" minimum:"1" maximum:"10000" default:"1000"`
+	CSVParam
 }
-
-var groups = []string{"day", "account", "product", "billed"}
 
 // query checks the question and limits a customer to its own accounts.
 func (s *Server) query(ctx context.Context, in *reportInput) (ReportQuery, error) {
-	q := ReportQuery{Accounts: in.Account, Product: in.Product, GroupBy: in.GroupBy, Limit: maxReportRows}
+	q := ReportQuery{Account: in.Account, Product: in.Product, GroupBy: in.GroupBy, Cursor: in.Cursor, Limit: in.Limit}
+	if in.Format == "csv" {
+		q.Limit = MaxReportPage
+	}
 	if len(q.GroupBy) == 0 {
 		q.GroupBy = []string{"day", "account", "product"}
 	}
 	for _, g := range q.GroupBy {
-		if !slices.Contains(groups, g) {
-			return q, fmt.Errorf("%w: group_by %q is none of %s", ErrInvalid, g, strings.Join(groups, ", "))
+		if !slices.Contains(Groups, g) {
+			return q, fmt.Errorf("%w: group_by %q is none of %s", ErrInvalid, g, strings.Join(Groups, ", "))
 		}
 	}
 	var err error
@@ -47,15 +50,13 @@ func (s *Server) query(ctx context.Context, in *reportInput) (ReportQuery, error
 		return q, err
 	}
 	p := PrincipalOf(ctx)
-	if p.Role == RoleCustomer && len(q.Accounts) == 0 {
-		q.Accounts = []string{p.Account}
+	if p.Role == RoleCustomer && q.Account == "" {
+		q.Account = p.Account
 	}
-	for _, account := range q.Accounts {
-		if err := s.mayRead(ctx, account); err != nil {
-			return q, err
-		}
+	if q.Account == "" {
+		return q, nil
 	}
-	return q, nil
+	return q, s.mayRead(ctx, q.Account)
 }
 
 func zoneOf(name string) (*time.Location, error) {
@@ -120,6 +121,26 @@ func instantOf(name, text string, zone *time.Location) (time.Time, error) {
 	return time.Time{}, fmt.Errorf(`%w: %s %q is neither a date ("2026-11-01") nor an instant ("2026-11-01T00:00:00Z")`, ErrInvalid, name, text)
 }
 
+// report asks for a page, or as CSV for all of them.
+func report[T any](ctx context.Context, q ReportQuery, format string, ask func(context.Context, ReportQuery) ([]T, string, error)) (*body[List[T]], error) {
+	var all []T
+	for {
+		rows, next, err := ask(ctx, q)
+		if err != nil {
+			return nil, fmt.Errorf("ask the report store: %w", err)
+		}
+		all = append(all, rows...)
+		if format != "csv" || next == "" {
+			list := listOf(all, next)
+			return answer(&list, nil)
+		}
+		if len(all) >= maxReportRows {
+			return nil, fmt.Errorf("%w: the report has more than %d rows; ask for less time, one account or fewer groups", ErrInvalid, maxReportRows)
+		}
+		q.Cursor = next
+	}
+}
+
 func (s *Server) registerReports() {
 	operation := func(id, summary, description string) huma.Operation {
 		return huma.Operation{
@@ -135,9 +156,7 @@ func (s *Server) registerReports() {
 				if err != nil {
 					return nil, err
 				}
-				rows, err := s.Reports.UsageReport(ctx, q)
-				list := listOf(rows, "")
-				return answer(&list, err)
+				return report(ctx, q, in.Format, s.Reports.UsageReport)
 			})
 		s.offerCSV("/v1/reports/usage")
 		register(s, ReadReports, operation("revenue", "What it cost, by account, product, day and currency", "From the report store: charges and adjustments by event time. A customer sees its own accounts."),
@@ -146,9 +165,7 @@ func (s *Server) registerReports() {
 				if err != nil {
 					return nil, err
 				}
-				rows, err := s.Reports.RevenueReport(ctx, q)
-				list := listOf(rows, "")
-				return answer(&list, err)
+				return report(ctx, q, in.Format, s.Reports.RevenueReport)
 			})
 		s.offerCSV("/v1/reports/revenue")
 	}
@@ -161,7 +178,7 @@ func (s *Server) registerReports() {
 func (s *Server) registerReconciliation(op huma.Operation) {
 	register(s, ReadMoney, op, func(ctx context.Context, in *struct {
 		Period string `query:"period" doc:"a month, 2026-11; default: the current one" example:"2026-11"`
-		csvParam
+		CSVParam
 	}) (*body[Reconciliation], error) {
 		year, month, err := s.month(in.Period, time.UTC)
 		if err != nil {

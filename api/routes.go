@@ -31,8 +31,8 @@ func cursorOf(next string) *string {
 	return &next
 }
 
-// page is what every list takes.
-type page struct {
+// Page is what every list takes.
+type Page struct {
 	Cursor string `query:"cursor" doc:"next of the page before"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }

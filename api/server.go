@@ -204,7 +204,7 @@ func (s *Server) registerOperational() {
 		OperationID: "healthz", Method: http.MethodGet, Path: "/healthz", Tags: []string{"operations"},
 		Summary: "Whether the process lives", Description: "Answers as long as the process can; asks no store.",
 	}, func(context.Context, *struct{}) (*healthOutput, error) {
-		return &healthOutput{Body: Health{Status: "ok"}}, nil
+		return &healthOutput{Status: http.StatusOK, Body: Health{Status: "ok"}}, nil
 	})
 	register(s, SeePublic, huma.Operation{
 		OperationID: "readyz", Method: http.MethodGet, Path: "/readyz", Tags: []string{"operations"},
