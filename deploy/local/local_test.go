@@ -146,6 +146,15 @@ func check(t testing.TB, err error) {
 	}
 }
 
+// needPostgres keeps the quick run from starting PostgreSQL, which it would even
+// download where there is none.
+func needPostgres(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts PostgreSQL; run without -short")
+	}
+}
+
 func client(t *testing.T, brokers []string, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(brokers...)}, opts...)...)
@@ -162,6 +171,7 @@ func soon(t *testing.T) context.Context {
 }
 
 func TestKilledProcessLosesNothing(t *testing.T) {
+	needPostgres(t)
 	for name, as := range runners(t) {
 		t.Run(name, func(t *testing.T) {
 			run := as(t)
@@ -292,6 +302,7 @@ func serverRuns(dir string, pid int) bool {
 }
 
 func TestServerThatDiesIsStartedAgain(t *testing.T) {
+	needPostgres(t)
 	ctx := soon(t)
 	dir := t.TempDir()
 	s, err := Start(ctx, Config{DataDir: dir, Postgres: true})

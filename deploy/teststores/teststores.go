@@ -1,5 +1,6 @@
 // Package teststores gives a test its own corner of a real server: a database, a
-// topic, a keyspace, removed when the test ends. It is imported by tests only
+// topic, a keyspace, removed when the test ends. It is imported by tests, and by
+// deploy/servers/await for the names of its variables,
 // and imports no other package of tollstream.
 //
 // The servers are started by deploy/servers/servers, which `make test` does; it
