@@ -55,7 +55,6 @@ func (n *node) describe() string {
 const (
 	maxDocumentBytes = 256 << 20
 	maxDocumentDepth = 32
-	maxDocumentNodes = 50_000_000 // counting what an alias stands for each time
 )
 
 // parseNodes reads YAML or JSON: JSON when the name says so or the text is JSON.
@@ -195,7 +194,8 @@ func parseYAML(name string, data []byte) (*node, error) {
 		}
 		return nil, issue.err()
 	}
-	c := yamlConverter{}
+	// Every part takes a byte or more, so only aliases that multiply each other pass the bound.
+	c := yamlConverter{limit: 2*len(data) + 10_000}
 	n, err := c.convert(root.Content[0], 0)
 	if err != nil {
 		return nil, Issue{File: name, Line: c.line, Message: err.Error()}.err()
@@ -204,14 +204,14 @@ func parseYAML(name string, data []byte) (*node, error) {
 }
 
 type yamlConverter struct {
-	nodes int
-	line  int
+	nodes, limit int
+	line         int
 }
 
 func (c *yamlConverter) convert(y *yaml.Node, depth int) (*node, error) {
 	c.line = y.Line
-	if c.nodes++; c.nodes > maxDocumentNodes {
-		return nil, fmt.Errorf("it has more than %d parts: split it into several documents", maxDocumentNodes)
+	if c.nodes++; c.nodes > c.limit {
+		return nil, errors.New("its aliases stand for far more than is written: write the parts out")
 	}
 	if depth > maxDocumentDepth {
 		return nil, fmt.Errorf("it is nested deeper than %d levels", maxDocumentDepth)

@@ -27,11 +27,26 @@ const (
 	shortestDay    = 12 * time.Hour
 )
 
+// earliest and latest bound the instants for which there are periods: the years 1700 and 2250.
+var (
+	earliest = time.Date(1700, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()
+	latest   = time.Date(2250, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()
+)
+
 // periodAt gives the cycle's natural period that contains t: local midnights of the zone. Days of
 // 23 or 25 hours, anchors beyond a month's end and missing midnights are what the zone makes them.
 func (c Cycle) periodAt(t int64, zone *time.Location) Period {
 	if c.Every == EveryByHand {
 		return Period{Always, Never}
+	}
+	if t < earliest || t > latest { // usage is never there, but nothing may overflow
+		if p := c.periodAt(min(max(t, earliest), latest), zone); t < p.Start {
+			return Period{Always, p.Start}
+		} else if t >= p.End {
+			return Period{p.End, Never}
+		} else {
+			return p
+		}
 	}
 	n := c.indexOf(time.Unix(0, t).In(zone))
 	// The index follows from the local date, which can run backwards when a clock is set back

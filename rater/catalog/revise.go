@@ -234,9 +234,9 @@ func (v *revision) index() {
 	for _, c := range v.doc.contract {
 		define(KindContract, c.ID, &c.at)
 	}
-	for ref, at := range v.deleted {
-		if v.defined[ref] != nil {
-			v.fail(at, "%s %q is defined and deleted by the same document", ref.Kind, ref.ID)
+	for _, x := range v.doc.deletes {
+		if ref := (Ref{Kind(x.kind), x.id}); v.defined[ref] != nil {
+			v.fail(&x.at, "%s %q is defined and deleted by the same document", ref.Kind, ref.ID)
 		}
 	}
 }
@@ -413,13 +413,15 @@ func usesOf(def any) []Ref {
 		rates(d.Rates)
 	}
 	refs := slices.Collect(maps.Keys(uses))
-	slices.SortFunc(refs, func(a, b Ref) int {
-		if c := strings.Compare(string(a.Kind), string(b.Kind)); c != 0 {
-			return c
-		}
-		return strings.Compare(a.ID, b.ID)
-	})
+	slices.SortFunc(refs, compareRefs)
 	return refs
+}
+
+func compareRefs(a, b Ref) int {
+	if c := strings.Compare(string(a.Kind), string(b.Kind)); c != 0 {
+		return c
+	}
+	return strings.Compare(a.ID, b.ID)
 }
 
 // deletions checks that nothing that stays uses what goes.
@@ -430,7 +432,8 @@ func (v *revision) deletions() {
 			v.fail(&x.at, "there is no %s %q to delete", ref.Kind, ref.ID)
 			continue
 		}
-		for _, user := range v.stored.Users[ref] {
+		users := slices.SortedFunc(slices.Values(v.stored.Users[ref]), compareRefs)
+		for _, user := range users {
 			if v.deleted[user] == nil && v.defined[user] == nil { // what the document defines was checked by refer
 				v.fail(&x.at, "%s %q is still used by %s %q: change or delete that first", ref.Kind, ref.ID, user.Kind, user.ID)
 				break
