@@ -12,7 +12,7 @@ import (
 // The chart is an SVG whose widths are percentages and whose heights are pixels, so that one drawing
 // fits 360 px and 4K with text of the same size. Floats here are positions on a screen, never money.
 const (
-	plotHeight  = 200.0 // between the highest gridline and the lowest
+	plotHeight  = 250.0 // between the highest gridline and the lowest
 	plotTop     = 14.0
 	mostSeries  = 6 // products with a colour of their own; the rest is one series
 	mostBuckets = 62

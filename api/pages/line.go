@@ -166,7 +166,7 @@ func (s *server) viewLineDetail(d *LineDetail, account string, l locale, query u
 		Period: periodName(start, end), Zone: zoneName(zone, start), Path: path,
 		Amount: l.smallAmount(line.Amount.Decimal, d.Currency), Exact: l.exact(line.Amount.Decimal, d.Currency),
 		Quantity: l.units(line.Quantity, line.Unit), Events: l.count(line.Events),
-		Model:    strings.ReplaceAll(line.Rate.Model, "_", " "),
+		Model:    capital(strings.ReplaceAll(line.Rate.Model, "_", " ")),
 		Level:    levelShort(catalog.Level(line.Rate.Level)),
 		Equation: l.equation(d.Explanation.Equation),
 		Filtered: filter.Day != "" || len(filter.Attributes) > 0,
@@ -217,7 +217,7 @@ func (l locale) explained(d *LineDetail, zone *time.Location, start, end time.Ti
 			}
 		}
 		for _, step := range seg.Steps {
-			part.Steps = append(part.Steps, explainedStep{l.equation(step.Label), l.equation(step.Text), l.exact(step.Amount, d.Currency)})
+			part.Steps = append(part.Steps, explainedStep{capital(l.equation(step.Label)), l.equation(step.Text), l.exact(step.Amount, d.Currency)})
 		}
 		parts = append(parts, part)
 	}

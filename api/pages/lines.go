@@ -60,7 +60,7 @@ type groupView struct {
 	Quantity     string
 	Total        amount
 	Continued    bool
-	Single       bool // one line and no attributes: the group's row is the line
+	Single       bool // one line: the group's row is the line, its name stands in Detail
 	Lines        []lineView
 }
 
@@ -187,7 +187,10 @@ func (l locale) pageOfGroups(groups []*lineGroup, from, to int, dense bool, path
 		lead := g.lines[0]
 		view := groupView{
 			Name: orElse(lead.ProductName, lead.Product), Count: len(g.lines), Total: l.amount(g.total, inv.Currency),
-			Continued: first > 0, Single: len(g.lines) == 1 && l.lineName(lead, inv.Account) == "",
+			Continued: first > 0, Single: len(g.lines) == 1,
+		}
+		if view.Single {
+			view.Detail = l.lineName(lead, inv.Account)
 		}
 		var quantity money.Decimal
 		for _, line := range g.lines {

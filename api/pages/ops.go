@@ -70,6 +70,13 @@ var stageWords = map[string]string{
 	"live": "Moves the live invoices", "sink": "Fills the reports",
 }
 
+func stageName(name string) string {
+	if name == "api" {
+		return "API"
+	}
+	return capital(name)
+}
+
 func conditionWord(c Condition) string {
 	switch c {
 	case ConditionOK:
@@ -138,7 +145,7 @@ func (s *server) viewOps(st *Status, l locale) *opsView {
 	for i := range st.Stages {
 		g := &st.Stages[i]
 		view := stageView{
-			Name: g.Name, What: stageWords[g.Name], Condition: g.Condition, Word: conditionWord(g.Condition), Note: g.Note,
+			Name: stageName(g.Name), What: stageWords[g.Name], Condition: g.Condition, Word: conditionWord(g.Condition), Note: g.Note,
 			Rate: l.rate(g.PerSecond), LagTime: l.span(g.LagSeconds), LagLen: "–",
 			Received: l.count(g.Received), Forwarded: l.count(g.Forwarded), Duplicates: l.count(g.Duplicates),
 			Rejected: l.count(g.Rejected), Errors: l.count(g.Errors), HasErrors: g.Errors > 0,
@@ -147,7 +154,7 @@ func (s *server) viewOps(st *Status, l locale) *opsView {
 			view.LagLen = l.count(g.LagRecords)
 		}
 		if g.Condition == ConditionDegraded || g.Condition == ConditionFailed {
-			v.Trouble = append(v.Trouble, strings.TrimSuffix(g.Name+": "+strings.ToLower(view.Word)+". "+g.Note, " "))
+			v.Trouble = append(v.Trouble, strings.TrimSuffix(view.Name+": "+strings.ToLower(view.Word)+". "+g.Note, " "))
 		}
 		v.Stages = append(v.Stages, view)
 	}
@@ -226,7 +233,10 @@ func (l locale) viewRun(run *Run, now time.Time) runView {
 	default:
 		v.Condition, v.Word = ConditionOK, "Done"
 	}
-	v.Took = l.span(max(end.Sub(run.Started).Seconds(), 0))
+	v.Took = "took " + l.span(max(end.Sub(run.Started).Seconds(), 0))
+	if run.State == "running" {
+		v.Took = "for " + l.span(max(end.Sub(run.Started).Seconds(), 0)) + " so far"
+	}
 	if more := run.Bad - int64(len(run.BadRows)); more > 0 && len(run.BadRows) > 0 {
 		v.MoreBad = "and " + l.count(more) + " more"
 	}

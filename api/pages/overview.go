@@ -95,8 +95,13 @@ func clockTime(t, now time.Time) instant {
 
 type accountsView struct {
 	Rows []accountRow
-	Sums []amount // one a currency
+	Sums []sumRow // one a currency
 	Own  bool     // some of them have invoices of their own
+}
+
+type sumRow struct {
+	Label  string
+	Amount amount
 }
 
 type accountRow struct {
@@ -349,7 +354,11 @@ func (v *overviewView) setAccounts(o *Overview, l locale, query url.Values) {
 	self.link = link{with(v.Path, url.Values{}, "period", period, "usage", inv.Account) + "#lines", v.Name}
 	view.Rows = append([]accountRow{self}, view.Rows...)
 	for _, currency := range order {
-		view.Sums = append(view.Sums, l.amount(sums[currency], currency))
+		label := "Sum"
+		if len(order) > 1 {
+			label = "Sum in " + currency
+		}
+		view.Sums = append(view.Sums, sumRow{label, l.amount(sums[currency], currency)})
 	}
 	v.Accounts = view
 }

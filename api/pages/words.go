@@ -245,3 +245,11 @@ func reasonWords(reason string) (what, help string) {
 	}
 	return strings.ReplaceAll(reason, "_", " "), ""
 }
+
+// capital begins a text with a capital letter.
+func capital(text string) string {
+	if text == "" || text[0] < 'a' || text[0] > 'z' {
+		return text
+	}
+	return string(text[0]-'a'+'A') + text[1:]
+}

@@ -17,7 +17,7 @@ let wanted = false;
 let last = 0;
 let retry = 0;
 let announced = "";
-let announcedAt = 0;
+let announcedAt = -announceEvery;
 
 function show(state, words) {
   if (box.dataset.state === state && text.textContent === words) return;
