@@ -23,7 +23,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-const within = time.Minute // a failing test ends; no test waits for it
+const within = 3 * time.Minute // a failing test ends; no test waits for it
 
 // TestMain lets the test binary stand for a process that runs the stores: with
 // the variable set it starts them, prints where they are and runs until it is
