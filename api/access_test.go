@@ -143,9 +143,9 @@ func TestKeysAreMadeShownOnceAndRevokedAtOnce(t *testing.T) {
 	o.want(o.as(api.RoleAdmin, http.MethodDelete, "/v1/keys/unknown", ""), http.StatusNotFound)
 
 	for body, part := range map[string]string{
-		`{"name":"x","role":"root"}`:                           "role",
-		`{"name":"x","role":"customer"}`:                       "needs the account",
-		`{"name":"x","role":"admin","account":"acme"}`:         "only a customer key",
+		`{"name":"x","role":"root"}`:                            "role",
+		`{"name":"x","role":"customer"}`:                        "needs the account",
+		`{"name":"x","role":"admin","account":"acme"}`:          "only a customer key",
 		`{"name":"x","role":"customer","account":"acme","a":1}`: "unexpected property",
 	} {
 		o.want(o.as(api.RoleAdmin, http.MethodPost, "/v1/keys", body), http.StatusUnprocessableEntity, part)

@@ -154,15 +154,23 @@ type CatalogKinds interface {
 	Definitions(ctx context.Context, kind catalog.Kind, cursor string, limit int) (data []json.RawMessage, next string, err error)
 }
 
-// Error lists everything that is wrong.
+// Error tells the first thing that is wrong.
 func (e DocumentErrors) Error() string {
 	switch len(e) {
 	case 0:
 		return "the document is invalid"
 	case 1:
-		return e[0].Path + ": " + e[0].Message
+		return e[0].String()
 	}
-	return "the document has several errors; the first: " + e[0].Path + ": " + e[0].Message
+	return "the document has several errors; the first: " + e[0].String()
+}
+
+// String is the place and the message.
+func (e DocumentError) String() string {
+	if e.Path == "" {
+		return e.Message
+	}
+	return e.Path + ": " + e.Message
 }
 
 // Is makes it an ErrInvalid.

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -54,6 +55,9 @@ func init() {
 			}
 			var d *huma.ErrorDetail
 			if errors.As(err, &d) {
+				if d.Location == "body" && isSyntax(d.Message) {
+					p = newProblem(http.StatusBadRequest, "the body is not JSON")
+				}
 				p.Errors = append(p.Errors, ProblemError{Path: d.Location, Message: d.Message})
 			} else {
 				p.Errors = append(p.Errors, ProblemError{Message: err.Error()})
@@ -61,6 +65,11 @@ func init() {
 		}
 		return p
 	}
+}
+
+// isSyntax tells a body that is not JSON, which huma answers like one that does not fit the schema, by encoding/json's words.
+func isSyntax(message string) bool {
+	return strings.HasPrefix(message, "invalid character") || strings.HasPrefix(message, "unexpected end of JSON")
 }
 
 func newProblem(status int, detail string) *Problem {

@@ -454,3 +454,5 @@ func (m *memoryStores) Activities(_ context.Context, q api.ActivityQuery) (*api.
 func (m *memoryStores) Status(context.Context) (*api.Status, error) {
 	return &api.Status{At: noon, Stages: []api.StageStatus{{Name: "rater", Condition: "ok", Received: 3, Forwarded: 2, Duplicates: 1}}}, m.err
 }
+
+func recorder() *httptest.ResponseRecorder { return httptest.NewRecorder() }
