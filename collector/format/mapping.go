@@ -193,8 +193,9 @@ func (m *Mapper) failWidth(row *Row, n int) {
 
 // mapping maps one row.
 type mapping struct {
-	m   *Mapper
-	row *Row
+	m        *Mapper
+	row      *Row
+	fromFile bool // the text that was given last is the file's, not the configuration's
 }
 
 // text gives a member's text after null, transforms and default; false when there is none.
@@ -203,7 +204,7 @@ func (w *mapping) text(what string, f *Field, code usage.Code) (string, bool) {
 		return "", false
 	}
 	at, column := w.m.columns[f]
-	if !column {
+	if w.fromFile = column; !column {
 		return f.Value, f.Value != ""
 	}
 	text := w.row.Fields[at]
@@ -214,7 +215,7 @@ func (w *mapping) text(what string, f *Field, code usage.Code) (string, bool) {
 		text = w.step(what, &f.Steps[i], text, code)
 	}
 	if text == "" {
-		text = f.Default
+		text, w.fromFile = f.Default, false
 	}
 	if strings.IndexByte(text, 0) >= 0 {
 		w.row.Fail(code, what+" holds a NUL character")
@@ -268,7 +269,7 @@ func (w *mapping) decimal(what string, f *Field, code usage.Code) (d money.Decim
 		return d, false
 	}
 	plain := text
-	if _, column := w.m.columns[f]; column && text != f.Default {
+	if w.fromFile { // a configuration writes its numbers with a point
 		if plain = w.m.format.number(text); plain == "" {
 			w.row.Fail(code, fmt.Sprintf("%s %q does not fit the format's decimal sign %q and thousands %q", what, cut(text), w.m.format.Decimal, w.m.format.Thousands))
 			return d, false

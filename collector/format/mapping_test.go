@@ -133,7 +133,22 @@ func TestNumbers(t *testing.T) {
 		}
 	}
 	f := DefaultDelimited()
-	f.Delimiter, f.Decimal, f.Thousands = ";", ",", "."
+	f.Decimal, f.Thousands = ",", "."
+	f.Delimiter = ";"
+	// A default is in the configuration's notation, also where the file says the same letters.
+	defaulted := &Mapping{Account: &Field{Value: "a"}, Product: &Field{Value: "p"}, Quantity: &Field{From: "q", Default: "1.000"}}
+	for text, want := range map[string]int64{"x;": 1, "x;1.000": 1000} {
+		rows := NewRows(strings.NewReader(text), &f, Start)
+		mapper, err := NewMapper(&f, defaulted, []string{"x", "q"}, "id")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var row Row
+		var s usage.Sent
+		if err := rows.Next(&row); err != nil || !mapper.Map(&row, &s) || s.Quantity != money.FromInt(want) {
+			t.Errorf("%q: %v %+v %s", text, err, row, s.Quantity)
+		}
+	}
 	m := &Mapping{Account: from("a"), Product: from("p"), Quantity: from("q", Step{Op: StepMultiply, By: money.FromInt(60)})}
 	rows := NewRows(strings.NewReader("x;y;1.000,5"), &f, Start)
 	var row Row

@@ -79,6 +79,7 @@ func New(ctx context.Context, config Config) (*Producer, error) {
 		kgo.ProduceRequestTimeout(config.DeliveryTimeout),
 		kgo.RetryBackoffFn(backoff),
 		kgo.DialTimeout(3 * time.Second),
+		kgo.MetadataMinAge(250 * time.Millisecond), // or a broker that is back waits 5 s to be found
 		kgo.DisableClientMetrics(),
 		kgo.WithHooks(p),
 	}

@@ -1,0 +1,158 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/tollstream/tollstream/collector/usage"
+	"github.com/tollstream/tollstream/ledger/money"
+)
+
+// accounts is a resolver over a map; what it holds is a test's own.
+type accounts struct {
+	mu    sync.Mutex
+	known map[string]Resolution
+	err   error
+	asked int
+}
+
+func (a *accounts) Resolve(_ context.Context, subjects []Subject) ([]Resolution, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.asked += len(subjects)
+	answers := make([]Resolution, len(subjects))
+	for i, s := range subjects {
+		if known := a.known[s.Value]; known.From <= s.Time && s.Time < known.Until {
+			answers[i] = known
+		}
+	}
+	return answers, a.err
+}
+
+func TestCachedResolver(t *testing.T) {
+	from := &accounts{known: map[string]Resolution{
+		"acme": {"acme", "root", AlwaysFrom, AlwaysUntil},
+		"+49":  {"acme", "root", 10, 20},
+	}}
+	r := NewCachedResolver(from, 100, NewMetrics(prometheus.NewRegistry()))
+	ask := func(wantAsked int, subjects ...Subject) []Resolution {
+		t.Helper()
+		before := from.asked
+		answers, err := r.Resolve(t.Context(), subjects)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if from.asked-before != wantAsked {
+			t.Errorf("%v: asked for %d, want %d", subjects, from.asked-before, wantAsked)
+		}
+		return answers
+	}
+	if got := ask(3, Subject{"acme", 1}, Subject{"+49", 15}, Subject{"nobody", 1}, Subject{"acme", 1}); got[0].Account != "acme" || got[1].Account != "acme" || got[2].Account != "" || got[3].RoutingKey != "root" {
+		t.Errorf("%+v", got)
+	}
+	ask(0, Subject{"acme", 999}, Subject{"+49", 10}, Subject{"+49", 19})
+	ask(2, Subject{"nobody", 1}, Subject{"+49", 20}) // unknown ones are asked for again
+	from.known["nobody"] = Resolution{"new", "new", AlwaysFrom, AlwaysUntil}
+	if got := ask(1, Subject{"nobody", 1}); got[0].Account != "new" {
+		t.Errorf("%+v", got)
+	}
+	from.err = errors.New("away")
+	ask(0, Subject{"acme", 1}) // known ones need no store
+	if _, err := r.Resolve(t.Context(), []Subject{{"+49", 30}}); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("store away: %v", err)
+	}
+	from.err = nil
+	r.AdvanceTo(5)
+	ask(1, Subject{"acme", 1})
+	r.AdvanceTo(5)
+	ask(0, Subject{"acme", 1})
+	r.Invalidate()
+	ask(1, Subject{"acme", 1})
+	for i := range 1000 {
+		from.known[fmt.Sprint(i)] = Resolution{"x", "x", AlwaysFrom, AlwaysUntil}
+		ask(1, Subject{fmt.Sprint(i), 1})
+		if n := len(r.young) + len(r.old); n > 100 {
+			t.Fatalf("%d names are kept", n)
+		}
+	}
+}
+
+func TestIntake(t *testing.T) {
+	from := &accounts{known: map[string]Resolution{
+		"acme": {"acme", "root", AlwaysFrom, AlwaysUntil},
+		"+49":  {"acme", "root", AlwaysFrom, AlwaysUntil},
+	}}
+	producer := &heldProducer{auto: true}
+	metrics := NewMetrics(prometheus.NewRegistry())
+	arrival := time.Unix(0, 777)
+	in := NewIntake(from, newTestPublisher(t, producer, PublisherConfig{Partitions: 1, Linger: 50 * time.Millisecond}), func() time.Time { return arrival }, metrics)
+	request, err := usage.Parse(usage.ShapeJSON, `[{"id":"1","account":"acme","product":"p"},{"id":"2","account":"+49","product":"p","source":"own"},{"id":"","account":"a","product":"p"},{"id":"4","account":"nobody","product":"p","quantity":2}]`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := in.Accept(t.Context(), request, AcceptOptions{Source: "key-1", Backfill: true})
+	if err != nil || answer.Accepted != 3 || len(answer.Rejected) != 1 || answer.Rejected[0].Index != 2 {
+		t.Fatalf("%v %+v", err, answer)
+	}
+	events := producer.records()[0].record.Events
+	want := []usage.Event{
+		{ID: "1", Source: "key-1", Account: "acme", RoutingKey: "root", Product: "p", Time: 777, Quantity: money.One, Backfill: true},
+		{ID: "2", Source: "own", Account: "acme", Subject: "+49", RoutingKey: "root", Product: "p", Time: 777, Quantity: money.One, Backfill: true},
+		{ID: "4", Source: "key-1", Subject: "nobody", RoutingKey: usage.UnresolvedKey("nobody"), Product: "p", Time: 777, Quantity: money.FromInt(2), Backfill: true},
+	}
+	for i := range want {
+		want[i].Hash = usage.HashOf(&request.Events[i])
+		if got := fmt.Sprintf("%+v", events[i]); got != fmt.Sprintf("%+v", want[i]) {
+			t.Errorf("event %d:\n got %s\nwant %+v", i, got, want[i])
+		}
+	}
+
+	// The account becomes known: the retry is routed by it and keeps everything else.
+	if sent, err := in.Retry(t.Context(), []usage.Event{events[2]}); err != nil || sent[0] {
+		t.Fatalf("still unknown: %v %v", sent, err)
+	}
+	from.known["nobody"] = Resolution{"new", "new-root", AlwaysFrom, AlwaysUntil}
+	if sent, err := in.Retry(t.Context(), []usage.Event{events[2]}); err != nil || !sent[0] {
+		t.Fatalf("%v %v", sent, err)
+	}
+	last := producer.records()[1].record
+	want[2].Account, want[2].RoutingKey = "new", "new-root"
+	if last.Kind != usage.KindRetry || fmt.Sprintf("%+v", last.Events[0]) != fmt.Sprintf("%+v", want[2]) {
+		t.Errorf("retry: %+v", last)
+	}
+	// The client's own resend, now resolved, meets the retry's identity.
+	if _, err := in.Accept(t.Context(), &usage.Request{Events: request.Events[2:]}, AcceptOptions{Source: "key-1"}); err != nil {
+		t.Fatal(err)
+	}
+	resent := producer.records()[2].record.Events[0]
+	if resent.Identity() != last.Events[0].Identity() || resent.Hash != last.Events[0].Hash {
+		t.Error("a resend after the retry is another event")
+	}
+	// received = forwarded + rejected: four in the request, one in the resend.
+	if r, f, x := value(t, metrics.received), value(t, metrics.forwarded), value(t, metrics.rejected.WithLabelValues("id_missing")); r != 5 || f != 4 || x != 1 {
+		t.Errorf("received %v, forwarded %v, rejected %v", r, f, x)
+	}
+	from.err = errors.New("away")
+	if _, err := in.Accept(t.Context(), request, AcceptOptions{Source: "key-1"}); !errors.Is(err, ErrUnavailable) || len(producer.records()) != 3 {
+		t.Errorf("accounts away: %v", err)
+	}
+	if r, e := value(t, metrics.received), value(t, metrics.errors.WithLabelValues("unavailable")); r != 5 || e != 1 {
+		t.Errorf("received %v, errors %v", r, e)
+	}
+}
+
+func value(t *testing.T, c prometheus.Metric) float64 {
+	t.Helper()
+	var m dto.Metric
+	if err := c.Write(&m); err != nil {
+		t.Fatal(err)
+	}
+	return m.GetCounter().GetValue()
+}
