@@ -100,13 +100,11 @@ func TestGapInRated(t *testing.T) {
 // A zombie's records stand behind those of its successor: same offsets, other content, some unreadable.
 func TestPassesOverZombies(t *testing.T) {
 	w := newWorld()
-	for _, value := range [][]byte{
+	w.log[0] = append(w.log[0],
 		record(-1, 0, "", "2026-11-01"), record(0, 1, "", "2026-11-01"),
 		record(0, 1, "-zombie", "2026-11-01"), record(-1, 0, "-zombie", "2026-11-01"), []byte("\xff no record"), record(5, 6, "-zombie", "2026-11-01"),
 		record(1, 2, "", "2026-11-01"), record(1, 2, "-zombie", "2026-11-01"),
-	} {
-		w.log[0] = append(w.log[0], value)
-	}
+	)
 	s, registry := w.sink(t, config("a"))
 	settle(t, s)
 	if got := w.events(); got != "e0-0 e1-0 e2-0" || w.inserted != 3 {

@@ -1,14 +1,19 @@
 package clickhouse_test
 
 import (
+	"io"
+	"net"
+	"net/url"
+	"sync"
 	"testing"
 
 	"github.com/tollstream/tollstream/deploy/teststores"
+	"github.com/tollstream/tollstream/rater/sink"
 	"github.com/tollstream/tollstream/rater/sink/clickhouse"
 	"github.com/tollstream/tollstream/rater/sink/storetest"
 )
 
-func open(t *testing.T, url string) *clickhouse.Store {
+func open(t testing.TB, url string) *clickhouse.Store {
 	t.Helper()
 	for range 2 { // a second migration changes nothing
 		if err := clickhouse.Migrate(t.Context(), url); err != nil {
@@ -32,4 +37,100 @@ func TestNative1816(t *testing.T) {
 
 func TestHTTPCurrent(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Store { return open(t, teststores.ClickHouseCurrent(t)) })
+}
+
+func BenchmarkNative1816(b *testing.B) { storetest.Bench(b, open(b, teststores.ClickHouse(b))) }
+
+func BenchmarkHTTPCurrent(b *testing.B) { storetest.Bench(b, open(b, teststores.ClickHouseCurrent(b))) }
+
+// wire stands between the store and the server, and can be cut.
+type wire struct {
+	listener net.Listener
+	server   string
+	mu       sync.Mutex
+	cut      bool
+	open     []net.Conn
+}
+
+func (w *wire) serve() {
+	for {
+		client, err := w.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", w.server)
+		w.mu.Lock()
+		if w.cut || err != nil {
+			_ = client.Close()
+			if err == nil {
+				_ = server.Close()
+			}
+			w.mu.Unlock()
+			continue
+		}
+		w.open = append(w.open, client, server)
+		w.mu.Unlock()
+		for _, pair := range [][2]net.Conn{{client, server}, {server, client}} {
+			go func() {
+				_, _ = io.Copy(pair[0], pair[1]) // ends when the wire is cut
+				_ = pair[0].Close()
+			}()
+		}
+	}
+}
+
+func (w *wire) set(cut bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cut = cut
+	for _, c := range w.open {
+		_ = c.Close()
+	}
+	w.open = nil
+}
+
+// ClickHouse goes away and comes back: errors meanwhile, no restart of ours needed, every row once.
+func TestServerAway(t *testing.T) {
+	for name, corner := range map[string]func(testing.TB) string{"native 18.16": teststores.ClickHouse, "http current": teststores.ClickHouseCurrent} {
+		t.Run(name, func(t *testing.T) {
+			u, err := url.Parse(corner(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := &wire{listener: listener, server: u.Host}
+			t.Cleanup(func() { _ = listener.Close(); w.set(true) })
+			go w.serve()
+			u.Host = listener.Addr().String()
+			s := open(t, u.String())
+			block := storetest.Blocks(storetest.Rows())[0]
+			insert := func() error { return s.Insert(t.Context(), block) }
+			if err := insert(); err != nil {
+				t.Fatal(err)
+			}
+			w.set(true)
+			if insert() == nil {
+				t.Error("an insert is acknowledged without a server")
+			}
+			if _, err := s.MaxOffsets(t.Context(), []sink.Position{{Partition: 0, Last: -1}}); err == nil {
+				t.Error("a question is answered without a server")
+			}
+			w.set(false)
+			for attempt := 0; ; attempt++ {
+				if err = insert(); err == nil {
+					break
+				}
+				if attempt == 20 {
+					t.Fatalf("the server is back: %v", err)
+				}
+			}
+			rows, _, err := s.Activities(t.Context(), sink.ActivitiesQuery{})
+			if err != nil || len(rows) != len(block.Rows) {
+				t.Errorf("%d rows, %v, want %d", len(rows), err, len(block.Rows))
+			}
+		})
+	}
 }

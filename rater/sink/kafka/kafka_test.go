@@ -27,29 +27,46 @@ import (
 
 const topic = "rated"
 
-// broker starts an embedded broker with two partitions of the topic and a producer.
-func broker(t *testing.T) ([]string, *kgo.Client) {
+// cluster is a broker with two empty partitions of a topic, and a producer.
+type cluster struct {
+	brokers []string
+	topic   string
+	client  *kgo.Client
+}
+
+func (c cluster) produce(t *testing.T, partition int32, values ...[]byte) {
 	t.Helper()
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, topic))
-	if err != nil {
-		t.Fatal(err)
+	for _, v := range values {
+		if err := c.client.ProduceSync(t.Context(), &kgo.Record{Topic: c.topic, Partition: partition, Value: v}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	t.Cleanup(cluster.Close)
-	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+}
+
+func producer(t *testing.T, brokers []string) *kgo.Client {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	return cluster.ListenAddrs(), client
+	return client
 }
 
-func produce(t *testing.T, client *kgo.Client, partition int32, values ...[]byte) {
-	t.Helper()
-	for _, v := range values {
-		if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Partition: partition, Value: v}).FirstErr(); err != nil {
+// each runs the test on the embedded broker and on Apache Kafka.
+func each(t *testing.T, test func(*testing.T, cluster)) {
+	t.Run("embedded", func(t *testing.T) {
+		fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, topic))
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
+		t.Cleanup(fake.Close)
+		test(t, cluster{fake.ListenAddrs(), topic, producer(t, fake.ListenAddrs())})
+	})
+	t.Run("apache", func(t *testing.T) {
+		brokers := teststores.Kafka(t)
+		test(t, cluster{brokers, teststores.Topic(t, brokers, 2, nil), producer(t, brokers)})
+	})
 }
 
 func rated(previous, offset int64, charge string) []byte {
@@ -80,17 +97,18 @@ func drain(t *testing.T, l *kafka.Log, n int) map[int32][]int64 {
 	return got
 }
 
-func TestReadsFromWhereItIsTold(t *testing.T) {
-	brokers, client := broker(t)
-	produce(t, client, 0, rated(-1, 0, "1"), rated(0, 1, "1"), rated(1, 2, "1"))
-	produce(t, client, 1, rated(-1, 0, "1"))
-	l := kafka.NewLog(brokers, topic)
+func TestReadsFromWhereItIsTold(t *testing.T) { each(t, readsFromWhereItIsTold) }
+
+func readsFromWhereItIsTold(t *testing.T, c cluster) {
+	c.produce(t, 0, rated(-1, 0, "1"), rated(0, 1, "1"), rated(1, 2, "1"))
+	c.produce(t, 1, rated(-1, 0, "1"))
+	l := kafka.NewLog(c.brokers, c.topic)
 	defer l.Close()
 	partitions, err := l.Partitions(t.Context())
 	if err != nil || !slices.Equal(partitions, []int32{0, 1}) {
 		t.Fatalf("partitions %v, %v", partitions, err)
 	}
-	for _, c := range []struct {
+	for _, from := range []struct {
 		next  map[int32]int64
 		first []int64
 		total int
@@ -98,11 +116,11 @@ func TestReadsFromWhereItIsTold(t *testing.T) {
 		{map[int32]int64{0: 1, 1: 1}, []int64{1, 2}, 2},
 		{map[int32]int64{0: 0, 1: 0}, []int64{0, 1, 2}, 4}, // back again
 	} {
-		if err := l.Seek(t.Context(), c.next); err != nil {
+		if err := l.Seek(t.Context(), from.next); err != nil {
 			t.Fatal(err)
 		}
-		if got := drain(t, l, c.total); !slices.Equal(got[0], c.first) {
-			t.Errorf("from %v: %v", c.next, got)
+		if got := drain(t, l, from.total); !slices.Equal(got[0], from.first) {
+			t.Errorf("from %v: %v", from.next, got)
 		}
 	}
 	fetches, err := l.Poll(t.Context(), 10)
@@ -120,42 +138,44 @@ func TestReadsFromWhereItIsTold(t *testing.T) {
 func TestLostRecords(t *testing.T) {
 	for name, next := range map[string]int64{"cut off": 0, "behind the end": 9} {
 		t.Run(name, func(t *testing.T) {
-			brokers, client := broker(t)
-			produce(t, client, 0, rated(-1, 0, "1"), rated(0, 1, "1"), rated(1, 2, "1"))
-			var cut kadm.Offsets
-			cut.Add(kadm.Offset{Topic: topic, Partition: 0, At: 2, LeaderEpoch: -1})
-			if _, err := kadm.NewClient(client).DeleteRecords(t.Context(), cut); err != nil {
-				t.Fatal(err)
-			}
-			l := kafka.NewLog(brokers, topic)
-			defer l.Close()
-			if err := l.Seek(t.Context(), map[int32]int64{0: next, 1: 0}); err != nil {
-				t.Fatal(err)
-			}
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-			defer cancel()
-			for {
-				fetches, err := l.Poll(ctx, 10)
-				if errors.Is(err, sink.ErrLost) {
-					return
-				}
-				if err != nil {
+			each(t, func(t *testing.T, c cluster) {
+				c.produce(t, 0, rated(-1, 0, "1"), rated(0, 1, "1"), rated(1, 2, "1"))
+				var cut kadm.Offsets
+				cut.Add(kadm.Offset{Topic: c.topic, Partition: 0, At: 2, LeaderEpoch: -1})
+				if _, err := kadm.NewClient(c.client).DeleteRecords(t.Context(), cut); err != nil {
 					t.Fatal(err)
 				}
-				for _, f := range fetches {
-					if len(f.Records) > 0 {
-						t.Fatalf("it skipped to %d", f.Records[0].At)
+				l := kafka.NewLog(c.brokers, c.topic)
+				defer l.Close()
+				if err := l.Seek(t.Context(), map[int32]int64{0: next, 1: 0}); err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+				defer cancel()
+				for {
+					fetches, err := l.Poll(ctx, 10)
+					if errors.Is(err, sink.ErrLost) {
+						return
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, f := range fetches {
+						if len(f.Records) > 0 {
+							t.Fatalf("it skipped to %d", f.Records[0].At)
+						}
 					}
 				}
-			}
+			})
 		})
 	}
 }
 
-func TestWalk(t *testing.T) {
-	brokers, client := broker(t)
-	produce(t, client, 0, rated(-1, 0, "1"), rated(2, 3, "9"), []byte("\xff"), rated(0, 2, "2"), rated(0, 2, "8"), rated(2, 3, "3"))
-	l := kafka.NewLog(brokers, topic)
+func TestWalk(t *testing.T) { each(t, walk) }
+
+func walk(t *testing.T, c cluster) {
+	c.produce(t, 0, rated(-1, 0, "1"), rated(2, 3, "9"), []byte("\xff"), rated(0, 2, "2"), rated(0, 2, "8"), rated(2, 3, "3"))
+	l := kafka.NewLog(c.brokers, c.topic)
 	for partition, want := range map[int32][]string{0: {"0@0 1", "3@2 2", "5@3 3"}, 1: nil} {
 		var got []string
 		err := l.Walk(t.Context(), partition, func(at int64, r *activity.Record) error {
@@ -177,7 +197,9 @@ type wall struct{}
 func (wall) Now() time.Time { return time.Now() }
 
 // The whole way: broker, sink, report store. The second sink takes over when the first stops.
-func TestSinkFromBrokerToStore(t *testing.T) {
+func TestSinkFromBrokerToStore(t *testing.T) { each(t, sinkFromBrokerToStore) }
+
+func sinkFromBrokerToStore(t *testing.T, c cluster) {
 	url := teststores.Postgres(t)
 	if err := schema.Migrate(t.Context(), url); err != nil {
 		t.Fatal(err)
@@ -187,17 +209,16 @@ func TestSinkFromBrokerToStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	brokers, client := broker(t)
 	store, state := postgres.NewStore(pool), postgres.NewState(pool)
 	var last int64 = -1
 	for round, owner := range []string{"a", "b"} {
 		for range 50 {
-			produce(t, client, 0, rated(last, last+1, "0.1"))
+			c.produce(t, 0, rated(last, last+1, "0.1"))
 			last++
 		}
-		c := sink.DefaultConfig()
-		c.Owner, c.MaxDelay, c.MaxRows = owner, 10*time.Millisecond, 20
-		s, err := sink.New(c, store, state, state, kafka.NewLog(brokers, topic), wall{}, slog.New(slog.NewTextHandler(io.Discard, nil)), sink.NewMetrics(prometheus.NewRegistry()))
+		config := sink.DefaultConfig()
+		config.Owner, config.MaxDelay, config.MaxRows = owner, 10*time.Millisecond, 20
+		s, err := sink.New(config, store, state, state, kafka.NewLog(c.brokers, c.topic), wall{}, slog.New(slog.NewTextHandler(io.Discard, nil)), sink.NewMetrics(prometheus.NewRegistry()))
 		if err != nil {
 			t.Fatal(err)
 		}

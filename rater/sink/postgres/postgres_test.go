@@ -11,7 +11,7 @@ import (
 	"github.com/tollstream/tollstream/rater/sink/storetest"
 )
 
-func pool(t *testing.T) *pgxpool.Pool {
+func pool(t testing.TB) *pgxpool.Pool {
 	t.Helper()
 	url := teststores.Postgres(t)
 	if err := schema.Migrate(t.Context(), url); err != nil {
@@ -28,3 +28,5 @@ func pool(t *testing.T) *pgxpool.Pool {
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Store { return postgres.NewStore(pool(t)) })
 }
+
+func BenchmarkInsert(b *testing.B) { storetest.Bench(b, postgres.NewStore(pool(b))) }
