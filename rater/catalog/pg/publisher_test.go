@@ -123,46 +123,48 @@ func TestApplyAndPublishReachesEveryPartition(t *testing.T) {
 // TestPublisherCrashBetweenPartitions stops the publisher at every point of a round: some
 // partitions have the record, some have it without the publisher knowing, some do not.
 func TestPublisherCrashBetweenPartitions(t *testing.T) {
+	s, _ := newStore(t)
+	b := &broker{}
+	seq := apply(t, s, base).Seq
 	for stopAfter := range partitions {
 		for _, arrives := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%d %v", stopAfter, arrives), func(t *testing.T) {
-				s, _ := newStore(t)
-				apply(t, s, base)
-				apply(t, s, `accounts: [{id: more}]`)
-				sends, crashed := 0, make(chan struct{})
-				crash := errors.New("crash")
-				b := &broker{}
-				b.hook = func(int32, *usage.Definitions) (error, error) {
-					if sends++; sends <= stopAfter {
-						return nil, nil
-					}
-					if sends == stopAfter+1 {
-						close(crashed)
-					}
-					if arrives {
-						return nil, crash
-					}
-					return crash, nil
+			seq = apply(t, s, fmt.Sprintf("accounts: [{id: more-%d-%v}]", stopAfter, arrives)).Seq
+			sends, crashed, crash := 0, make(chan struct{}), errors.New("crash")
+			b.setHook(func(int32, *usage.Definitions) (error, error) {
+				if sends++; sends <= stopAfter {
+					return nil, nil
 				}
-				_, stop := startPublisher(t, s, b)
-				<-crashed
-				stop()
-				b.mu.Lock()
-				b.hook = nil
-				b.mu.Unlock()
-
-				p, _ := startPublisher(t, s, b)
-				if err := p.WaitPublished(bounded(t), 2); err != nil {
-					t.Fatal(err)
+				if sends == stopAfter+1 {
+					close(crashed)
 				}
-				for i := range partitions {
-					if seq := b.activated(t, i); seq != 2 {
-						t.Errorf("partition %d has %d", i, seq)
-					}
+				if arrives {
+					return nil, crash
 				}
+				return crash, nil
 			})
+			_, stop := startPublisher(t, s, b)
+			<-crashed
+			stop()
+			b.setHook(nil)
+
+			p, stop := startPublisher(t, s, b)
+			if err := p.WaitPublished(bounded(t), seq); err != nil {
+				t.Fatal(err)
+			}
+			stop()
+			for i := range partitions {
+				if got := b.activated(t, i); got != seq {
+					t.Errorf("after %d sends (arrives %v): partition %d has %d, want %d", stopAfter, arrives, i, got, seq)
+				}
+			}
 		}
 	}
+}
+
+func (b *broker) setHook(hook func(int32, *usage.Definitions) (error, error)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hook = hook
 }
 
 func TestOnePartitionFailsTheOthersGoOn(t *testing.T) {
