@@ -1,0 +1,234 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tollstream/tollstream/api"
+	"github.com/tollstream/tollstream/cmd/tollstream/client"
+)
+
+func (a *app) catalogCommand() *cobra.Command {
+	cmd := group(&cobra.Command{
+		Use: "catalog", Short: "Apply, export or compare the catalogue: products, prices, accounts, contracts",
+		Example: "  tollstream catalog diff catalog.yaml\n  tollstream catalog apply catalog.yaml",
+	})
+	cmd.AddCommand(a.catalogApply(), a.catalogDiff(), a.catalogExport())
+	return cmd
+}
+
+func (a *app) catalogApply() *cobra.Command {
+	return &cobra.Command{
+		Use: "apply FILE", Short: "Create and update what a document names",
+		Long: "Create and update what a document in YAML or JSON names, all or nothing; `delete: [{kind, id}]` removes. Applying it\n" +
+			"again changes nothing. Usage that is accepted afterwards is priced under it. FILE may be - for standard input.",
+		Example: "  tollstream catalog apply catalog.yaml\n  tollstream catalog apply - < catalog.json",
+		Args:    arguments("FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, err := a.sendCatalog(cmd.Context(), args[0], false)
+			return err
+		},
+	}
+}
+
+func (a *app) catalogDiff() *cobra.Command {
+	var exitCode bool
+	cmd := &cobra.Command{
+		Use: "diff FILE", Short: "Show what applying a document would change, and write nothing",
+		Example: "  tollstream catalog diff catalog.yaml\n  tollstream catalog diff --exit-code catalog.yaml || echo would change",
+		Args:    arguments("FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			applied, err := a.sendCatalog(cmd.Context(), args[0], true)
+			if err == nil && exitCode && len(applied.Changes) > 0 {
+				return &silentError{"the document would change the catalogue"}
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "end with exit code 1 when something would change")
+	return cmd
+}
+
+// sendCatalog applies a document, or asks what that would change, and prints the changes.
+func (a *app) sendCatalog(ctx context.Context, file string, dryRun bool) (*api.Applied, error) {
+	document, err := a.readInput(file)
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.settings.client()
+	if err != nil {
+		return nil, err
+	}
+	r := client.Request{Method: http.MethodPut, Path: "/v1/catalog", ContentType: documentType(file, document), Body: bytes.NewReader(document)}
+	if dryRun {
+		r.Query = url.Values{"dry_run": {"true"}}
+	}
+	res, err := c.Do(ctx, r)
+	if err != nil {
+		return nil, inDocument(file, err)
+	}
+	applied, err := client.Decode[api.Applied](res)
+	if err != nil {
+		return nil, err
+	}
+	if a.output == outputJSON {
+		return applied, a.printJSON(applied)
+	}
+	return applied, a.print(changesText(applied))
+}
+
+// readInput reads a whole file, or standard input for "-".
+func (a *app) readInput(file string) ([]byte, error) {
+	if file == "-" {
+		text, err := io.ReadAll(a.stdin)
+		if err != nil {
+			return nil, fmt.Errorf("read standard input: %w", err)
+		}
+		return text, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the file: %w", err)
+	}
+	return text, nil
+}
+
+// documentType tells JSON by the file's name or, without one, by how it begins.
+func documentType(file string, document []byte) string {
+	if strings.HasSuffix(strings.ToLower(file), ".json") || file == "-" && bytes.HasPrefix(bytes.TrimSpace(document), []byte("{")) {
+		return "application/json"
+	}
+	return "application/yaml"
+}
+
+// inDocument puts the file and the line before each thing that is wrong with a document, as compilers do.
+func inDocument(file string, err error) error {
+	var p *client.Problem
+	if !errors.As(err, &p) || len(p.Errors) == 0 {
+		return err
+	}
+	if file == "-" {
+		file = "standard input"
+	}
+	lines := make([]string, 0, len(p.Errors)+1)
+	for _, e := range p.Errors {
+		at := file
+		if e.Line > 0 {
+			at = fmt.Sprintf("%s:%d", file, e.Line)
+		}
+		if e.Path != "" {
+			at += ": " + e.Path
+		}
+		lines = append(lines, at+": "+e.Message)
+	}
+	return errors.New(strings.Join(append(lines, "nothing was changed: correct the document and run the command again"), "\n"))
+}
+
+func changesText(applied *api.Applied) string {
+	if len(applied.Changes) == 0 {
+		return fmt.Sprintf("nothing to change: the catalogue has all of it (definitions %d)\n", applied.Seq)
+	}
+	var b strings.Builder
+	for _, c := range applied.Changes {
+		fmt.Fprintf(&b, "%s %s %s", c.Action, c.Kind, c.ID)
+		if len(c.Fields) > 0 {
+			b.WriteString(": " + strings.Join(c.Fields, ", "))
+		}
+		if c.Note != "" {
+			b.WriteString(" (" + c.Note + ")")
+		}
+		b.WriteString("\n")
+	}
+	noun := "changes"
+	if len(applied.Changes) == 1 {
+		noun = "change"
+	}
+	if applied.DryRun {
+		fmt.Fprintf(&b, "%d %s would be made, nothing was written\n", len(applied.Changes), noun)
+	} else {
+		fmt.Fprintf(&b, "%d %s, definitions %d\n", len(applied.Changes), noun, applied.Seq)
+	}
+	return b.String()
+}
+
+func (a *app) catalogExport() *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use: "export [FILE]", Short: "Write the whole catalogue as one document that apply takes",
+		Long: "Write the whole catalogue to FILE, or to standard output. The form is YAML unless FILE ends with .json, --format or\n" +
+			"--output says json.",
+		Example: "  tollstream catalog export catalog.yaml\n  tollstream catalog export --format json | jq .products",
+		Args:    cobra.MatchAll(cobra.ArbitraryArgs, atMostOne),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			file := "-"
+			if len(args) == 1 {
+				file = args[0]
+			}
+			form, err := a.exportFormat(format, file)
+			if err != nil {
+				return err
+			}
+			c, err := a.settings.client()
+			if err != nil {
+				return err
+			}
+			res, err := c.Send(cmd.Context(), http.MethodGet, "/v1/catalog", url.Values{"format": {form}}, nil)
+			if err != nil {
+				return err
+			}
+			if file == "-" {
+				return a.print(string(res.Body))
+			}
+			return writeWhole(file, res.Body)
+		},
+	}
+	cmd.Flags().StringVar(&format, "format", "", "`FORM` of the document: yaml or json (default: by the file's name, else yaml)")
+	return cmd
+}
+
+func atMostOne(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return wrongUsage("%q is too much: %s", args[1], cmd.UseLine())
+	}
+	return nil
+}
+
+func (a *app) exportFormat(format, file string) (string, error) {
+	switch {
+	case format == "yaml" || format == "json":
+		return format, nil
+	case format != "":
+		return "", wrongUsage("--format must be yaml or json, not %q", format)
+	case a.output == outputJSON || strings.HasSuffix(strings.ToLower(file), ".json"):
+		return "json", nil
+	}
+	return "yaml", nil
+}
+
+// writeWhole replaces a file at once: who reads it meanwhile sees the old or the new one.
+func writeWhole(file string, content []byte) error {
+	temporary, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", file, err)
+	}
+	_, err = temporary.Write(content)
+	err = errors.Join(err, temporary.Chmod(0o644), temporary.Sync(), temporary.Close())
+	if err == nil {
+		err = os.Rename(temporary.Name(), file)
+	}
+	if err != nil {
+		_ = os.Remove(temporary.Name()) // it is of no use
+		return fmt.Errorf("write %s: %w", file, err)
+	}
+	return nil
+}
