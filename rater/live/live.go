@@ -1,0 +1,232 @@
+// Package live keeps the current invoices in Redis for those who watch them: a projection that is
+// written after rating and can be lost at any time without loss of anything that counts.
+//
+// Projector implements rater.Live; Reader serves the API. It may import rater and its packages, ledger/money
+// and the driver; never another adapter.
+//
+// Invariants: a write happens only where the partition's head is the one that its owner left; a line
+// of an older version never replaces a newer one; a reader trusts a partition only under a head that is
+// not rebuilding, otherwise it goes to PostgreSQL. All keys of a partition carry it as hash tag.
+package live
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tollstream/tollstream/rater"
+	"github.com/tollstream/tollstream/rater/activity"
+)
+
+//go:embed project.lua
+var projectSource string
+
+//go:embed read.lua
+var readSource string
+
+const (
+	// partLines bounds the lines of one script, which blocks Redis while it runs: some milliseconds.
+	partLines = 2000
+	// keep is how long of log time an invoice is kept after the end of its period. It is longer than a rebuild brings invoices back.
+	keep = 45 * 24 * time.Hour
+)
+
+// Projector writes the projections of any number of partitions. It is safe for concurrent use.
+type Projector struct {
+	client redis.UniversalClient
+	clock  rater.Clock
+	keys   keys
+	script *redis.Script
+}
+
+var _ rater.Live = (*Projector)(nil)
+
+// NewProjector returns a projector whose keys and channel begin with the prefix. The clock tells since when a partition
+// without backlog is known to be rated.
+func NewProjector(client redis.UniversalClient, clock rater.Clock, prefix string) *Projector {
+	return &Projector{client: client, clock: clock, keys: keys(prefix), script: redis.NewScript(projectSource)}
+}
+
+// keys makes the names of keys; it is their prefix.
+type keys string
+
+func (k keys) tag(partition int32) string {
+	return string(k) + "live:{" + strconv.Itoa(int(partition)) + "}:"
+}
+
+func (k keys) head(partition int32) string     { return k.tag(partition) + "head" }
+func (k keys) invoices(partition int32) string { return k.tag(partition) + "invoices" }
+func (k keys) channel() string                 { return string(k) + "live:changes" }
+
+func (k keys) invoice(partition int32, id activity.ID) string {
+	return k.tag(partition) + "invoice:" + string(id[:])
+}
+
+// part is a piece of a projection, small enough for one script.
+type part struct {
+	keys   []string
+	args   []any
+	result *redis.Cmd
+}
+
+// Project applies the projections, all in one pipeline, each in parts of bounded size. A projection was applied when each
+// of its parts was; when only some were, the head has not moved, or stands at a rebuild, and the view
+// is whole again after the caller's next one. An error says that nobody knows about those not applied.
+func (p *Projector) Project(ctx context.Context, ps []*rater.Projection) (applied []bool, err error) {
+	applied = make([]bool, len(ps))
+	parts := make([][]*part, len(ps))
+	todo := make([]int, len(ps))
+	for i, projection := range ps {
+		parts[i], todo[i] = p.split(projection), i
+	}
+	for attempt := 0; len(todo) > 0; attempt++ {
+		todo, err = p.run(ctx, parts, todo, applied)
+		if err != nil {
+			return applied, fmt.Errorf("project %d partitions: %w", len(ps), err)
+		}
+		if len(todo) == 0 {
+			break
+		}
+		if attempt == 2 {
+			return applied, fmt.Errorf("project %d partitions: redis forgets its scripts at once", len(ps))
+		}
+		if err := p.script.Load(ctx, p.client).Err(); err != nil {
+			return applied, fmt.Errorf("load the projection's script: %w", err)
+		}
+	}
+	return applied, nil
+}
+
+// run sends the parts of the projections in todo and returns those of which no part ran because Redis does not know the
+// script.
+func (p *Projector) run(ctx context.Context, parts [][]*part, todo []int, applied []bool) (again []int, err error) {
+	pipeline := p.client.Pipeline()
+	for _, i := range todo {
+		for _, part := range parts[i] {
+			part.result = p.script.EvalSha(ctx, pipeline, part.keys, part.args...)
+		}
+	}
+	_, _ = pipeline.Exec(ctx) // the commands carry their errors
+	for _, i := range todo {
+		written, unknown := 0, 0
+		for _, part := range parts[i] {
+			n, failure := part.result.Int()
+			switch {
+			case failure == nil:
+				written += n
+			case redis.HasErrorPrefix(failure, "NOSCRIPT"):
+				unknown++
+			default:
+				err = errors.Join(err, failure)
+			}
+		}
+		applied[i] = written == len(parts[i])
+		if unknown == len(parts[i]) {
+			again = append(again, i)
+		}
+	}
+	return again, err
+}
+
+// split turns a projection into parts. Without force every part expects the head and the last one moves it.
+// With force the first part sets the head, as rebuilding while others follow.
+func (p *Projector) split(projection *rater.Projection) []*part {
+	through := projection.LogTime
+	if projection.CaughtUp {
+		through = max(through, p.clock.Now().UnixNano())
+	}
+	groups := grouped(projection.Lines)
+	var parts []*part
+	for first := true; first || len(groups) > 0; first = false {
+		part, rest := p.part(projection, groups, first, through)
+		parts, groups = append(parts, part), rest
+	}
+	return parts
+}
+
+// part takes as many lines from the front of the groups as fit; the lines of an invoice stay together if they can.
+func (p *Projector) part(projection *rater.Projection, groups []group, first bool, through int64) (*part, []group) {
+	var take []group
+	size := 0
+	for len(groups) > 0 && size < partLines {
+		g := groups[0]
+		if room := partLines - size; len(g.lines) > room {
+			if size > 0 && len(g.lines) <= partLines {
+				break
+			}
+			take = append(take, group{g.invoice, g.lines[:room]})
+			groups[0].lines = g.lines[room:]
+			size += room
+			continue
+		}
+		take, groups, size = append(take, g), groups[1:], size+len(g.lines)
+	}
+	last := len(groups) == 0
+	expect := projection.Expect
+	if projection.Force {
+		expect = projection.Next
+	}
+	force := projection.Force && first
+	result := &part{
+		keys: append(make([]string, 0, 2+len(take)), p.keys.head(projection.Partition), p.keys.invoices(projection.Partition)),
+		args: append(make([]any, 0, 11+2*len(take)+2*size), string(expect[:]), string(projection.Next[:]), flag(force), flag(force || last),
+			flag(projection.Rebuilding || projection.Force && !last), flag(force && projection.Clear), projection.LogTime, through,
+			seconds(projection.LogTime-int64(keep)), p.keys.channel(), message(take)),
+	}
+	for _, g := range take {
+		result.keys = append(result.keys, p.keys.invoice(projection.Partition, g.invoice))
+		result.args = append(result.args, seconds(g.lines[0].Period.End), len(g.lines))
+		for _, l := range g.lines {
+			result.args = append(result.args, string(l.Line[:]), encode(l))
+		}
+	}
+	return result, groups
+}
+
+// seconds makes an instant a score, which has 53 bits.
+func seconds(instant int64) int64 { return instant / int64(time.Second) }
+
+func flag(b bool) string {
+	if b {
+		return "1"
+	}
+	return "0"
+}
+
+// group is the lines of an invoice.
+type group struct {
+	invoice activity.ID
+	lines   []*rater.LineState
+}
+
+// grouped gathers lines by invoice, in the order in which invoices come first.
+func grouped(lines []rater.LineState) []group {
+	var groups []group
+	at := make(map[activity.ID]int, len(lines))
+	for i := range lines {
+		l := &lines[i]
+		n, ok := at[l.Invoice]
+		if !ok {
+			n = len(groups)
+			at[l.Invoice] = n
+			groups = append(groups, group{invoice: l.Invoice})
+		}
+		groups[n].lines = append(groups[n].lines, l)
+	}
+	return groups
+}
+
+// versionDigits are enough for every version.
+const versionDigits = 19
+
+func appendVersion(b []byte, version int64) []byte {
+	digits := strconv.FormatInt(max(version, 0), 10)
+	b = append(b, strings.Repeat("0", versionDigits-len(digits))...)
+	return append(b, digits...)
+}
