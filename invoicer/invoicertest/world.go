@@ -22,7 +22,7 @@ import (
 	"github.com/tollstream/tollstream/rater/price"
 )
 
-// World is everything that a Desk reads. Its members may be changed between calls.
+// World is everything that a Desk reads. Its members may be changed while nobody reads.
 type World struct {
 	T  testing.TB
 	At time.Time // now
@@ -90,6 +90,20 @@ func (w *World) Now() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.At
+}
+
+// SetNow moves the clock, also while somebody reads.
+func (w *World) SetNow(at time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.At = at
+}
+
+// Fail makes every read answer err; nil: they work again.
+func (w *World) Fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.Err = err
 }
 
 // Use rates a quantity at an instant onto its line, as a rater does.
