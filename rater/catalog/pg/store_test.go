@@ -359,7 +359,7 @@ func TestManyAccounts(t *testing.T) {
 	apply(t, s, base)
 	var b strings.Builder
 	b.WriteString(`{"accounts": [`)
-	const count = 20_000
+	const count = 6_000 // more than one record can name
 	for i := range count {
 		if i > 0 {
 			b.WriteString(",\n")
