@@ -9,5 +9,9 @@ import (
 
 // migrateAll brings every store to this version's schema.
 func migrateAll(ctx context.Context, cfg Settings, log *slog.Logger) error {
-	return server.Migrate(ctx, cfg.serverConfig(log))
+	c, err := serverConfig(cfg, log, nil)
+	if err != nil {
+		return err
+	}
+	return server.Migrate(ctx, c)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -13,48 +14,55 @@ import (
 	"github.com/tollstream/tollstream/cmd/tollstream/server"
 )
 
-func (s *Settings) serverConfig(log *slog.Logger) server.Config {
-	return server.Config{
-		DataDir: s.DataDir, HTTPAddr: s.HTTPAddr, Kafka: s.Kafka, Postgres: s.Postgres, Redis: s.Redis, ClickHouse: s.ClickHouse,
-		Partitions: s.PartitionCount(), AllowUnsafe: s.AllowUnsafeBroker, Version: programVersion().Version, Log: log,
-	}
-}
-
 // runServer serves in the roles until ctx ends and everything under way is finished.
-func runServer(ctx context.Context, cfg Settings, log *slog.Logger, names []string, play bool) error {
-	roles, err := server.ParseRoles(names)
+func runServer(ctx context.Context, cfg Settings, log *slog.Logger, roles []string, play bool) error {
+	c, err := serverConfig(cfg, log, roles)
 	if err != nil {
-		return &usageError{err}
+		return err
 	}
-	config := cfg.serverConfig(log)
-	config.Roles = roles
 	playing, stopPlaying := context.WithCancel(ctx)
+	defer stopPlaying()
 	var player sync.WaitGroup
-	config.Ready = func(address, key string) {
-		if key != "" {
-			fmt.Fprintf(os.Stdout, "admin key: %s\n", key)
+	c.Ready = func(address, adminKey string) {
+		if adminKey != "" {
+			fmt.Println("admin key: " + adminKey)
 		}
 		if address == "" {
 			log.Info("ready")
 			return
 		}
-		fmt.Fprintf(os.Stdout, "ready: http://%s (operators: /ops, API: /docs)\n", address)
+		fmt.Println("listening on http://" + address + " (operators: /ops, API: /docs)")
 		if play {
-			if key == "" {
-				key = cfg.APIKey
-			}
-			player.Go(func() {
-				err := demo.Play(playing, demo.Settings{
-					Addr: address, Key: key, KeyFile: filepath.Join(cfg.DataDir, "demo.key"), Out: os.Stdout, Patient: true,
-				}, log)
-				if err != nil && playing.Err() == nil {
-					log.Error("the demo ended", "error", err)
-				}
-			})
+			player.Go(func() { playDemo(playing, cfg, log, address, adminKey) })
 		}
 	}
-	err = server.Run(ctx, config)
+	err = server.Run(ctx, c)
 	stopPlaying()
 	player.Wait()
 	return err
+}
+
+// playDemo plays until ctx ends. That it cannot does not stop the server.
+func playDemo(ctx context.Context, cfg Settings, log *slog.Logger, address, adminKey string) {
+	key := adminKey
+	if key == "" {
+		key = cfg.APIKey
+	}
+	err := demo.Play(ctx, demo.Settings{
+		Addr: address, Key: key, KeyFile: filepath.Join(cfg.DataDir, "demo.key"), Out: os.Stdout, Patient: true,
+	}, log)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		log.Error("the demo ended; the server goes on", "error", err)
+	}
+}
+
+func serverConfig(cfg Settings, log *slog.Logger, roles []string) (server.Config, error) {
+	parsed, err := server.ParseRoles(roles)
+	if err != nil {
+		return server.Config{}, &usageError{err}
+	}
+	return server.Config{
+		DataDir: cfg.DataDir, HTTPAddr: cfg.HTTPAddr, Kafka: cfg.Kafka, Postgres: cfg.Postgres, Redis: cfg.Redis, ClickHouse: cfg.ClickHouse,
+		Partitions: cfg.Partitions, AllowUnsafe: cfg.AllowUnsafeBroker, Version: programVersion().Version, Roles: parsed, Log: log,
+	}, nil
 }

@@ -155,3 +155,22 @@ func check(ctx context.Context, admin *kadm.Client, topic string, d kadm.TopicDe
 	}
 	return missing, nil
 }
+
+// Ends returns the offset after the last record of each partition of a topic.
+func Ends(ctx context.Context, c Config, topic string) (map[int32]int64, error) {
+	admin, err := c.withDefaults().admin()
+	if err != nil {
+		return nil, err
+	}
+	defer admin.Close()
+	list, err := admin.ListEndOffsets(ctx, topic)
+	if err != nil {
+		return nil, fmt.Errorf("list the ends of topic %s: %w", topic, err)
+	}
+	if err := list.Error(); err != nil {
+		return nil, fmt.Errorf("list the ends of topic %s: %w", topic, err)
+	}
+	ends := map[int32]int64{}
+	list.Each(func(o kadm.ListedOffset) { ends[o.Partition] = o.Offset })
+	return ends, nil
+}

@@ -46,6 +46,7 @@ type RejectedFilter struct {
 	Account string // as resolved, or as it was sent when it could not be
 	Product string
 	Source  string
+	ID      string // of the event
 	From    int64 // instants of arrival, half open
 	To      int64
 }
@@ -144,7 +145,7 @@ func rejected(ctx context.Context, q querier, sql string, filter RejectedFilter,
 		after.LogTime = math.MaxInt64
 	}
 	rows, err := q.Query(ctx, sql, string(filter.State), filter.Reason, filter.Account, filter.Product, filter.Source, filter.From, filter.To,
-		after.LogTime, after.Partition, after.Offset, after.Index, limit)
+		after.LogTime, after.Partition, after.Offset, after.Index, limit, filter.ID)
 	if err != nil {
 		return nil, err
 	}

@@ -55,7 +55,9 @@ func acquire(t testing.TB, s *pg.Store, partition int32, owner rater.Owner) (rat
 	return c, rater.Fence{Partition: partition, Epoch: c.Epoch, Owner: owner, Next: c.Next, InFlight: -1}
 }
 
-func id(n int) activity.ID { return activity.LineID(activity.ID{byte(n), byte(n >> 8)}, activity.ID{}) }
+func id(n int) activity.ID {
+	return activity.LineID(activity.ID{byte(n), byte(n >> 8), byte(n >> 16)}, activity.ID{})
+}
 
 func identity(n int) usage.Identity { return usage.Identity(id(n)) }
 

@@ -90,8 +90,8 @@ type Answer struct {
 	Body   []byte
 }
 
-// Do makes a call. Errors: *Problem for a refusal of the server, *Unreachable when nobody answers, otherwise those of the context and
-// the connection.
+// Do makes a call. Errors: *Problem for a refusal of the server, *Unreachable when nobody answers, *Broken when the connection
+// ended in the middle, and those of the context and of the body's reader.
 func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 	address := c.base + r.Path
 	if len(r.Query) > 0 {
@@ -180,5 +180,5 @@ func (c *Client) connectionError(ctx context.Context, err error) error {
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err // the URL stands in the message already
 	}
-	return fmt.Errorf("talk to %s: %w", c.base, err)
+	return &Broken{Base: c.base, Err: err}
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -72,3 +73,23 @@ func (u *Unreachable) Error() string {
 
 // Unwrap is the reason.
 func (u *Unreachable) Unwrap() error { return u.Err }
+
+// Broken says that the connection ended in the middle: whether the call took effect is not known.
+type Broken struct {
+	Base string
+	Err  error
+}
+
+// Error says what happened.
+func (b *Broken) Error() string { return fmt.Sprintf("talk to %s: %v", b.Base, b.Err) }
+
+// Unwrap is the reason.
+func (b *Broken) Unwrap() error { return b.Err }
+
+// Temporary says whether the call that failed so may succeed when it is made again.
+func Temporary(err error) bool {
+	var p *Problem
+	var u *Unreachable
+	var b *Broken
+	return errors.As(err, &p) && p.Temporary() || errors.As(err, &u) || errors.As(err, &b)
+}

@@ -8,6 +8,7 @@ WHERE state = $1
   AND ($5 = '' OR source = $5)
   AND ($6::bigint = 0 OR log_time >= $6)
   AND ($7::bigint = 0 OR log_time < $7)
+  AND ($13 = '' OR event_id = $13)
   AND log_time <= $8 AND (log_time < $8 OR (partition, usage_offset, event_index) > ($9, $10, $11))
 ORDER BY log_time DESC, partition, usage_offset, event_index
 LIMIT $12

@@ -1,0 +1,145 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tollstream/tollstream/api"
+	"github.com/tollstream/tollstream/rater/catalog"
+)
+
+// catalogDesk reads and writes definitions for the API.
+type catalogDesk struct{ p *process }
+
+var (
+	_ api.Catalog      = catalogDesk{}
+	_ api.CatalogKinds = catalogDesk{}
+)
+
+// Apply implements api.Catalog.
+func (c catalogDesk) Apply(ctx context.Context, d api.Document, dryRun bool) (*api.Applied, error) {
+	doc, err := catalog.ParseDocument("catalog."+string(d.Format), d.Body)
+	if err != nil {
+		return nil, documentErrors(err)
+	}
+	out := &api.Applied{DryRun: dryRun, Changes: []api.Change{}}
+	var changes []catalog.Change
+	if dryRun {
+		if changes, err = c.p.catalog.Diff(ctx, doc); err != nil {
+			return nil, documentErrors(err)
+		}
+		if out.Seq, err = c.p.catalog.CurrentSeq(ctx); err != nil {
+			return nil, fmt.Errorf("%w: %w", api.ErrUnavailable, err)
+		}
+	} else {
+		result, err := c.p.publisher.ApplyAndPublish(ctx, doc)
+		c.p.resolver.Invalidate() // also after an error: it may have been applied all the same
+		if err != nil {
+			return nil, documentErrors(err)
+		}
+		out.Seq, changes = result.Seq, result.Changes
+	}
+	for _, change := range changes {
+		out.Changes = append(out.Changes, describeChange(change))
+	}
+	return out, nil
+}
+
+func describeChange(c catalog.Change) api.Change {
+	action := c.Action
+	if action == catalog.ActionChanged {
+		action = "updated"
+	}
+	out := api.Change{Action: action, Kind: string(c.Kind), ID: c.ID}
+	out.Fields, out.Note = c.Fields, c.Note
+	return out
+}
+
+// documentErrors says in the API's terms what is wrong with a document.
+func documentErrors(err error) error {
+	var issues *catalog.Issues
+	if !errors.As(err, &issues) {
+		return err
+	}
+	out := make(api.DocumentErrors, 0, len(issues.List))
+	for _, i := range issues.List {
+		out = append(out, api.DocumentError{Path: i.Path, Line: i.Line, Message: i.Message})
+	}
+	return out
+}
+
+// Export implements api.Catalog.
+func (c catalogDesk) Export(ctx context.Context, f api.Format) ([]byte, error) {
+	rows, err := c.p.catalog.Rows(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", api.ErrUnavailable, err)
+	}
+	if f == api.FormatYAML {
+		return catalog.ExportYAML(rows)
+	}
+	return catalog.ExportJSON(rows)
+}
+
+// members are the kinds' names in a document.
+var members = map[catalog.Kind]string{
+	catalog.KindProduct: "products", catalog.KindRateClass: "rate_classes", catalog.KindPackage: "packages",
+	catalog.KindAccount: "accounts", catalog.KindContract: "contracts",
+}
+
+// list returns the definitions of a kind in the shape that they have in a document, ordered by id.
+func (c catalogDesk) list(ctx context.Context, kind catalog.Kind, keep func(catalog.Row) bool) ([]catalog.Row, []json.RawMessage, error) {
+	rows, err := c.p.catalog.Rows(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", api.ErrUnavailable, err)
+	}
+	wanted := slices.DeleteFunc(slices.Clone(rows), func(r catalog.Row) bool { return r.Kind != kind || r.Deleted || !keep(r) })
+	slices.SortFunc(wanted, func(a, b catalog.Row) int { return strings.Compare(a.ID, b.ID) })
+	// A contract's dates are local to its account, which therefore has to be among the rows.
+	out := make([]json.RawMessage, 0, len(wanted))
+	var owners []catalog.Row
+	if kind == catalog.KindContract {
+		owners = slices.DeleteFunc(slices.Clone(rows), func(r catalog.Row) bool { return r.Kind != catalog.KindAccount })
+	}
+	body, err := catalog.ExportJSON(append(owners, wanted...))
+	if err != nil {
+		return nil, nil, err
+	}
+	var document map[string]json.RawMessage
+	if err := json.Unmarshal(body, &document); err != nil {
+		return nil, nil, fmt.Errorf("read the exported catalogue: %w", err)
+	}
+	if list, ok := document[members[kind]]; ok {
+		if err := json.Unmarshal(list, &out); err != nil {
+			return nil, nil, fmt.Errorf("read the exported catalogue: %w", err)
+		}
+	}
+	return wanted, out, nil
+}
+
+// Definition implements api.CatalogKinds.
+func (c catalogDesk) Definition(ctx context.Context, kind catalog.Kind, id string) (json.RawMessage, error) {
+	_, list, err := c.list(ctx, kind, func(r catalog.Row) bool { return r.ID == id })
+	if err != nil {
+		return nil, err
+	}
+	if len(list) != 1 {
+		return nil, fmt.Errorf("%s %q: %w", kind, id, api.ErrNotFound)
+	}
+	return list[0], nil
+}
+
+// Definitions implements api.CatalogKinds.
+func (c catalogDesk) Definitions(ctx context.Context, kind catalog.Kind, cursor string, limit int) (data []json.RawMessage, next string, err error) {
+	rows, list, err := c.list(ctx, kind, func(r catalog.Row) bool { return r.ID > cursor })
+	if err != nil {
+		return nil, "", err
+	}
+	if len(list) > limit {
+		return list[:limit], rows[limit-1].ID, nil
+	}
+	return list, "", nil
+}
