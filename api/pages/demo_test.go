@@ -21,6 +21,7 @@ type demo struct {
 	retried  []pages.RejectedFilter
 	fail     error
 	many     int // so many lines instead of the usual ones
+	lines    []invoicer.Line
 	empty    bool
 	calm     bool // nothing is wrong on the operator's page
 }
@@ -76,7 +77,10 @@ func (d *demo) CustomerInvoice(_ context.Context, account, period string) (*page
 	case period == "2026-10-01":
 		o.Invoice.Period, o.Invoice.State = october, invoicer.StateSealed
 	case d.many > 0:
-		o.Invoice.Lines = manyLines(account, d.many)
+		if d.lines == nil {
+			d.lines = manyLines(account, d.many)
+		}
+		o.Invoice.Lines = d.lines
 	}
 	if o.Invoice.Lines == nil {
 		o.Invoice.Lines = demoLines(account, d.extra)

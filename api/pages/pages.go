@@ -204,18 +204,16 @@ func (s *server) render(w http.ResponseWriter, r *http.Request, status int, name
 
 // problem is an error page: what happened, and what the reader can do.
 type problem struct {
-	Status      int
-	Heading     string
-	Text        string
-	Back        string
-	BackWord    string
-	Machine     string `json:"-"`
-	CustomerURL string `json:"-"`
+	Status   int
+	Heading  string
+	Text     string
+	Back     string
+	BackWord string
 }
 
 // fail answers an error of a source, in the reader's words.
 func (s *server) fail(w http.ResponseWriter, r *http.Request, err error, what string) {
-	p := problem{Back: r.URL.Path, BackWord: "Try again"}
+	p := problem{Back: with(r.URL.EscapedPath(), r.URL.Query()), BackWord: "Try again"}
 	switch {
 	case r.Context().Err() != nil:
 		return // the reader went away

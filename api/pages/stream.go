@@ -58,6 +58,9 @@ func (s *server) opsStream(w http.ResponseWriter, r *http.Request) {
 
 // stream writes server-sent events until the reader goes away, the changes end or the server stops.
 func (s *server) stream(w http.ResponseWriter, r *http.Request, changes <-chan struct{}) {
+	if r.Method == http.MethodHead {
+		return
+	}
 	if s.streams.Add(1) > int64(s.MaxStreams) {
 		s.streams.Add(-1)
 		w.Header().Set("Retry-After", "30")
