@@ -81,7 +81,7 @@ func TestPublisherGathersAcrossCalls(t *testing.T) {
 		if n := len(producer.records()); n != 0 {
 			t.Fatalf("%d records before the linger", n)
 		}
-		time.Sleep(2 * time.Millisecond) // the bubble's clock
+		<-time.After(2 * time.Millisecond) // the bubble's clock
 		synctest.Wait()
 		records := producer.records()
 		if len(records) != 1 || len(records[0].record.Events) != 15 || records[0].partition != usage.PartitionOf("acme", 4) {
@@ -139,7 +139,7 @@ func TestPublisherFailures(t *testing.T) {
 		publish := func(ctx context.Context, events []usage.Event) chan error {
 			answer := make(chan error, 1)
 			go func() { answer <- p.Publish(ctx, usage.KindBatch, events) }()
-			time.Sleep(10 * time.Millisecond)
+			<-time.After(10 * time.Millisecond) // the bubble's clock
 			return answer
 		}
 		if err := <-publish(t.Context(), newEvents(1, "a")); !errors.Is(err, ErrUnavailable) || len(producer.records()) != 0 {

@@ -106,7 +106,7 @@ func TestParseRefuses(t *testing.T) {
 		{"source object", event(`,"source":{}`), CodeSource, ""},
 		{"package number", event(`,"package":1`), CodePackage, ""},
 		{"member twice", event(`,"id":"f"`), CodeJSON, "twice"},
-		{"typing mistake", event(`,"quantitiy":3`), CodeMemberUnknown, "quantitiy"},
+		{"typing mistake", event(`,"qty":3`), CodeMemberUnknown, "qty"},
 		{"quantity text", event(`,"quantity":"three"`), CodeQuantity, "not a decimal number"},
 		{"quantity empty", event(`,"quantity":""`), CodeQuantity, ""},
 		{"quantity spaces", event(`,"quantity":" 3"`), CodeQuantity, ""},
