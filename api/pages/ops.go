@@ -20,9 +20,10 @@ type opsView struct {
 	Rejected   []reasonView
 	RejectedN  string
 	Collectors []collectorView
-	Partitions []Partition
 	CSRF       string
 	Trouble    []string // what to look at first
+	Calm       string   // what is said when there is no trouble
+	Well       Condition
 	Announce   string
 }
 
@@ -141,7 +142,7 @@ func (s *server) token(w http.ResponseWriter, r *http.Request) string {
 
 func (s *server) viewOps(st *Status, l locale) *opsView {
 	now := s.Now().UTC()
-	v := &opsView{At: st.At.UTC().Format("15:04:05"), Stores: st.Stores, Partitions: st.Partitions}
+	v := &opsView{At: st.At.UTC().Format("15:04:05"), Stores: st.Stores}
 	for i := range st.Stages {
 		g := &st.Stages[i]
 		view := stageView{
@@ -177,7 +178,14 @@ func (s *server) viewOps(st *Status, l locale) *opsView {
 	}
 	v.RejectedN = l.count(total)
 	v.Collectors = l.viewCollectors(st.Collectors, now)
-	v.Announce = "All stages are working"
+	for _, p := range st.Partitions {
+		v.Trouble = append(v.Trouble, "Partition "+l.count(int64(p.Number))+" at offset "+l.count(p.Offset)+": "+p.Note)
+	}
+	v.Calm, v.Well = "Usage is arriving and being rated", ConditionOK
+	if !slices.ContainsFunc(st.Stages, func(g Stage) bool { return g.PerSecond > 0 }) {
+		v.Calm, v.Well = "Nothing is wrong. No usage is arriving at the moment", ConditionIdle
+	}
+	v.Announce = v.Calm
 	if len(v.Trouble) > 0 {
 		v.Announce = strings.Join(v.Trouble, " ")
 	}

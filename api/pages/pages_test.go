@@ -2,6 +2,7 @@ package pages_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -146,6 +147,46 @@ func TestOverviewShowsWhatACustomerAsks(t *testing.T) {
 	if get(handler(t, &demo{empty: true}), "/c/new").Code != 200 {
 		t.Error("an account without usage has no page")
 	}
+}
+
+// Whatever needs an operator is said at the top; idle is not called arriving.
+func TestOperationsSayWhatIsWrongFirst(t *testing.T) {
+	top := func(change func(*pages.Status)) string {
+		d := &demo{calm: true}
+		body := get(handler(t, d, func(c *pages.Config) { c.Operator = changed{d, change} }), "/ops").Body.String()
+		_, body, _ = strings.Cut(body, `id="f-trouble"`)
+		body, _, _ = strings.Cut(body, "</section>")
+		return body
+	}
+	for _, c := range []struct {
+		change func(*pages.Status)
+		want   string
+	}{
+		{func(*pages.Status) {}, "Usage is arriving and being rated"},
+		{func(s *pages.Status) { s.Stages = s.Stages[:1] }, "No usage is arriving at the moment"},
+		{func(s *pages.Status) { s.Stages = nil }, "No usage is arriving at the moment"},
+		{func(s *pages.Status) { s.Partitions = []pages.Partition{{Number: 3, Offset: 12044, Note: "failed three times"}} }, "Partition 3 at offset 12,044: failed three times"},
+		{func(s *pages.Status) { s.Stores[0].Ready = false }, "Kafka does not answer."},
+		{func(s *pages.Status) { s.Stages[2].Condition = pages.ConditionFailed }, "Rater: stopped."},
+	} {
+		if got := top(c.change); !strings.Contains(got, c.want) {
+			t.Errorf("the top says %q, want %q", got, c.want)
+		}
+	}
+}
+
+// changed is the demo with another status.
+type changed struct {
+	*demo
+	change func(*pages.Status)
+}
+
+func (c changed) Status(ctx context.Context) (*pages.Status, error) {
+	s, err := c.demo.Status(ctx)
+	if err == nil {
+		c.change(s)
+	}
+	return s, err
 }
 
 func TestManyLinesStaySmall(t *testing.T) {
