@@ -165,7 +165,9 @@ func TestOperationsSayWhatIsWrongFirst(t *testing.T) {
 		{func(*pages.Status) {}, "Usage is arriving and being rated"},
 		{func(s *pages.Status) { s.Stages = s.Stages[:1] }, "No usage is arriving at the moment"},
 		{func(s *pages.Status) { s.Stages = nil }, "No usage is arriving at the moment"},
-		{func(s *pages.Status) { s.Partitions = []pages.Partition{{Number: 3, Offset: 12044, Note: "failed three times"}} }, "Partition 3 at offset 12,044: failed three times"},
+		{func(s *pages.Status) {
+			s.Partitions = []pages.Partition{{Number: 3, Offset: 12044, Note: "failed three times"}}
+		}, "Partition 3 at offset 12,044: failed three times"},
 		{func(s *pages.Status) { s.Stores[0].Ready = false }, "Kafka does not answer."},
 		{func(s *pages.Status) { s.Stages[2].Condition = pages.ConditionFailed }, "Rater: stopped."},
 	} {
