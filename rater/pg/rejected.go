@@ -47,7 +47,7 @@ type RejectedFilter struct {
 	Product string
 	Source  string
 	ID      string // of the event
-	From    int64 // instants of arrival, half open
+	From    int64  // instants of arrival, half open
 	To      int64
 }
 
