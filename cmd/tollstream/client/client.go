@@ -37,6 +37,9 @@ func New(addr, key string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if key = strings.TrimSpace(key); strings.ContainsFunc(key, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		return nil, errors.New("the API key must be one word, as the server printed it (TOLLSTREAM_API_KEY, --api-key)")
+	}
 	transport, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {
 		return nil, errors.New("make an HTTP client: the default transport was replaced")
