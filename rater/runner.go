@@ -28,6 +28,7 @@ type runner struct {
 
 	end      atomic.Int64
 	position atomic.Int64
+	waiting  atomic.Int64 // broker's time of the oldest record that waits to be rated, 0: none
 
 	acks    chan ack
 	cut     chan Outcome
@@ -39,6 +40,7 @@ type runner struct {
 	foldDay int32 // the last day for which that was done
 	reading bool  // a gap of `rated` is being read back
 
+	cleared     bool // failures below the first commit are forgotten
 	draining    bool
 	lastProject time.Time
 	lastCut     time.Time
@@ -183,6 +185,7 @@ func (r *runner) rate() error {
 				return err
 			}
 			r.retryAt = time.Now().Add(r.w.Intervals.Retry)
+			r.w.Metrics.errors.WithLabelValues("read").Inc()
 			r.w.Log.Warn("rating waits for a store", "partition", r.partition, "offset", batch[n].Offset, "error", err)
 			break
 		}
@@ -190,6 +193,10 @@ func (r *runner) rate() error {
 	}
 	r.mu.Lock()
 	r.queue = r.queue[n:]
+	r.waiting.Store(0)
+	if len(r.queue) > 0 {
+		r.waiting.Store(r.queue[0].Time)
+	}
 	resume := r.paused && len(r.queue) < queueResume
 	r.paused = r.paused && !resume
 	r.mu.Unlock()
@@ -393,6 +400,15 @@ func (r *runner) cutDone(o Outcome) error {
 	}
 	if o == OutcomeCommitted {
 		r.w.progressed(r.partition)
+		if !r.cleared {
+			r.cleared = true
+			next := r.p.Fence().Next
+			go func() {
+				if err := r.w.Poison.ClearFailures(r.w.ctx, r.partition, next); err != nil {
+					r.w.Log.Debug("old failures are still listed", "partition", r.partition, "error", err)
+				}
+			}()
+		}
 		r.w.group.Committed(r.partition, r.p.Fence().Next)
 	}
 	return nil
@@ -431,7 +447,9 @@ func (r *runner) finish(err error) {
 		defer cancel()
 		times, ferr := r.w.Poison.Failed(ctx, r.partition, p.offset, p.index, p.message)
 		if ferr == nil && times >= maxFailures {
-			r.halt(err)
+			r.w.halt(r.partition, fmt.Errorf("%w; `tollstream rejected skip --partition %d --offset %d --index %d` turns the event into rejected usage", err, r.partition, p.offset, p.index))
+			r.w.group.Pause(r.partition)
+			r.w.awaitSkip(r, p.offset)
 			return
 		}
 	case errors.Is(err, errGap): // what the client still had from before a restart looks like one; a true one stays

@@ -34,13 +34,14 @@ type Intervals struct {
 	Drain      time.Duration // the longest that a graceful stop waits for acknowledgements and the checkpoint
 	Retry      time.Duration // after a failed read
 	Reopen     time.Duration // after a partition was forgotten
+	Skip       time.Duration // between looks for an operator's skip
 }
 
 // DefaultIntervals are those of the design.
 func DefaultIntervals() Intervals {
 	return Intervals{
 		Project: 75 * time.Millisecond, Checkpoint: 500 * time.Millisecond, Look: 2 * time.Second,
-		Drain: 20 * time.Second, Retry: 200 * time.Millisecond, Reopen: time.Second,
+		Drain: 20 * time.Second, Retry: 200 * time.Millisecond, Reopen: time.Second, Skip: 10 * time.Second,
 	}
 }
 
@@ -48,6 +49,10 @@ func DefaultIntervals() Intervals {
 type Poison interface {
 	// Failed notes that the rater panicked at the offset and says how often it has by now.
 	Failed(ctx context.Context, partition int32, offset int64, index int, message string) (times int, err error)
+	// ClearFailures forgets those below an offset that has been committed.
+	ClearFailures(ctx context.Context, partition int32, below int64) error
+	// Skipped says whether an operator told the rater to pass over an event at the offset.
+	Skipped(ctx context.Context, partition int32, offset int64) (bool, error)
 }
 
 // maxFailures is how often an offset may fail before its partition stops.
@@ -91,7 +96,8 @@ func NewWorker(c Config) *Worker {
 		cuts: make(chan cutWork, 64), shows: make(chan showWork, 64),
 	}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
-	w.done.Add(2)
+	w.done.Add(3)
+	go func() { defer w.done.Done(); w.measureLoop() }()
 	go func() { defer w.done.Done(); w.commitLoop() }()
 	go func() { defer w.done.Done(); w.showLoop() }()
 	return w
@@ -229,6 +235,63 @@ func (w *Worker) reopen(old *runner) {
 	}()
 }
 
+// measureLoop keeps the lag's gauges.
+func (w *Worker) measureLoop() {
+	const every = time.Second
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-w.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		var records int64
+		var oldest time.Duration
+		w.mu.Lock()
+		for _, r := range w.runners {
+			records += max(0, r.end.Load()-r.position.Load())
+			if at := r.waiting.Load(); at != 0 {
+				oldest = max(oldest, time.Since(time.Unix(0, at)))
+			}
+		}
+		w.mu.Unlock()
+		w.Metrics.lagRecords.Set(float64(records))
+		w.Metrics.lagSeconds.Set(oldest.Seconds())
+	}
+}
+
+// awaitSkip opens a partition that stopped at an offset again once an operator has told the rater to pass over what
+// fails there.
+func (w *Worker) awaitSkip(old *runner, offset int64) {
+	w.done.Add(1)
+	go func() {
+		defer w.done.Done()
+		ticker := time.NewTicker(w.Intervals.Skip)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-w.ctx.Done():
+				return
+			case <-ticker.C:
+			}
+			w.mu.Lock()
+			mine := w.runners[old.partition] == old
+			w.mu.Unlock()
+			if !mine {
+				return
+			}
+			if skipped, err := w.Poison.Skipped(w.ctx, old.partition, offset); err != nil || !skipped {
+				continue
+			}
+			if next, epoch, err := w.Assign(w.ctx, old.partition); err == nil {
+				w.group.Restart(old.partition, next, epoch)
+			}
+			return
+		}
+	}()
+}
+
 // Status is what an operator sees of a partition.
 type Status struct {
 	Partition int32
@@ -293,6 +356,9 @@ func (w *Worker) commitLoop() {
 		}
 		began := time.Now()
 		for i, o := range w.Stores.Store.Commit(w.ctx, cuts) {
+			if o == OutcomeUnknown {
+				w.Metrics.errors.WithLabelValues("checkpoint").Inc()
+			}
 			work[i].done <- o
 		}
 		w.Metrics.checkpointSeconds.Observe(time.Since(began).Seconds())
@@ -329,7 +395,7 @@ func (w *Worker) showLoop() {
 		began := time.Now()
 		applied, err := w.Live.Project(w.ctx, ps)
 		if err != nil {
-			w.Metrics.projectErrors.Inc()
+			w.Metrics.errors.WithLabelValues("project").Inc()
 			w.Log.Warn("the live view cannot be written, readers fall back to PostgreSQL", "error", err)
 		}
 		w.Metrics.projectSeconds.Observe(time.Since(began).Seconds())

@@ -1,12 +1,15 @@
 // Package activity is the language of the `rated` topic: what rating one usage record resulted in,
 // and the rule by which any reader follows the topic.
 //
-// It imports ledger/money, and rater/catalog for the names of levels. Invariants: encoding is
+// It imports ledger/money and collector/usage. Invariants: encoding is
 // deterministic, so a replay writes the same bytes; exactly one valid record stands for each usage
 // record; positions are (partition, offset, index) of the usage record and never change.
 package activity
 
-import "github.com/tollstream/tollstream/ledger/money"
+import (
+	"github.com/tollstream/tollstream/collector/usage"
+	"github.com/tollstream/tollstream/ledger/money"
+)
 
 // PricingVersion is the version of the pricing code. Raise it with every change that alters a
 // charge: a replay under another version stops before it writes anything.
@@ -68,8 +71,8 @@ type Activity struct {
 	LineAmount  money.Decimal // of the line after this charge
 }
 
-// Attribute is a name and a value.
-type Attribute struct{ Name, Value string }
+// Attribute is a name and a value, as the usage event carried it.
+type Attribute = usage.Attribute
 
 // Rejected is a usage event that could not be rated; its content is kept with the checkpoint.
 type Rejected struct {

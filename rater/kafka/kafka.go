@@ -19,6 +19,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/zeebo/xxh3"
 
 	"github.com/tollstream/tollstream/rater"
@@ -105,10 +106,23 @@ func (p *Producer) Produce(partition int32, value []byte, done func(at int64, er
 func (p *Producer) Close() { p.client.Close() }
 
 // RatedLog reads stretches of `rated`.
-type RatedLog struct{ config Config }
+type RatedLog struct {
+	config Config
+	client *kgo.Client // for questions about offsets
+}
 
-// NewRatedLog returns a reader; each Read uses a client of its own, since stretches are rare and short.
-func NewRatedLog(c Config) *RatedLog { return &RatedLog{c.withDefaults()} }
+// NewRatedLog returns a reader; stretches are rare and short, so each that is not empty is read by a client of its own.
+func NewRatedLog(c Config) (*RatedLog, error) {
+	c = c.withDefaults()
+	client, err := c.client()
+	if err != nil {
+		return nil, err
+	}
+	return &RatedLog{c, client}, nil
+}
+
+// Close ends the client.
+func (l *RatedLog) Close() { l.client.Close() }
 
 // Read implements rater.RatedLog.
 func (l *RatedLog) Read(ctx context.Context, partition int32, from, to int64) ([]rater.RatedEntry, int64, error) {
@@ -170,28 +184,37 @@ func (l *RatedLog) Walk(ctx context.Context, partition int32, from, to int64, do
 
 // bounds returns the first offset of the partition and the one after its last.
 func (l *RatedLog) bounds(ctx context.Context, partition int32) (start, end int64, err error) {
-	admin, err := l.config.admin()
-	if err != nil {
+	const earliest, latest = -2, -1
+	if start, err = l.offset(ctx, partition, earliest); err != nil {
 		return 0, 0, err
 	}
-	defer admin.Close()
-	starts, err := admin.ListStartOffsets(ctx, l.config.Rated)
+	end, err = l.offset(ctx, partition, latest)
+	return start, end, err
+}
+
+// offset asks the partition's leader for an offset.
+func (l *RatedLog) offset(ctx context.Context, partition int32, which int64) (int64, error) {
+	request := kmsg.NewPtrListOffsetsRequest()
+	request.ReplicaID = -1
+	topic := kmsg.NewListOffsetsRequestTopic()
+	topic.Topic = l.config.Rated
+	p := kmsg.NewListOffsetsRequestTopicPartition()
+	p.Partition, p.Timestamp = partition, which
+	topic.Partitions = append(topic.Partitions, p)
+	request.Topics = append(request.Topics, topic)
+	response, err := request.RequestWith(ctx, l.client)
 	if err != nil {
-		return 0, 0, fmt.Errorf("list the start of rated partition %d: %w", partition, err)
+		return 0, fmt.Errorf("ask for an offset of rated partition %d: %w", partition, err)
 	}
-	ends, err := admin.ListEndOffsets(ctx, l.config.Rated)
-	if err != nil {
-		return 0, 0, fmt.Errorf("list the end of rated partition %d: %w", partition, err)
+	for _, t := range response.Topics {
+		for _, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return 0, fmt.Errorf("ask for an offset of rated partition %d: %w", partition, err)
+			}
+			return p.Offset, nil
+		}
 	}
-	s, ok1 := starts.Lookup(l.config.Rated, partition)
-	e, ok2 := ends.Lookup(l.config.Rated, partition)
-	if !ok1 || !ok2 {
-		return 0, 0, fmt.Errorf("topic %s has no partition %d", l.config.Rated, partition)
-	}
-	if err := errors.Join(s.Err, e.Err); err != nil {
-		return 0, 0, fmt.Errorf("list the offsets of rated partition %d: %w", partition, err)
-	}
-	return s.Offset, e.Offset, nil
+	return 0, fmt.Errorf("topic %s has no partition %d", l.config.Rated, partition)
 }
 
 // Consumer belongs to the group and reads this process's partitions of `usage`.
@@ -358,7 +381,7 @@ func (k *Consumer) failed(partition int32, err error) {
 	var loss *kgo.ErrDataLoss
 	switch {
 	case errors.As(err, &loss):
-		k.worker.Broken(partition, fmt.Errorf("the broker lost acknowledged usage: %w; see `tollstream recover --help`", err))
+		k.worker.Broken(partition, fmt.Errorf("the broker lost acknowledged usage: %w; restore the topic, nothing is skipped or guessed", err))
 	case errors.Is(err, kerr.OffsetOutOfRange):
 		k.worker.Broken(partition, fmt.Errorf("the broker no longer has the usage after the checkpoint (%w): "+
 			"its retention is too short or its data was replaced; nothing is skipped", err))

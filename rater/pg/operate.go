@@ -62,3 +62,12 @@ func (s *Store) Skip(ctx context.Context, partition int32, offset int64, index i
 	}
 	return nil
 }
+
+// Skipped says whether an event at the offset is to be skipped.
+func (s *Store) Skipped(ctx context.Context, partition int32, offset int64) (skipped bool, err error) {
+	const query = "SELECT EXISTS (SELECT FROM rater_skip WHERE partition = $1 AND usage_offset = $2)" // rater_skip_pkey
+	if err := s.pool.QueryRow(ctx, query, partition, offset).Scan(&skipped); err != nil {
+		return false, fmt.Errorf("partition %d offset %d: look for a skip: %w", partition, offset, err)
+	}
+	return skipped, nil
+}

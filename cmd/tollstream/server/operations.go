@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -105,15 +106,45 @@ func compareText(a, b string) int {
 	return 0
 }
 
-// counters are the process's metrics by name, summed over their labels.
-type counters map[string]float64
+// counters are the process's metrics by name, summed over their labels, with each stage's events a second.
+type counters struct {
+	sums
+	rates map[string]float64 // by subsystem
+}
 
-func (p *process) counters() (counters, error) {
+type sums map[string]float64
+
+// meter measures events a second between two looks that are at least a second apart.
+type meter struct {
+	mu    sync.Mutex
+	at    time.Time
+	last  sums
+	rates map[string]float64
+}
+
+func (m *meter) measure(now time.Time, s sums) map[string]float64 {
+	const least = time.Second
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	passed := now.Sub(m.at)
+	if m.at.IsZero() || passed >= least {
+		rates := map[string]float64{}
+		for _, stage := range []string{"collector", "rater", "sink"} {
+			if name := "tollstream_" + stage + "_received_total"; !m.at.IsZero() {
+				rates[stage] = max(0, s[name]-m.last[name]) / passed.Seconds()
+			}
+		}
+		m.at, m.last, m.rates = now, s, rates
+	}
+	return m.rates
+}
+
+func (p *process) counters() (*counters, error) {
 	families, err := p.registry.Gather()
 	if err != nil {
 		return nil, fmt.Errorf("read the metrics: %w", err)
 	}
-	c := counters{}
+	c := sums{}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
 			switch f.GetType() {
@@ -125,20 +156,30 @@ func (p *process) counters() (counters, error) {
 			}
 		}
 	}
-	return c, nil
+	return &counters{c, p.meter.measure(p.Now(), c)}, nil
 }
 
-func (c counters) stage(name, subsystem string, lag *int64) api.StageStatus {
-	sum := func(what string) int64 { return int64(c["tollstream_"+subsystem+"_"+what]) }
+func (c *counters) stage(name, subsystem string, lag *int64) api.StageStatus {
+	sum := func(what string) int64 { return int64(c.sums["tollstream_"+subsystem+"_"+what]) }
 	s := api.StageStatus{
-		Name: name, Condition: "ok", Received: sum("received_events_total"), Forwarded: sum("forwarded_events_total"),
-		Duplicates: sum("duplicate_events_total"), Rejected: sum("rejected_events_total"), Errors: sum("errors_total"), LagRecords: lag,
+		Name: name, Condition: "ok", Received: sum("received_total"), Forwarded: sum("forwarded_total"),
+		Duplicates: sum("duplicates_total"), Rejected: sum("rejected_total"), Errors: sum("errors_total"), LagRecords: lag,
 	}
-	if s.Received == 0 {
+	if seconds, ok := c.sums["tollstream_"+subsystem+"_lag_seconds"]; ok {
+		s.LagSeconds = &seconds
+	}
+	s.EventsPerSecond = c.rates[subsystem]
+	if s.EventsPerSecond == 0 {
 		s.Condition = "idle"
+	}
+	if s.LagSeconds != nil && *s.LagSeconds > lateSeconds {
+		s.Condition, s.Note = "degraded", fmt.Sprintf("%.0f seconds behind: it catches up, or needs more processes of this role", *s.LagSeconds)
 	}
 	return s
 }
+
+// lateSeconds is the lag above which a stage counts as late.
+const lateSeconds = 10
 
 // operatorPages reads what the operators' pages show.
 type operatorPages struct {

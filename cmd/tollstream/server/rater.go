@@ -23,8 +23,13 @@ func (p *process) startRater(ctx context.Context) error {
 		return err
 	}
 	p.onStop(producer.Close)
+	rated, err := rkafka.NewRatedLog(kafka)
+	if err != nil {
+		return err
+	}
+	p.onStop(rated.Close)
 	worker := rater.NewWorker(rater.Config{
-		Stores:   rater.Stores{Store: p.rater, Definitions: p.definitions, Rated: rkafka.NewRatedLog(kafka)},
+		Stores:   rater.Stores{Store: p.rater, Definitions: p.definitions, Rated: rated},
 		Live:     live.NewProjector(p.stores.redis, wallClock{p.Now}, livePrefix),
 		Producer: producer, Poison: p.rater, Limits: rater.DefaultLimits(), Intervals: rater.DefaultIntervals(),
 		Random: random, Metrics: rater.NewMetrics(p.registry), Log: p.Log,

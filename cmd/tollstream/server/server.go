@@ -115,6 +115,7 @@ type process struct {
 	worker      *rater.Worker               // nil without the role
 	pingReports func(context.Context) error // nil: reports stay in PostgreSQL
 	collect     *collectDesk
+	meter       meter
 
 	stopping []func() // run in reverse order
 }

@@ -1,0 +1,146 @@
+package rater
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"testing"
+
+	"github.com/tollstream/tollstream/collector/usage"
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/catalog"
+	"github.com/tollstream/tollstream/rater/dedup"
+)
+
+const (
+	benchAccounts = 625 // of 10,000 over 16 partitions
+	benchBatch    = 100
+	benchStart    = int64(1_767_225_600_000_000_000) // 2026-01-01T00:00:00Z
+)
+
+// benchStores remember nothing: what is measured is the partition itself, with all it needs in memory.
+type benchStores struct {
+	Store
+	snap     *catalog.Snapshot
+	accounts map[string]*catalog.Account
+}
+
+func (s *benchStores) Acquire(_ context.Context, p int32, owner Owner) (Checkpoint, error) {
+	return Checkpoint{Partition: p, Epoch: 1, Last: -1, LeaderEpoch: -1, ActivatedSeq: 1}, nil
+}
+
+func (*benchStores) Lines(context.Context, Fence, []activity.ID) ([]LineState, error) {
+	return nil, nil
+}
+func (*benchStores) Seals(context.Context, Fence, []string) ([]SealState, error) { return nil, nil }
+func (*benchStores) Identities(context.Context, Fence, []usage.Identity) ([]dedup.Entry, error) {
+	return nil, nil
+}
+
+func (s *benchStores) Snapshot(context.Context, int64) (*catalog.Snapshot, error) { return s.snap, nil }
+
+func (s *benchStores) Accounts(_ context.Context, _ int64, ids []string) (map[string]*catalog.Account, error) {
+	out := map[string]*catalog.Account{}
+	for _, id := range ids {
+		out[id] = s.accounts[id]
+	}
+	return out, nil
+}
+
+func (*benchStores) Read(context.Context, int32, int64, int64) ([]RatedEntry, int64, error) {
+	return nil, 0, nil
+}
+
+func newBenchStores(b *testing.B) *benchStores {
+	s := &benchStores{accounts: map[string]*catalog.Account{}}
+	empty, err := catalog.NewSnapshot(nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var rows []catalog.Row
+	for _, p := range []object{
+		{"id": "calls", "rates": []any{object{"id": "product:calls", "model": "graduated", "currency": "USD", "tiers": []any{
+			object{"up_to": "1000", "unit_price": "0.05"}, object{"up_to": "10000", "unit_price": "0.04"}, object{"unit_price": "0.03"}}}}},
+		{"id": "data", "group_by": []any{"region"}, "rates": []any{object{"id": "product:data", "model": "per_unit", "currency": "USD", "unit_price": "0.002"}}},
+	} {
+		rows = append(rows, catalog.Row{Ref: catalog.Ref{Kind: catalog.KindProduct, ID: p["id"].(string)}, Seq: 1, Body: mustJSON(p)})
+	}
+	if s.snap, err = empty.With(rows, 1); err != nil {
+		b.Fatal(err)
+	}
+	for i := range benchAccounts {
+		id := fmt.Sprintf("acct-%05d", i)
+		body := object{"id": id, "currency": "USD", "routing_key": id, "seller": "main", "billing": []any{object{"cycle": object{"every": "monthly"}}}}
+		row := catalog.Row{Ref: catalog.Ref{Kind: catalog.KindAccount, ID: id}, Seq: 1, Body: mustJSON(body)}
+		if s.accounts[id], err = catalog.DecodeAccount(row, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return s
+}
+
+// benchRecord encodes the n-th batch: events of accounts in turn, each with an attribute.
+func benchRecord(dst []byte, n int, events []usage.Event) []byte {
+	for i := range events {
+		at := n*len(events) + i
+		account := (at * 7919) % benchAccounts
+		product := "calls"
+		if account%2 == 1 {
+			product = "data"
+		}
+		id := fmt.Sprintf("acct-%05d", account)
+		events[i] = usage.Event{
+			ID: fmt.Sprintf("e-%012d", at), Source: "gateway-7", Account: id, RoutingKey: id, Product: product,
+			Time: benchStart + int64(at)*1_000_000, Quantity: money.MustParse("2.5"),
+			Attributes: []usage.Attribute{{Name: "region", Value: "eu-central"}}, Hash: uint64(at),
+		}
+	}
+	return usage.AppendRecord(dst, &usage.Record{Kind: usage.KindBatch, Events: events})
+}
+
+// BenchmarkRate rates batches of 100 events over 625 accounts, two products, with nothing but the partition
+// at work: decode, duplicates, resolve, price, encode. It freezes a cut and a projection every 50 records, as under load.
+func BenchmarkRate(b *testing.B) {
+	s := newBenchStores(b)
+	var names uint64
+	random := func() (id [16]byte) { names++; binary.BigEndian.PutUint64(id[:], names); return id }
+	ctx := context.Background()
+	p, err := Open(ctx, 0, Stores{Store: s, Definitions: s, Rated: s}, DefaultLimits(), Faults{}, random)
+	if err != nil {
+		b.Fatal(err)
+	}
+	rate := func(n int, value []byte) {
+		if _, err := p.Rate(ctx, &Input{Offset: int64(n), LeaderEpoch: -1, Time: benchStart + int64(n)*100_000_000, Value: value}); err != nil {
+			b.Fatal(err)
+		}
+		if err := p.Acked(int64(n)); err != nil {
+			b.Fatal(err)
+		}
+		if n%50 == 49 {
+			p.Freeze()
+			p.Commit()
+			if err := p.CutDone(OutcomeCommitted); err != nil {
+				b.Fatal(err)
+			}
+			if w := p.Project(false, false); w != nil {
+				p.Projected(LiveResult{Applied: true})
+			}
+		}
+	}
+	const warm = 20
+	events := make([]usage.Event, benchBatch)
+	records := make([][]byte, warm+b.N)
+	for n := range records {
+		records[n] = benchRecord(nil, n, events)
+	}
+	for n, value := range records[:warm] {
+		rate(n, value)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n, value := range records[warm:] {
+		rate(warm+n, value)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*benchBatch), "ns/event")
+}
