@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -130,8 +131,11 @@ func (s *Server) logIn(w http.ResponseWriter, r *http.Request) {
 // localPath keeps a redirect on this server.
 func localPath(next string) string {
 	u, err := url.Parse(next)
-	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.Contains(next, `\`) {
+	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.ContainsFunc(next, odd) {
 		return "/ops"
 	}
 	return next
 }
+
+// odd characters are read differently by browsers than by net/url, or not at all.
+func odd(c rune) bool { return c == '\\' || unicode.IsControl(c) }

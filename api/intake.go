@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/tollstream/tollstream/collector"
@@ -33,7 +34,7 @@ func (i Intake) Ingest(ctx context.Context, r IngestRequest) (IngestAnswer, erro
 	}
 	text, err := collector.ReadBody(r.Body, r.ContentEncoding)
 	if err != nil {
-		return IngestAnswer{}, intakeError(err)
+		return IngestAnswer{}, bodyError(err)
 	}
 	request, err := usage.Parse(shape, text)
 	if err != nil {
@@ -48,6 +49,16 @@ func (i Intake) Ingest(ctx context.Context, r IngestRequest) (IngestAnswer, erro
 		out.Rejected = append(out.Rejected, Refused{Index: f.Index, ID: f.ID, Code: string(f.Code), Message: f.Message})
 	}
 	return out, nil
+}
+
+// bodyError is intakeError for a body that could not be read to its end: the client's doing.
+func bodyError(err error) error {
+	var request *usage.RequestError
+	var tooLarge *http.MaxBytesError
+	if errors.Is(err, collector.ErrEncoding) || errors.As(err, &request) || errors.As(err, &tooLarge) {
+		return intakeError(err)
+	}
+	return fmt.Errorf("%w: the body could not be read to its end", ErrMalformed)
 }
 
 // intakeError says in this package's words what the collector could not do.

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -100,8 +101,8 @@ func (s *Server) registerKindWrites(path, member, one string, kind catalog.Kind)
 		Responses:  s.jsonAnswer("200", "What changed", reflect.TypeFor[Applied]()),
 	}, s.fallible(func(w http.ResponseWriter, r *http.Request) error {
 		id, err := json.Marshal(r.PathValue("id"))
-		if err != nil {
-			return fmt.Errorf("%w: id", ErrMalformed)
+		if err != nil || !utf8.ValidString(r.PathValue("id")) {
+			return fmt.Errorf("%w: the id in the address is not UTF-8", ErrMalformed)
 		}
 		text := `{"delete":[{"kind":"` + string(kind) + `","id":` + string(id) + `}]}`
 		return s.applyOne(w, r, Document{Format: FormatJSON, Body: []byte(text), Actor: actorOf(r.Context())}, "delete")
@@ -128,9 +129,12 @@ func within(member, id string, definition []byte) ([]byte, error) {
 	if err := json.Unmarshal(definition, &head); err != nil {
 		return nil, fmt.Errorf("%w: the body is not a JSON object: %s", ErrMalformed, jsonPlace(definition, err))
 	}
+	if head == nil {
+		return nil, fmt.Errorf("%w: the body is null, not a JSON object", ErrMalformed)
+	}
 	quoted, err := json.Marshal(id)
-	if err != nil {
-		return nil, fmt.Errorf("%w: id", ErrMalformed)
+	if err != nil || !utf8.ValidString(id) {
+		return nil, fmt.Errorf("%w: the id in the address is not UTF-8", ErrMalformed)
 	}
 	trimmed := bytes.TrimLeft(definition, " \t\r\n")
 	lead := definition[:len(definition)-len(trimmed)]

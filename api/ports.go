@@ -28,8 +28,10 @@ var (
 // BackPressure is ErrBackPressure with the time after which a repetition makes sense.
 type BackPressure struct{ RetryAfter time.Duration }
 
-// Error and Is make it an ErrBackPressure.
-func (b *BackPressure) Error() string        { return ErrBackPressure.Error() }
+// Error says what to do.
+func (b *BackPressure) Error() string { return ErrBackPressure.Error() }
+
+// Is makes it an ErrBackPressure.
 func (b *BackPressure) Is(target error) bool { return target == ErrBackPressure }
 
 // Ingester takes usage in: parses the body, resolves accounts, publishes, and returns when all that it

@@ -1,10 +1,12 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
 	"math"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -113,6 +115,11 @@ func (s *Server) problemOf(err error) *Problem {
 			return s.knownProblem(known.status, err)
 		}
 	}
+	// A store's connection that fails or takes too long, and a client that has gone, are nobody's bug.
+	var network net.Error
+	if errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return s.knownProblem(http.StatusServiceUnavailable, err)
+	}
 	s.log.Error("request failed", slog.Any("error", err))
 	s.metrics.errors.Inc()
 	return newProblem(http.StatusInternalServerError, "this is our failure, not yours; the server's log has the reason")
@@ -125,7 +132,7 @@ func (s *Server) knownProblem(status int, err error) *Problem {
 	switch {
 	case errors.As(err, &document):
 		for _, e := range document {
-			p.Errors = append(p.Errors, ProblemError{Path: e.Path, Line: e.Line, Message: e.Message})
+			p.Errors = append(p.Errors, ProblemError(e))
 		}
 	case errors.As(err, &pressure):
 		p.headers.Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(pressure.RetryAfter.Seconds())))))

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -26,8 +27,12 @@ func TestCurrentInvoice(t *testing.T) {
 	o.want(o.as(api.RoleCustomer, http.MethodGet, "/v1/accounts/acme/prices", ""), http.StatusOK, `{"data":[{"product":"api-calls"`, `"unit_price":"0.1"`)
 	o.want(o.as(api.RoleCustomer, http.MethodGet, "/v1/accounts/acme/children", ""), http.StatusOK, `"account":"lab"`, `"billed_account":"acme"`)
 	o.want(o.as(api.RoleCustomer, http.MethodGet, "/v1/accounts/acme/lines/00", ""), http.StatusNotFound)
-	o.world.Err = errors.New("dial tcp 10.0.0.5: connection refused")
-	if w := o.as(api.RoleSupport, http.MethodGet, "/v1/accounts/other/invoice", ""); w.Code != 500 || strings.Contains(w.Body.String(), "10.0.0.5") {
+	o.world.Err = &net.OpError{Op: "dial", Err: errors.New("10.0.0.5: connection refused")}
+	if w := o.as(api.RoleSupport, http.MethodGet, "/v1/accounts/other/invoice", ""); w.Code != 503 || strings.Contains(w.Body.String(), "10.0.0.5") || w.Header().Get("Retry-After") == "" {
+		t.Errorf("a store that is away: %d %s", w.Code, w.Body)
+	}
+	o.world.Err = errors.New("secret of a store")
+	if w := o.as(api.RoleSupport, http.MethodGet, "/v1/accounts/other/invoice", ""); w.Code != 500 || strings.Contains(w.Body.String(), "secret") {
 		t.Errorf("a store's failure: %d %s", w.Code, w.Body)
 	}
 }

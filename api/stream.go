@@ -94,11 +94,10 @@ func (v *watcher) run(ctx context.Context, changes <-chan struct{}, billed strin
 	defer heartbeat.Stop()
 	pause := time.NewTimer(v.s.Coalesce)
 	defer pause.Stop()
-	ready, wanted := true, false // ready: the pause is over; wanted: a change came meanwhile
 	if !v.show(ctx, &billed, false) {
 		return
 	}
-	ready = false
+	ready, wanted := false, false // ready: the pause is over; wanted: a change came meanwhile
 	for {
 		select {
 		case <-ctx.Done():

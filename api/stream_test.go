@@ -47,6 +47,9 @@ func (w *wire) take() string {
 	return w.text.String()
 }
 
+// pass lets the bubble's clock go on; nothing waits in real time.
+func pass(d time.Duration) { <-time.After(d) }
+
 // watching opens a stream inside a bubble; stop ends it, done says that it has ended.
 func (o *outside) watching(account, last string) (w *wire, stop context.CancelFunc, done chan struct{}) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -88,7 +91,7 @@ func TestStreamShowsTheInvoiceAndThenEachChange(t *testing.T) {
 		if !strings.Contains(first, `"lines":[]`) {
 			t.Errorf("a child sees its parent's lines: %s", first)
 		}
-		time.Sleep(time.Second)
+		pass(time.Second)
 		o.world.Use("lab", "api-calls", "1", noon)
 		o.watcher.change()
 		second := w.take() // at once: nothing was sent for a while
@@ -113,13 +116,13 @@ func TestStreamJoinsChanges(t *testing.T) {
 		for range 200 { // 2 s of a change every 10 ms
 			o.world.Use("acme", "api-calls", "1", noon)
 			o.watcher.change()
-			time.Sleep(10 * time.Millisecond)
+			pass(10 * time.Millisecond)
 			events += strings.Count(w.take(), "event: invoice")
 		}
 		if events < 15 || events > 21 {
 			t.Errorf("%d events in 2 s, want about ten a second", events)
 		}
-		time.Sleep(100 * time.Millisecond)
+		pass(100 * time.Millisecond)
 		if last := w.take(); events < 1 || (last != "" && !strings.Contains(last, `"quantity":"200"`)) {
 			t.Errorf("the last change is not shown: %q", last)
 		}
@@ -133,12 +136,12 @@ func TestStreamHeartbeatsLookAgain(t *testing.T) {
 		o := build(t)
 		w, stop, done := o.watching("acme", "")
 		w.take()
-		time.Sleep(15 * time.Second)
+		pass(15 * time.Second)
 		if got := w.take(); got != ": heartbeat\n\n" {
 			t.Errorf("heartbeat: %q", got)
 		}
 		o.world.Use("acme", "api-calls", "1", noon) // nobody tells: the live store lost the message
-		time.Sleep(15 * time.Second)
+		pass(15 * time.Second)
 		if got := w.take(); !strings.Contains(got, `"quantity":"1"`) {
 			t.Errorf("a change that nobody told: %q", got)
 		}
@@ -170,10 +173,10 @@ func TestStreamResumesWithoutGoingBack(t *testing.T) {
 		if got := w.take(); got != "" {
 			t.Errorf("an older state: %q", got)
 		}
-		time.Sleep(time.Second)
+		pass(time.Second)
 		o.world.Use("acme", "api-calls", "1", noon)
 		o.watcher.change()
-		time.Sleep(100 * time.Millisecond)
+		pass(100 * time.Millisecond)
 		if got := w.take(); idOf(t, got) != have+1 || !strings.Contains(got, `"quantity":"3"`) {
 			t.Errorf("caught up: %q", got)
 		}
@@ -186,14 +189,14 @@ func TestStreamResumesWithoutGoingBack(t *testing.T) {
 			w, stop, done = o.watching("acme", last)
 			w.take()
 			o.world.SetNow(noon.Add(4 * time.Second))
-			time.Sleep(4 * time.Second)
+			pass(4 * time.Second)
 			stop()
 			<-done
 		}
 		w, stop, done = o.watching("acme", "999999999999999999")
 		w.take()
 		o.world.SetNow(noon.Add(time.Hour))
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if got := w.take(); !strings.Contains(got, `"quantity":"3"`) {
 			t.Errorf("a state that is older for long: %q", got)
 		}
@@ -207,7 +210,7 @@ func TestStreamSurvivesStoresAndEndsWithTheServer(t *testing.T) {
 		o := build(t)
 		w, _, done := o.watching("acme", "")
 		w.take()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		o.world.Fail(errors.New("connection refused"))
 		o.watcher.change()
 		if got := w.take(); !strings.HasPrefix(got, ": a store does not answer") {
@@ -215,7 +218,7 @@ func TestStreamSurvivesStoresAndEndsWithTheServer(t *testing.T) {
 		}
 		o.world.Fail(nil)
 		o.world.Use("acme", "api-calls", "1", noon)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		o.watcher.change()
 		if got := w.take(); !strings.Contains(got, `"quantity":"1"`) {
 			t.Errorf("after that: %q", got)
@@ -236,7 +239,7 @@ func TestStreamEndsWhenTheClientIsGone(t *testing.T) {
 		w.mu.Lock()
 		w.broken = true
 		w.mu.Unlock()
-		time.Sleep(20 * time.Second)
+		pass(20 * time.Second)
 		<-done
 	})
 }
@@ -277,10 +280,11 @@ func TestServeLetsRequestsFinishAndEndsStreams(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = response.Body.Close() })
 		return response
 	}
-	stream := get("/v1/accounts/acme/invoice/stream").Body
+	response := get("/v1/accounts/acme/invoice/stream")
+	defer func() { _ = response.Body.Close() }()
+	stream := response.Body
 	if n, err := stream.Read(make([]byte, 3)); n == 0 {
 		t.Fatal(err)
 	}

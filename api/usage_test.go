@@ -142,6 +142,32 @@ func TestUsageWithoutADeclaredLengthStopsAtTheBound(t *testing.T) {
 	o.want(w, http.StatusRequestEntityTooLarge)
 }
 
+// torn is a connection that breaks.
+type torn struct{ r io.Reader }
+
+func (t torn) Read(b []byte) (int, error) {
+	n, err := t.r.Read(b)
+	if errors.Is(err, io.EOF) {
+		err = errors.New("connection reset by peer")
+	}
+	return n, err
+}
+
+func TestUsageWhoseConnectionBreaksIsNotTaken(t *testing.T) {
+	o := build(t)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/usage", torn{strings.NewReader(event("a") + "\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+o.tokens[api.RoleIngest])
+	r.Header.Set("Content-Type", ndjson)
+	w := recorder()
+	o.server.ServeHTTP(w, r)
+	if o.want(w, http.StatusBadRequest); len(o.broker.events()) != 0 {
+		t.Error("something was accepted")
+	}
+}
+
 func TestUsageWhileTheBrokerIsAwayOrSlow(t *testing.T) {
 	o := build(t)
 	o.broker.err = collector.ErrUnavailable

@@ -190,7 +190,7 @@ func (w *World) plan(account string) *catalog.Plan {
 	return plan
 }
 
-// CurrentSeq, Snapshot and Accounts make it a Definitions; every sequence number reads the newest.
+// CurrentSeq makes it, with Snapshot and Accounts, a Definitions; every sequence number reads the newest.
 func (w *World) CurrentSeq(context.Context) (int64, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -242,7 +242,7 @@ func (w *World) Lineage(ctx context.Context, account string) ([]string, error) {
 	return ids, err
 }
 
-// Children and ResolveAccount make it a Tree.
+// Children makes it, with ResolveAccount, a Tree.
 func (w *World) Children(_ context.Context, account, after string, limit int) ([]string, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
