@@ -170,13 +170,15 @@ type Reports interface {
 
 // Reconciler proves that usage, activity and invoices agree for a UTC month of event time.
 type Reconciler interface {
-	Reconcile(ctx context.Context, year int, month time.Month) (*Reconciliation, error)
+	// Deep also compares record by record, which reads the whole month.
+	Reconcile(ctx context.Context, year int, month time.Month, deep bool) (*Reconciliation, error)
 }
 
 // Reconciliation is the answer; Agrees says whether there is no difference.
 type Reconciliation struct {
 	Period     string                `json:"period" example:"2026-11"`
 	Agrees     bool                  `json:"agrees"`
+	Deep       bool                  `json:"deep" doc:"compared record by record, not by sums alone"`
 	Difference string                `json:"difference,omitempty" doc:"the first one, with its offset"`
 	Partitions []ReconciledPartition `json:"partitions"`
 	Sums       []ReconciledCurrency  `json:"sums"`

@@ -178,13 +178,14 @@ func (s *Server) registerReports() {
 func (s *Server) registerReconciliation(op huma.Operation) {
 	register(s, ReadMoney, op, func(ctx context.Context, in *struct {
 		Period string `query:"period" doc:"a month, 2026-11; default: the current one" example:"2026-11"`
+		Deep   bool   `query:"deep" doc:"also compare record by record: slower, finds the first offset that differs"`
 		CSVParam
 	}) (*body[Reconciliation], error) {
 		year, month, err := s.month(in.Period, time.UTC)
 		if err != nil {
 			return nil, err
 		}
-		r, err := s.Reconciler.Reconcile(ctx, year, month)
+		r, err := s.Reconciler.Reconcile(ctx, year, month, in.Deep)
 		if err != nil {
 			return nil, fmt.Errorf("reconcile %04d-%02d: %w", year, month, err)
 		}

@@ -441,7 +441,7 @@ func (m *memoryStores) RevenueReport(_ context.Context, q api.ReportQuery) ([]ap
 	return []api.RevenueRow{{Account: "acme", Currency: "USD", Amount: money.Fixed{Decimal: money.MustParse("-0.5")}}}, "", m.err
 }
 
-func (m *memoryStores) Reconcile(_ context.Context, year int, month time.Month) (*api.Reconciliation, error) {
+func (m *memoryStores) Reconcile(_ context.Context, year int, month time.Month, _ bool) (*api.Reconciliation, error) {
 	m.month = fmt.Sprintf("%04d-%02d", year, month)
 	return &api.Reconciliation{Period: m.month, Agrees: true}, m.err
 }

@@ -37,6 +37,7 @@ func (c catalogDesk) Apply(ctx context.Context, d api.Document, dryRun bool) (*a
 		}
 	} else {
 		result, err := c.p.publisher.ApplyAndPublish(ctx, doc)
+		c.p.placed.forget()
 		c.p.resolver.Invalidate() // also after an error: it may have been applied all the same
 		if err != nil {
 			return nil, documentErrors(err)

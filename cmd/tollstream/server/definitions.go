@@ -111,6 +111,7 @@ func (p *process) watchDefinitions(ctx context.Context) error {
 	look, again := time.NewTicker(lookEvery), time.NewTicker(republishEvery)
 	defer look.Stop()
 	defer again.Stop()
+	seen := int64(0)
 	lacking := map[int32]int64{} // partitions that lacked definitions the last time, and their position then
 	for {
 		select {
@@ -119,6 +120,10 @@ func (p *process) watchDefinitions(ctx context.Context) error {
 		case <-look.C:
 			if seq, err := p.catalog.CurrentSeq(ctx); err == nil { // when PostgreSQL is away, what is known goes on to serve
 				p.resolver.AdvanceTo(seq)
+				if seq != seen {
+					seen = seq
+					p.placed.forget()
+				}
 			}
 		case <-again.C:
 			if err := p.republish(ctx, lacking); err != nil && !errors.Is(err, context.Canceled) {

@@ -20,8 +20,13 @@ func (p *process) newDesk() *invoicer.Desk {
 	}
 }
 
-// partitionsOf lists the partitions that an invoice of the billed account may have lines on.
+// partitionsOf lists the partitions that an invoice of the billed account may have lines on. What is remembered is dropped when
+// definitions change, and serves while PostgreSQL is away.
 func (p *process) partitionsOf(ctx context.Context, billed string) ([]int32, error) {
+	return p.placed.get(ctx, billed, func(ctx context.Context) ([]int32, error) { return p.readPartitionsOf(ctx, billed) })
+}
+
+func (p *process) readPartitionsOf(ctx context.Context, billed string) ([]int32, error) {
 	keys, err := p.catalog.RoutingKeysBilledTo(ctx, billed)
 	if err != nil {
 		return nil, err
@@ -88,7 +93,9 @@ func (p *process) view(ctx context.Context, ref invoicer.Ref, lines []rater.Line
 	for _, n := range newest {
 		v.Version += n
 	}
-	seals, err := p.rater.SealsOf(ctx, ref.Billed)
+	seals, err := p.seals.get(ctx, ref.Billed, func(ctx context.Context) (map[int32][]rater.SealPoint, error) {
+		return p.rater.SealsOf(ctx, ref.Billed)
+	})
 	if err != nil {
 		return invoicer.View{}, err
 	}

@@ -21,7 +21,9 @@ import (
 
 // addPages gives the API its pages.
 func (p *process) addPages(c *api.Config, desk *invoicer.Desk, watch *watchers, access *api.Access) (err error) {
-	customers := customerPages{desk: desk, reports: p.reports, watch: watch, now: p.Now}
+	customers := customerPages{
+		desk: desk, reports: p.reports, watch: watch, now: p.Now, around: newMemo[aroundKey, *pages.Overview](p.Now, aroundFor),
+	}
 	operators := operatorPages{p: p, operations: c.Operations, rejections: c.Rejections}
 	c.Pages, err = pages.New(pages.Config{
 		Customer: customers, Operator: operators, Rejections: operators, Watcher: customers, Log: p.Log, Now: p.Now, Closing: c.Closing,
@@ -55,7 +57,18 @@ type customerPages struct {
 	reports reportStore
 	watch   *watchers
 	now     func() time.Time
+	around  *memo[aroundKey, *pages.Overview]
 }
+
+// aroundKey is who looks at what.
+type aroundKey struct {
+	account string
+	start   int64 // of the period
+}
+
+// aroundFor is how long what stands around an invoice (days, prices, other periods) is not read again while the
+// invoice itself moves.
+const aroundFor = 3 * time.Second
 
 // What a customer's page reaches back to.
 const (
@@ -82,11 +95,20 @@ func (c customerPages) CustomerInvoice(ctx context.Context, account, period stri
 			o.Parent = &pages.AccountRef{ID: parent.ID, Name: parent.Name}
 		}
 	}
-	for _, fill := range []func(context.Context, *invoicer.Target, *pages.Overview) error{c.children, c.periods, c.days, c.prices, c.recent} {
-		if err := fill(ctx, target, o); err != nil {
-			return nil, pageError(err)
+	around, err := c.around.get(ctx, aroundKey{target.Account.ID, target.Ref.Period.Start}, func(ctx context.Context) (*pages.Overview, error) {
+		around := &pages.Overview{Invoice: *inv, RecentSince: o.RecentSince}
+		for _, fill := range []func(context.Context, *invoicer.Target, *pages.Overview) error{c.children, c.periods, c.days, c.prices, c.recent} {
+			if err := fill(ctx, target, around); err != nil {
+				return nil, err
+			}
 		}
+		return around, nil
+	})
+	if err != nil {
+		return nil, pageError(err)
 	}
+	o.Children, o.Periods, o.Prices = around.Children, around.Periods, around.Prices
+	o.Days, o.PreviousDays, o.Recent = around.Days, around.PreviousDays, around.Recent
 	return o, nil
 }
 

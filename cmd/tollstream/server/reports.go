@@ -229,12 +229,12 @@ func (p *process) newReconciler() *reconcile.Reconciler {
 type reconciler struct{ p *process }
 
 // Reconcile implements api.Reconciler.
-func (r reconciler) Reconcile(ctx context.Context, year int, month time.Month) (*api.Reconciliation, error) {
-	result, err := r.p.newReconciler().Month(ctx, reconcile.Options{Month: int32(year*12 + int(month) - 1)}) //nolint:gosec // a calendar month
+func (r reconciler) Reconcile(ctx context.Context, year int, month time.Month, deep bool) (*api.Reconciliation, error) {
+	result, err := r.p.newReconciler().Month(ctx, reconcile.Options{Month: int32(year*12 + int(month) - 1), Deep: deep}) //nolint:gosec // a calendar month
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", api.ErrUnavailable, err)
 	}
-	out := &api.Reconciliation{Period: result.Period, Agrees: result.OK}
+	out := &api.Reconciliation{Period: result.Period, Agrees: result.OK, Deep: result.Deep}
 	if result.First != nil {
 		out.Difference = result.First.String()
 	} else if len(result.Behind) > 0 {

@@ -116,6 +116,8 @@ type process struct {
 	pingReports func(context.Context) error // nil: reports stay in PostgreSQL
 	collect     *collectDesk
 	meter       meter
+	placed      *memo[string, []int32]                     // by billed account
+	seals       *memo[string, map[int32][]rater.SealPoint] // by billed account
 
 	stopping []func() // run in reverse order
 }
@@ -198,6 +200,8 @@ func (p *process) assemble(ctx context.Context) (err error) {
 	}
 	p.catalog = catalogpg.New(p.stores.pool, p.Now)
 	p.definitions = newDefinitions(p.catalog)
+	p.placed = newMemo[string, []int32](p.Now, time.Minute)
+	p.seals = newMemo[string, map[int32][]rater.SealPoint](p.Now, time.Second)
 	p.rater = raterpg.New(p.stores.pool, window)
 	p.liveView = live.NewReader(p.stores.redis, livePrefix)
 	p.keys = apipg.New(p.stores.pool)

@@ -15,7 +15,7 @@ func (p *process) newAPI(ctx context.Context) (*api.Server, error) {
 	desk := p.newDesk()
 	watch := &watchers{all: map[string]map[chan struct{}]struct{}{}}
 	p.work(ctx, "watch of the live view", func(ctx context.Context) error { return watch.run(ctx, p) })
-	in := ingester{p.intake, p.Now}
+	in := api.Intake{Collector: p.intake, Now: p.Now}
 	catalog := catalogDesk{p}
 	rejected := rejections{p.rater, p.intake}
 	closing := make(chan struct{})
