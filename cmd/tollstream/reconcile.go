@@ -1,9 +1,10 @@
 package main
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"time"
@@ -12,6 +13,10 @@ import (
 
 	"github.com/tollstream/tollstream/api"
 	"github.com/tollstream/tollstream/cmd/tollstream/client"
+	"github.com/tollstream/tollstream/cmd/tollstream/server"
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/reconcile"
+	"github.com/tollstream/tollstream/rater/sink"
 )
 
 func (a *app) reconcileCommand() *cobra.Command {
@@ -21,65 +26,122 @@ func (a *app) reconcileCommand() *cobra.Command {
 		Use: "reconcile", Short: "Prove that usage, charges, invoices and reports agree",
 		Long: "Prove for a UTC month of event time that, in each partition, accepted + retried = rated + duplicates + rejected, and that\n" +
 			"charges, invoice lines and the report store sum to the same amounts. A difference is printed with where it begins, and ends\n" +
-			"the command with exit code 1.",
-		Example: "  tollstream reconcile\n  tollstream reconcile --period 2026-10 --deep",
+			"the command with exit code 1. A running server is asked; with the URLs of Kafka, PostgreSQL and Redis the command reads them\n" +
+			"by itself.",
+		Example: "  tollstream reconcile\n  TOLLSTREAM_KAFKA=… TOLLSTREAM_POSTGRES=… TOLLSTREAM_REDIS=… tollstream reconcile --period 2026-10 --deep",
 		Args:    arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			query := url.Values{}
+			month := time.Now().UTC()
 			if period != "" {
-				if _, err := time.Parse("2006-01", period); err != nil {
+				var err error
+				if month, err = time.Parse(monthLayout, period); err != nil {
 					return wrongUsage("--period must be a month such as 2026-11, not %q", period)
 				}
-				query.Set("period", period)
 			}
-			if deep {
-				query.Set("deep", "true")
+			var found *reconciliation
+			var err error
+			if s := &a.settings; len(s.Kafka) > 0 && s.Postgres != "" && s.Redis != "" {
+				found, err = a.reconcileByItself(cmd.Context(), month, deep)
+			} else {
+				found, err = a.askReconciliation(cmd.Context(), month, deep)
 			}
-			c, err := a.settings.client()
 			if err != nil {
 				return err
 			}
-			res, err := c.Send(cmd.Context(), http.MethodGet, "/v1/reports/reconciliation", query, nil)
-			if err != nil {
-				return err
-			}
-			return a.reportReconciliation(res, deep)
+			return a.reportReconciliation(found, deep)
 		},
 	}
 	cmd.Flags().StringVar(&period, "period", "", "`MONTH` such as 2026-11 (default: the current one)")
-	cmd.Flags().BoolVar(&deep, "deep", false, "compare record by record instead of by sums: slower, finds the first offset that differs")
+	cmd.Flags().BoolVar(&deep, "deep", false, "walk the rated topic too: slower, finds the first offset that differs")
+	a.settings.storeFlags(cmd.Flags())
 	return cmd
 }
 
-func (a *app) reportReconciliation(res *client.Answer, deep bool) error {
-	r, err := client.Decode[api.Reconciliation](res)
+const monthLayout = "2006-01"
+
+// reconciliation is the API's answer, and whether the rated topic was compared as well.
+type reconciliation struct {
+	api.Reconciliation
+	Deep bool `json:"deep"`
+}
+
+func (a *app) askReconciliation(ctx context.Context, month time.Time, deep bool) (*reconciliation, error) {
+	c, err := a.settings.client()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	done, err := client.Decode[struct {
-		Deep bool `json:"deep"`
-	}](res)
+	query := url.Values{"period": {month.Format(monthLayout)}}
+	if deep {
+		query.Set("deep", "true")
+	}
+	res, err := c.Send(ctx, http.MethodGet, "/v1/reports/reconciliation", query, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	return client.Decode[reconciliation](res)
+}
+
+// reconcileByItself compares what the stores say, whether or not a server runs.
+func (a *app) reconcileByItself(ctx context.Context, month time.Time, deep bool) (*reconciliation, error) {
+	var p problems
+	if a.settings.checkStores(&p); len(p) > 0 {
+		return nil, p.err()
+	}
+	config, err := serverConfig(a.settings, a.lines, nil)
+	if err != nil {
+		return nil, err
+	}
+	result, err := server.Reconcile(ctx, config, reconcile.Options{Month: sink.MonthOf(month.UnixNano()), Deep: deep}, func(stage string, done int) {
+		a.lines.Debug("reconcile", slog.String("stage", stage), slog.Int("done", done))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return describeResult(result), nil
+}
+
+func describeResult(result *reconcile.Result) *reconciliation {
+	r := &reconciliation{Reconciliation: api.Reconciliation{Period: result.Period, Agrees: result.OK}, Deep: result.Deep}
+	if result.First != nil {
+		r.Difference = result.First.String()
+	} else if len(result.Behind) > 0 {
+		b := result.Behind[0]
+		r.Difference = fmt.Sprintf("the report store is behind: partition %d has taken offset %d of %d; try again later", b.Partition, b.Sink, b.Checkpoint)
+	}
+	for _, p := range result.Partitions {
+		r.Partitions = append(r.Partitions, api.ReconciledPartition{
+			Partition: p.Partition, Accepted: p.Accepted, Retried: p.Retried, Rated: p.Rated, Duplicates: p.Duplicates, Rejected: p.Rejected, Agrees: p.OK,
+		})
+	}
+	for _, s := range result.Sums {
+		r.Sums = append(r.Sums, api.ReconciledCurrency{
+			Partition: s.Partition, Currency: s.Currency, Charged: money.Fixed{Decimal: s.Charged}, Lines: money.Fixed{Decimal: s.Lines},
+			Reported: money.Fixed{Decimal: s.Reported}, Agrees: s.OK,
+		})
+	}
+	return r
+}
+
+func (a *app) reportReconciliation(r *reconciliation, deep bool) error {
+	show := a.printReconciliation
 	if a.output == outputJSON {
-		err = a.printJSON(json.RawMessage(res.Body))
-	} else {
-		err = a.printReconciliation(r)
+		show = func(*reconciliation) error { return a.printJSON(r) }
+	}
+	if err := show(r); err != nil {
+		return err
 	}
 	switch {
-	case err != nil:
-		return err
 	case !r.Agrees:
 		return fmt.Errorf("%s does not agree: %s", r.Period, r.Difference)
-	case deep && !done.Deep:
-		// To call sums a deep comparison would be a false proof.
-		return errors.New("the sums agree, but this server does not compare record by record: leave out --deep")
+	case deep && !r.Deep:
+		// To pass sums off as the deep comparison would be a false proof.
+		return errors.New("the sums agree, but this server does not walk the rated topic: " +
+			"set TOLLSTREAM_KAFKA, TOLLSTREAM_POSTGRES and TOLLSTREAM_REDIS, so that the command does it by itself, or leave out --deep")
 	}
 	return nil
 }
 
-func (a *app) printReconciliation(r *api.Reconciliation) error {
+func (a *app) printReconciliation(r *reconciliation) error {
 	rows := [][]string{{"PARTITION", "ACCEPTED", "RETRIED", "RATED", "DUPLICATES", "REJECTED", ""}}
 	for _, p := range r.Partitions {
 		rows = append(rows, []string{

@@ -34,11 +34,11 @@ func (a *app) runCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.settings.Validate(); err != nil {
-				return err
-			}
 			if demo && len(args) > 0 && !slices.Contains(args, "api") {
 				return wrongUsage("--demo sends its usage to this process: name the role api too, or run `tollstream demo` beside it")
+			}
+			if err := a.settings.Validate(); err != nil {
+				return err
 			}
 			if len(args) == 0 {
 				args = slices.Clone(roles)

@@ -50,17 +50,27 @@ func (s *Settings) PartitionCount() int {
 	return DefaultPartitions
 }
 
-// serverFlags are the settings of the commands that run the server's own code.
-func (s *Settings) serverFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&s.DataDir, "data-dir", "./data", "`DIRECTORY` of the embedded stores")
+// storeFlags are the settings that name stores.
+func (s *Settings) storeFlags(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&s.Kafka, "kafka", nil, "`BROKERS` of Apache Kafka, host:port,…; none: an embedded broker that syncs every write")
 	flags.StringVar(&s.Postgres, "postgres", "", "`URL` of PostgreSQL; none: a server that this process starts")
 	flags.StringVar(&s.Redis, "redis", "", "`URL` of Redis; none: embedded, in memory")
 	flags.StringVar(&s.ClickHouse, "clickhouse", "", "`URL` of ClickHouse, clickhouse:// or http://; none: reports stay in PostgreSQL")
-	flags.DurationVar(&s.CloseEvery, "close-every", time.Hour, "how often the close job looks for due periods; 0: only by hand")
-	flags.BoolVar(&s.AllowUnsafeBroker, "allow-unsafe-broker", false, "warn of broker settings that can lose usage instead of refusing them; for development only")
-	flags.IntVar(&s.Partitions, "partitions", 0, "partitions of topics that are created; fixed from then on (default 256, embedded 8)")
 	fromEnvironment(flags)
+}
+
+// serverFlags are the settings of the commands that run the server's own code.
+func (s *Settings) serverFlags(flags *pflag.FlagSet) {
+	own := pflag.NewFlagSet("", pflag.ContinueOnError)
+	own.StringVar(&s.DataDir, "data-dir", "./data", "`DIRECTORY` of the embedded stores")
+	own.DurationVar(&s.CloseEvery, "close-every", time.Hour, "how often the close job looks for due periods; 0: only by hand")
+	own.BoolVar(&s.AllowUnsafeBroker, "allow-unsafe-broker", false, "warn of broker settings that can lose usage instead of refusing them; for development only")
+	own.IntVar(&s.Partitions, "partitions", 0, "partitions of topics that are created; fixed from then on (default 256, embedded 8)")
+	fromEnvironment(own)
+	flags.AddFlagSet(own)
+	stores := pflag.NewFlagSet("", pflag.ContinueOnError)
+	s.storeFlags(stores)
+	flags.AddFlagSet(stores)
 }
 
 // commonFlags are the settings of every command.
@@ -99,7 +109,11 @@ func readEnvironment(cmd *cobra.Command, getenv func(string) string) error {
 			return
 		}
 		if err := f.Value.Set(value); err != nil {
-			errs = append(errs, fmt.Errorf("%s is not a valid %s: %w", names[0], f.Value.Type(), err))
+			kind := f.Value.Type()
+			if kind == "" { // what reads itself has no name
+				kind = "value"
+			}
+			errs = append(errs, fmt.Errorf("%s (--%s) is not a valid %s: %w", names[0], f.Name, kind, err))
 		}
 	})
 	if err := errors.Join(errs...); err != nil {
@@ -108,23 +122,44 @@ func readEnvironment(cmd *cobra.Command, getenv func(string) string) error {
 	return nil
 }
 
-// Validate checks what a server needs. All that is wrong is reported, each with the names of its variable and flag; passwords
-// inside URLs are not shown.
-func (s *Settings) Validate() error {
-	var errs []error
-	fail := func(flag, format string, args ...any) {
-		name := variablePrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
-		errs = append(errs, fmt.Errorf("%s (--%s) %s", name, flag, fmt.Sprintf(format, args...)))
+// problems gathers what is wrong with settings, each with the names of its variable and flag. Values that may hold passwords are not shown.
+type problems []error
+
+func (p *problems) fail(flag, format string, args ...any) {
+	name := variablePrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+	*p = append(*p, fmt.Errorf("%s (--%s) %s", name, flag, fmt.Sprintf(format, args...)))
+}
+
+func (p *problems) err() error {
+	if err := errors.Join(*p...); err != nil {
+		return &usageError{err}
 	}
+	return nil
+}
+
+// Validate checks what a server needs. All that is wrong is reported.
+func (s *Settings) Validate() error {
+	var p problems
 	if s.DataDir == "" {
-		fail("data-dir", "must name a directory")
+		p.fail("data-dir", "must name a directory")
 	}
 	if !listenAddress(s.HTTPAddr) {
-		fail("http-addr", "must be host:port to listen on, such as 127.0.0.1:8080, not %q", s.HTTPAddr)
+		p.fail("http-addr", "must be host:port to listen on, such as 127.0.0.1:8080, not %q", s.HTTPAddr)
 	}
+	s.checkStores(&p)
+	if s.CloseEvery < 0 || s.CloseEvery > 0 && s.CloseEvery < time.Second {
+		p.fail("close-every", "must be 0 or at least 1s, not %s", s.CloseEvery)
+	}
+	if s.Partitions < 0 || s.Partitions > maxPartitions {
+		p.fail("partitions", "must lie between 1 and %d, not %d", maxPartitions, s.Partitions)
+	}
+	return p.err()
+}
+
+func (s *Settings) checkStores(p *problems) {
 	for _, broker := range s.Kafka {
 		if !listenAddress(broker) || strings.HasPrefix(broker, ":") {
-			fail("kafka", "must list brokers as host:port, not %q", broker)
+			p.fail("kafka", "must list brokers as host:port, not %q", broker)
 		}
 	}
 	for _, store := range []struct {
@@ -139,19 +174,9 @@ func (s *Settings) Validate() error {
 			continue
 		}
 		if u, err := url.Parse(store.value); err != nil || !slices.Contains(store.schemes, u.Scheme) || u.Host == "" && u.Path == "" {
-			fail(store.flag, "must be a URL that begins with %s://", strings.Join(store.schemes, ":// or "))
+			p.fail(store.flag, "must be a URL that begins with %s://", strings.Join(store.schemes, ":// or "))
 		}
 	}
-	if s.CloseEvery < 0 || s.CloseEvery > 0 && s.CloseEvery < time.Second {
-		fail("close-every", "must be 0 or at least 1s, not %s", s.CloseEvery)
-	}
-	if s.Partitions < 0 || s.Partitions > maxPartitions {
-		fail("partitions", "must lie between 1 and %d, not %d", maxPartitions, s.Partitions)
-	}
-	if err := errors.Join(errs...); err != nil {
-		return &usageError{err}
-	}
-	return nil
 }
 
 func listenAddress(addr string) bool {
