@@ -36,6 +36,7 @@ const (
 	WriteCatalog   Permission = "catalog:write"
 	ReadRejected   Permission = "rejected:read"
 	RetryRejected  Permission = "rejected:retry"
+	SkipEvents     Permission = "rejected:skip"
 	ReadOperations Permission = "operations:read" // stages, collectors and their runs, an event's way
 	RunCollectors  Permission = "collectors:run"
 	WriteConfig    Permission = "config:write" // collectors
@@ -55,6 +56,7 @@ var allowed = map[Permission][]Role{
 	WriteCatalog:   {RoleAdmin},
 	ReadRejected:   {RoleSupport, RoleFinance, RoleAdmin, RoleAuditor},
 	RetryRejected:  {RoleSupport, RoleAdmin},
+	SkipEvents:     {RoleAdmin},
 	ReadOperations: {RoleSupport, RoleFinance, RoleAdmin, RoleAuditor},
 	RunCollectors:  {RoleAdmin},
 	WriteConfig:    {RoleAdmin},

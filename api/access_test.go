@@ -22,7 +22,7 @@ var who = map[string]string{
 	"get-product": "sfar", "get-rate-class": "sfar", "get-package": "sfar", "get-contract": "sfar",
 	"put-product": "a", "put-rate-class": "a", "put-package": "a", "put-contract": "a", "put-account": "a",
 	"delete-product": "a", "delete-rate-class": "a", "delete-package": "a", "delete-contract": "a", "delete-account": "a",
-	"list-rejected": "sfar", "retry-rejected": "sa", "event-way": "sfar",
+	"list-rejected": "sfar", "retry-rejected": "sa", "skip-event": "a", "event-way": "sfar",
 	"list-collectors": "sfar", "put-collector": "a", "run-collector": "a", "list-runs": "sfar", "upload-file": "a",
 	"report-usage": "csfar", "report-revenue": "csfar", "report-reconciliation": "far",
 	"create-key": "a", "list-keys": "ar", "revoke-key": "a",

@@ -57,6 +57,15 @@ type Rejections interface {
 	// RetryRejected puts what matches (an empty filter: all) back into the log, under its source and id, and returns
 	// how many events that were once the log has them; they leave the list. Repeatable: nothing is retried twice for one rejection.
 	RetryRejected(ctx context.Context, f RejectedFilter) (int64, error)
+	// SkipEvent tells the rater to reject an event unseen, on which it fails again and again. Repeatable.
+	SkipEvent(ctx context.Context, at EventPlace) error
+}
+
+// EventPlace is an event's place in the usage log.
+type EventPlace struct {
+	Partition int32 `json:"partition" minimum:"0"`
+	Offset    int64 `json:"offset" minimum:"0"`
+	Index     int   `json:"index" minimum:"0" doc:"of the event in its record"`
 }
 
 // CollectorInfo is a configured collector.

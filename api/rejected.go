@@ -47,6 +47,14 @@ func (s *Server) registerRejected() {
 		n, err := s.Rejections.RetryRejected(ctx, in.Body)
 		return answer(&Retried{Retried: n}, err)
 	})
+	register(s, SkipEvents, huma.Operation{
+		OperationID: "skip-event", Method: http.MethodPost, Path: "/v1/rejected/skip", Tags: []string{"operations"},
+		Summary:     "Turns an event on which rating fails into rejected usage",
+		Description: "For a partition that stopped after it failed three times at one offset, as /v1/operations/status says. It goes on by itself.",
+	}, func(ctx context.Context, in *struct{ Body EventPlace }) (*body[EventPlace], error) {
+		err := s.Rejections.SkipEvent(ctx, in.Body)
+		return answer(&in.Body, err)
+	})
 }
 
 func (p RejectedPage) rows() any { return p.Data }

@@ -456,3 +456,5 @@ func (m *memoryStores) Status(context.Context) (*api.Status, error) {
 }
 
 func recorder() *httptest.ResponseRecorder { return httptest.NewRecorder() }
+
+func (m *memoryStores) SkipEvent(context.Context, api.EventPlace) error { return nil }

@@ -192,6 +192,11 @@ func TestRejected(t *testing.T) {
 	if want := (api.RejectedFilter{Reason: "no_rate", Product: "x"}); w.retried != want {
 		t.Errorf("retried %+v", w.retried)
 	}
+	code, out, _ = w.tollstream(t, "", "rejected", "skip", "--partition", "3", "--offset", "18231", "--index", "2")
+	check(t, "skip", code, 0, out, "partition 3 passes over event 2 of offset 18231")
+	if want := (api.EventPlace{Partition: 3, Offset: 18231, Index: 2}); w.skipped != want {
+		t.Errorf("skipped %+v", w.skipped)
+	}
 }
 
 func TestReconcile(t *testing.T) {

@@ -16,10 +16,10 @@ import (
 
 func (a *app) rejectedCommand() *cobra.Command {
 	cmd := group(&cobra.Command{
-		Use: "rejected", Short: "List usage that could not be rated, or try it again",
+		Use: "rejected", Short: "List usage that could not be rated, try it again, or pass an event over",
 		Example: "  tollstream rejected list --reason account_unknown\n  tollstream rejected retry --reason account_unknown",
 	})
-	cmd.AddCommand(a.rejectedList(), a.rejectedRetry())
+	cmd.AddCommand(a.rejectedList(), a.rejectedRetry(), a.rejectedSkip())
 	return cmd
 }
 
@@ -140,6 +140,37 @@ func (a *app) rejectedRetry() *cobra.Command {
 			return a.printJSON(retried)
 		}
 		return a.print(fmt.Sprintf("%d events tried again; `tollstream rejected list` shows those that are rejected once more\n", retried.Retried))
+	}
+	return cmd
+}
+
+func (a *app) rejectedSkip() *cobra.Command {
+	var at api.EventPlace
+	cmd := &cobra.Command{
+		Use: "skip", Short: "Turn an event on which rating fails again and again into rejected usage",
+		Long: "A partition stops after it failed three times at one offset, and says so in its log, on /ops and in the metrics. Named\n" +
+			"here, the event becomes rejected usage and the partition goes on by itself within seconds.",
+		Example: "  tollstream rejected skip --partition 3 --offset 18231 --index 0",
+		Args:    arguments(),
+	}
+	cmd.Flags().Int32Var(&at.Partition, "partition", 0, "`PARTITION` that stopped")
+	cmd.Flags().Int64Var(&at.Offset, "offset", 0, "`OFFSET` at which it stopped")
+	cmd.Flags().IntVar(&at.Index, "index", 0, "`INDEX` of the event in its record")
+	for _, name := range []string{"partition", "offset"} {
+		_ = cmd.MarkFlagRequired(name) // the flags were made above
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := a.settings.client()
+		if err != nil {
+			return err
+		}
+		if _, err := c.Send(cmd.Context(), http.MethodPost, "/v1/rejected/skip", nil, at); err != nil {
+			return err
+		}
+		if a.output == outputJSON {
+			return a.printJSON(at)
+		}
+		return a.print(fmt.Sprintf("partition %d passes over event %d of offset %d\n", at.Partition, at.Index, at.Offset))
 	}
 	return cmd
 }

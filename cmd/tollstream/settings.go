@@ -52,11 +52,12 @@ func (s *Settings) PartitionCount() int {
 
 // storeFlags are the settings that name stores.
 func (s *Settings) storeFlags(flags *pflag.FlagSet) {
-	flags.StringSliceVar(&s.Kafka, "kafka", nil, "`BROKERS` of Apache Kafka, host:port,…; none: an embedded broker that syncs every write")
-	flags.StringVar(&s.Postgres, "postgres", "", "`URL` of PostgreSQL; none: a server that this process starts")
-	flags.StringVar(&s.Redis, "redis", "", "`URL` of Redis; none: embedded, in memory")
-	flags.StringVar(&s.ClickHouse, "clickhouse", "", "`URL` of ClickHouse, clickhouse:// or http://; none: reports stay in PostgreSQL")
-	fromEnvironment(flags)
+	own := pflag.NewFlagSet("", pflag.ContinueOnError)
+	own.StringSliceVar(&s.Kafka, "kafka", nil, "`BROKERS` of Apache Kafka, host:port,…; none: an embedded broker that syncs every write")
+	own.StringVar(&s.Postgres, "postgres", "", "`URL` of PostgreSQL; none: a server that this process starts")
+	own.StringVar(&s.Redis, "redis", "", "`URL` of Redis; none: embedded, in memory")
+	own.StringVar(&s.ClickHouse, "clickhouse", "", "`URL` of ClickHouse, clickhouse:// or http://; none: reports stay in PostgreSQL")
+	addSettings(flags, own)
 }
 
 // serverFlags are the settings of the commands that run the server's own code.
@@ -66,19 +67,17 @@ func (s *Settings) serverFlags(flags *pflag.FlagSet) {
 	own.DurationVar(&s.CloseEvery, "close-every", time.Hour, "how often the close job looks for due periods; 0: only by hand")
 	own.BoolVar(&s.AllowUnsafeBroker, "allow-unsafe-broker", false, "warn of broker settings that can lose usage instead of refusing them; for development only")
 	own.IntVar(&s.Partitions, "partitions", 0, "partitions of topics that are created; fixed from then on (default 256, embedded 8)")
-	fromEnvironment(own)
-	flags.AddFlagSet(own)
-	stores := pflag.NewFlagSet("", pflag.ContinueOnError)
-	s.storeFlags(stores)
-	flags.AddFlagSet(stores)
+	addSettings(flags, own)
+	s.storeFlags(flags)
 }
 
 // commonFlags are the settings of every command.
 func (s *Settings) commonFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&s.HTTPAddr, "http-addr", "127.0.0.1:8080", "`ADDRESS` of the server, host:port; a URL when it stands behind a proxy")
-	flags.StringVar(&s.APIKey, "api-key", "", "API `KEY` that is sent to the server; better set the variable: other users of the machine see flags")
-	flags.TextVar(&s.LogLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
-	fromEnvironment(flags)
+	own := pflag.NewFlagSet("", pflag.ContinueOnError)
+	own.StringVar(&s.HTTPAddr, "http-addr", "127.0.0.1:8080", "`ADDRESS` of the server, host:port; a URL when it stands behind a proxy")
+	own.StringVar(&s.APIKey, "api-key", "", "API `KEY` that is sent to the server; better set the variable: other users of the machine see flags")
+	own.TextVar(&s.LogLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
+	addSettings(flags, own)
 }
 
 const (
@@ -86,14 +85,15 @@ const (
 	variableAnnotation = "variable"
 )
 
-// fromEnvironment notes each flag's variable and shows it in the help. The value is read after the command line was, so that
-// neither help nor defaults show what the environment holds.
-func fromEnvironment(flags *pflag.FlagSet) {
-	flags.VisitAll(func(f *pflag.Flag) {
+// addSettings adds flags that are settings: it notes each one's variable and shows it in the help. The value is read after the command
+// line was, so that neither help nor defaults show what the environment holds.
+func addSettings(flags, settings *pflag.FlagSet) {
+	settings.VisitAll(func(f *pflag.Flag) {
 		name := variablePrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		f.Usage += " [" + name + "]"
 		f.Annotations = map[string][]string{variableAnnotation: {name}}
 	})
+	flags.AddFlagSet(settings)
 }
 
 // readEnvironment gives flags that the command line does not have their variable's value.

@@ -31,6 +31,15 @@ accounts:
 
 // world is a server whose routes, access and pricing are the real ones, and whose stores are scripted.
 type world struct {
+	// What the commands do not ask for is nil, and a call of it fails loudly.
+	api.KeyStore
+	api.Catalog
+	api.Rejections
+	api.CollectorConfigs
+	api.CollectorRuns
+	api.CollectorFiles
+	api.Reconciler
+
 	url   string
 	admin string // key
 
@@ -41,6 +50,7 @@ type world struct {
 	applyErr   error
 	rejected   []api.RejectedUsage
 	retried    api.RejectedFilter
+	skipped    api.EventPlace
 	configs    map[string]api.Document
 	files      map[string]string
 	upload     api.Upload
@@ -219,4 +229,9 @@ func write(t *testing.T, name, content string) string {
 		t.Fatal(err)
 	}
 	return file
+}
+
+func (w *world) SkipEvent(_ context.Context, at api.EventPlace) error {
+	w.skipped = at
+	return nil
 }

@@ -112,6 +112,14 @@ func (r rejections) RetryRejected(ctx context.Context, f api.RejectedFilter) (in
 	}
 }
 
+// SkipEvent implements api.Rejections.
+func (r rejections) SkipEvent(ctx context.Context, at api.EventPlace) error {
+	if err := r.store.Skip(ctx, at.Partition, at.Offset, at.Index); err != nil {
+		return fmt.Errorf("%w: %w", api.ErrUnavailable, err)
+	}
+	return nil
+}
+
 func (r rejections) retry(ctx context.Context, list []raterpg.Rejected) (int64, error) {
 	var events []usage.Event
 	var keys []raterpg.RejectedKey

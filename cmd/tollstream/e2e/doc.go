@@ -1,0 +1,9 @@
+// Package e2e holds the end-to-end tests: real processes of the built binary, driven over HTTP and the command line as an
+// outside user would, killed and started again.
+//
+// It may import deploy/teststores and the clients of the stores, to prepare and to empty them, and none of the packages that
+// it tests: expected amounts come from an oracle of its own, written from the pricing rules with math/big.
+//
+// Invariants: no result depends on timing, every wait is a question repeated until a generous deadline; what is random comes
+// from a seed that a failure prints; every process that a test starts is gone when the test ends.
+package e2e

@@ -1,0 +1,85 @@
+package e2e
+
+import (
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// moments are the numbers of acknowledged events at which something happens, in order.
+func moments(random *rand.Rand, n int) []int {
+	at := make([]int, n)
+	for i := range at {
+		at[i] = loadEvents/20 + random.IntN(loadEvents*9/10)
+	}
+	slices.Sort(at)
+	return at
+}
+
+// faults runs what has to happen at each moment, one after the other, while the load goes on.
+type faults struct {
+	wait sync.WaitGroup
+	told chan int
+}
+
+func whenReached(moments []int, happen func(n int)) *faults {
+	f := &faults{told: make(chan int, 1024)}
+	f.wait.Go(func() {
+		next := 0
+		for acknowledged := range f.told {
+			for next < len(moments) && acknowledged >= moments[next] {
+				happen(next)
+				next++
+			}
+		}
+		for ; next < len(moments); next++ {
+			happen(next)
+		}
+	})
+	return f
+}
+
+func (f *faults) after(acknowledged int) { f.told <- acknowledged }
+
+func (f *faults) done() {
+	close(f.told)
+	f.wait.Wait()
+}
+
+func TestEmbeddedKilledFiveTimes(t *testing.T) {
+	program(t)
+	random := seeded(t)
+	l := newLoad(random, loadEvents)
+	at, delays := moments(random, 5), make([]time.Duration, 5)
+	for i := range delays {
+		delays[i] = time.Duration(random.IntN(1200)) * time.Millisecond
+	}
+	t.Logf("killed after %v acknowledged events and %v", at, delays)
+	server, admin, dir := embedded(t)
+	admin.apply(t, l.catalog())
+	f := whenReached(at, func(n int) {
+		time.Sleep(delays[n]) // so that the kill meets rating, projecting and checkpoints too; nothing is decided by it
+		server.kill()
+		server = start(t, "the server", "run", "--data-dir", dir, "--http-addr", admin.address)
+		server.says("listening on ")
+	})
+	l.send(t, []string{admin.address}, admin.key, f.after)
+	f.done()
+	l.prove(t, admin)
+	if strings.Contains(server.out.String(), "admin key: ") {
+		t.Error("a later start printed an admin key")
+	}
+	if code := server.stop(); code != 0 {
+		t.Errorf("SIGTERM: exit code %d", code)
+	}
+	eventually(t, "nothing is left of the stores", func() error {
+		if left := leftovers(dir); len(left) > 0 {
+			return errors.New(strings.Join(left, "\n"))
+		}
+		return nil
+	})
+}
