@@ -54,7 +54,7 @@ func (a *app) collect(ctx context.Context, name, file string, o collectOptions) 
 	if err != nil {
 		return err
 	}
-	var body io.Reader = a.stdin
+	body := a.stdin
 	size := int64(-1)
 	if file != "-" {
 		f, err := os.Open(file)
