@@ -151,6 +151,10 @@ func (s *Server) outer() http.Handler {
 			s.log.Error("request panicked", slog.Any("panic", v), slog.String("path", r.URL.Path), slog.String("stack", string(debug.Stack())))
 			newProblem(http.StatusInternalServerError, "this is our failure, not yours; the server's log has the reason").write(w)
 		}()
+		if s.Pages != nil && r.URL.Path == "/" && r.Method == http.MethodGet {
+			http.Redirect(w, r, "/ops", http.StatusSeeOther)
+			return
+		}
 		if s.Pages != nil && isPage(r.URL.Path) {
 			pages.ServeHTTP(w, r)
 			return

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -44,14 +45,14 @@ func openStores(ctx context.Context, c Config) (*stores, error) {
 			address = s.local.RedisURL
 		}
 	}
-	if err := s.connect(ctx, address); err != nil {
+	if err := s.connect(ctx, address, c.Log); err != nil {
 		s.close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *stores) connect(ctx context.Context, redisURL string) error {
+func (s *stores) connect(ctx context.Context, redisURL string, log *slog.Logger) error {
 	config, err := pgxpool.ParseConfig(s.postgres)
 	if err != nil {
 		return fmt.Errorf("read TOLLSTREAM_POSTGRES: %w", err)
@@ -67,8 +68,17 @@ func (s *stores) connect(ctx context.Context, redisURL string) error {
 	if err != nil {
 		return fmt.Errorf("read TOLLSTREAM_REDIS: %w", err)
 	}
+	redis.SetLogger(redisLog{log})
 	s.redis = redis.NewClient(options)
 	return nil
+}
+
+// redisLog passes on what the driver says of itself: failed dials, which its caller sees as errors too.
+type redisLog struct{ log *slog.Logger }
+
+// Printf implements the driver's logger.
+func (l redisLog) Printf(_ context.Context, format string, args ...any) {
+	l.log.Debug("redis", "message", fmt.Sprintf(format, args...))
 }
 
 // migrate brings the stores to this version's schema.
