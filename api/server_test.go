@@ -40,7 +40,9 @@ func TestCurrentInvoice(t *testing.T) {
 func TestWhatIsNotThere(t *testing.T) {
 	o := build(t)
 	o.want(o.do("", http.MethodGet, "/v1/nothing", ""), http.StatusNotFound, "/v1/nothing")
-	o.want(o.do("", http.MethodGet, "/", ""), http.StatusNotFound)
+	if w := o.do("", http.MethodGet, "/", ""); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/ops" {
+		t.Errorf("the root leads to %d %s, want the operators' page", w.Code, w.Header().Get("Location"))
+	}
 	w := o.do("", http.MethodDelete, "/v1/usage", "")
 	if o.want(w, http.StatusMethodNotAllowed, "DELETE"); w.Header().Get("Allow") != "POST" {
 		t.Errorf("Allow %q", w.Header().Get("Allow"))

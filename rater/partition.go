@@ -140,8 +140,6 @@ func (p *Partition) Rate(ctx context.Context, in *Input) (value []byte, err erro
 	return value, nil
 }
 
-func in2partition(p *Partition) int32 { return p.fence.Partition }
-
 // compare checks the result of a replayed offset against what stands in `rated`.
 func (p *Partition) compare(offset int64, sum uint64) error {
 	if p.faults.NoReplayCheck {

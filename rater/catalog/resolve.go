@@ -113,9 +113,10 @@ func (q asking) inEffect(level Level, c *Contract) bool {
 // pickContract prefers the contract's rates for the package to those without one.
 func (q asking) pickContract(c *Contract, product, k string) *Rate {
 	rates := c.Rates[product]
-	limited, other := rates, rates
+	other := rates
 	for _, r := range rates {
 		if r.Package != "" { // rare, so that the lists are split only then
+			var limited []*Rate
 			limited, other = splitByPackage(rates, k)
 			if r := q.pick(LevelContract, c.Account, limited); r != nil {
 				return r

@@ -154,7 +154,6 @@ type revision struct {
 	old       map[string]*accountDef // decoded stored ones, nil: unknown
 	chosenIDs []chosenID
 	notes     map[string]string // by account
-	uses      []Ref             // of the definition being written
 	rateIDs   map[string]Ref
 }
 
@@ -236,9 +235,9 @@ func (v *revision) index() {
 	}
 }
 
-func (v *report) failOnce(at *place, format string, args ...any) {
-	if !v.reportedAt(at) {
-		v.fail(at, format, args...)
+func (r *report) failOnce(at *place, format string, args ...any) {
+	if !r.reportedAt(at) {
+		r.fail(at, format, args...)
 	}
 }
 

@@ -206,15 +206,14 @@ func (l *RatedLog) offset(ctx context.Context, partition int32, which int64) (in
 	if err != nil {
 		return 0, fmt.Errorf("ask for an offset of rated partition %d: %w", partition, err)
 	}
-	for _, t := range response.Topics {
-		for _, p := range t.Partitions {
-			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				return 0, fmt.Errorf("ask for an offset of rated partition %d: %w", partition, err)
-			}
-			return p.Offset, nil
-		}
+	if len(response.Topics) != 1 || len(response.Topics[0].Partitions) != 1 {
+		return 0, fmt.Errorf("topic %s has no partition %d", l.config.Rated, partition)
 	}
-	return 0, fmt.Errorf("topic %s has no partition %d", l.config.Rated, partition)
+	answer := &response.Topics[0].Partitions[0]
+	if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
+		return 0, fmt.Errorf("ask for an offset of rated partition %d: %w", partition, err)
+	}
+	return answer.Offset, nil
 }
 
 // Consumer belongs to the group and reads this process's partitions of `usage`.

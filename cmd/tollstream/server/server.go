@@ -7,7 +7,6 @@ package server
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -129,6 +128,14 @@ func Run(ctx context.Context, c Config) (err error) {
 		c.Now = time.Now
 	}
 	p := &process{Config: c, registry: prometheus.NewRegistry()}
+	var listener net.Listener
+	if c.has(RoleAPI) { // first: a port in use is known before anything else is started
+		listener, err = net.Listen("tcp", c.HTTPAddr)
+		if err != nil {
+			return fmt.Errorf("listen on %s: %w; choose another address with TOLLSTREAM_HTTP_ADDR or --http-addr", c.HTTPAddr, err)
+		}
+		defer listener.Close() //nolint:errcheck // closed already when it served
+	}
 	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	defer p.stop()
 	if p.stores, err = openStores(ctx, c); err != nil {
@@ -156,7 +163,7 @@ func Run(ctx context.Context, c Config) (err error) {
 		<-ctx.Done()
 		return nil
 	}
-	return p.serve(ctx)
+	return p.serve(ctx, listener)
 }
 
 // onStop adds what has to be done when the process ends; the last added is done first.
@@ -251,18 +258,14 @@ func (p *process) assembleIntake(ctx context.Context) (err error) {
 }
 
 // serve answers HTTP until ctx ends.
-func (p *process) serve(ctx context.Context) error {
+func (p *process) serve(ctx context.Context, listener net.Listener) error {
 	token, err := api.FirstKey(ctx, p.keys, p.HTTPAddr, p.Now())
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", p.HTTPAddr)
-	if err != nil {
-		return fmt.Errorf("listen on %s: %w; choose another address with TOLLSTREAM_HTTP_ADDR or --http-addr", p.HTTPAddr, err)
-	}
 	s, err := p.newAPI(ctx)
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return err
 	}
 	p.Ready(listener.Addr().String(), token)
 	return s.Serve(ctx, listener, stopGrace)

@@ -125,10 +125,10 @@ func TestApplyAndPublishReachesEveryPartition(t *testing.T) {
 func TestPublisherCrashBetweenPartitions(t *testing.T) {
 	s, _ := newStore(t)
 	b := &broker{}
-	seq := apply(t, s, base).Seq
+	apply(t, s, base)
 	for stopAfter := range partitions {
 		for _, arrives := range []bool{false, true} {
-			seq = apply(t, s, fmt.Sprintf("accounts: [{id: more-%d-%v}]", stopAfter, arrives)).Seq
+			seq := apply(t, s, fmt.Sprintf("accounts: [{id: more-%d-%v}]", stopAfter, arrives)).Seq
 			sends, crashed, crash := 0, make(chan struct{}), errors.New("crash")
 			b.setHook(func(int32, *usage.Definitions) (error, error) {
 				if sends++; sends <= stopAfter {
