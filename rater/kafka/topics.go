@@ -49,14 +49,11 @@ func Prepare(ctx context.Context, c Config, s Settings) (partitions int, err err
 			return 0, err
 		}
 	}
-	details, err := admin.ListTopics(ctx, c.Usage, c.Rated)
+	details, err := describe(ctx, admin, c.Usage, c.Rated)
 	if err != nil {
-		return 0, fmt.Errorf("describe topics: %w", err)
+		return 0, err
 	}
 	usage, rated := details[c.Usage], details[c.Rated]
-	if err := errors.Join(usage.Err, rated.Err); err != nil {
-		return 0, fmt.Errorf("describe topics: %w", err)
-	}
 	if len(usage.Partitions) != len(rated.Partitions) {
 		return 0, fmt.Errorf("topic %s has %d partitions and %s %d: they must have the same number, which cannot change later",
 			c.Usage, len(usage.Partitions), c.Rated, len(rated.Partitions))
@@ -81,6 +78,43 @@ func Prepare(ctx context.Context, c Config, s Settings) (partitions int, err err
 		return len(usage.Partitions), nil
 	}
 	return 0, fmt.Errorf("the broker's settings would lose or double usage: %s (on a development machine: TOLLSTREAM_ALLOW_UNSAFE_BROKER=true)", advice)
+}
+
+// A broker tells of a new topic a moment after it has created it.
+const (
+	knownWithin = 30 * time.Second
+	knownEvery  = 100 * time.Millisecond
+)
+
+// describe returns the topics as soon as the broker knows all of them, with a leader for each partition.
+func describe(ctx context.Context, admin *kadm.Client, topics ...string) (kadm.TopicDetails, error) {
+	ctx, cancel := context.WithTimeout(ctx, knownWithin)
+	defer cancel()
+	for {
+		details, err := admin.ListTopics(ctx, topics...)
+		if err != nil {
+			return nil, fmt.Errorf("describe topics: %w", err)
+		}
+		var errs []error
+		for _, topic := range topics {
+			errs = append(errs, details[topic].Err)
+			for _, p := range details[topic].Partitions {
+				errs = append(errs, p.Err)
+			}
+		}
+		err = errors.Join(errs...)
+		switch {
+		case err == nil:
+			return details, nil
+		case !kerr.IsRetriable(err):
+			return nil, fmt.Errorf("describe topics: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("describe topics: %w", err)
+		case <-time.After(knownEvery):
+		}
+	}
 }
 
 func create(ctx context.Context, admin *kadm.Client, topic string, brokers int, s Settings) error {
