@@ -14,7 +14,6 @@ import (
 	"github.com/tollstream/tollstream/api"
 	"github.com/tollstream/tollstream/cmd/tollstream/client"
 	"github.com/tollstream/tollstream/cmd/tollstream/server"
-	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/reconcile"
 	"github.com/tollstream/tollstream/rater/sink"
 )
@@ -38,7 +37,7 @@ func (a *app) reconcileCommand() *cobra.Command {
 					return wrongUsage("--period must be a month such as 2026-11, not %q", period)
 				}
 			}
-			var found *reconciliation
+			var found *api.Reconciliation
 			var err error
 			if s := &a.settings; len(s.Kafka) > 0 && s.Postgres != "" && s.Redis != "" {
 				found, err = a.reconcileByItself(cmd.Context(), month, deep)
@@ -59,13 +58,7 @@ func (a *app) reconcileCommand() *cobra.Command {
 
 const monthLayout = "2006-01"
 
-// reconciliation is the API's answer, and whether the rated topic was compared as well.
-type reconciliation struct {
-	api.Reconciliation
-	Deep bool `json:"deep"`
-}
-
-func (a *app) askReconciliation(ctx context.Context, month time.Time, deep bool) (*reconciliation, error) {
+func (a *app) askReconciliation(ctx context.Context, month time.Time, deep bool) (*api.Reconciliation, error) {
 	c, err := a.settings.client()
 	if err != nil {
 		return nil, err
@@ -78,11 +71,11 @@ func (a *app) askReconciliation(ctx context.Context, month time.Time, deep bool)
 	if err != nil {
 		return nil, err
 	}
-	return client.Decode[reconciliation](res)
+	return client.Decode[api.Reconciliation](res)
 }
 
 // reconcileByItself compares what the stores say, whether or not a server runs.
-func (a *app) reconcileByItself(ctx context.Context, month time.Time, deep bool) (*reconciliation, error) {
+func (a *app) reconcileByItself(ctx context.Context, month time.Time, deep bool) (*api.Reconciliation, error) {
 	var p problems
 	if a.settings.checkStores(&p); len(p) > 0 {
 		return nil, p.err()
@@ -97,35 +90,13 @@ func (a *app) reconcileByItself(ctx context.Context, month time.Time, deep bool)
 	if err != nil {
 		return nil, err
 	}
-	return describeResult(result), nil
+	return result, nil
 }
 
-func describeResult(result *reconcile.Result) *reconciliation {
-	r := &reconciliation{Reconciliation: api.Reconciliation{Period: result.Period, Agrees: result.OK}, Deep: result.Deep}
-	if result.First != nil {
-		r.Difference = result.First.String()
-	} else if len(result.Behind) > 0 {
-		b := result.Behind[0]
-		r.Difference = fmt.Sprintf("the report store is behind: partition %d has taken offset %d of %d; try again later", b.Partition, b.Sink, b.Checkpoint)
-	}
-	for _, p := range result.Partitions {
-		r.Partitions = append(r.Partitions, api.ReconciledPartition{
-			Partition: p.Partition, Accepted: p.Accepted, Retried: p.Retried, Rated: p.Rated, Duplicates: p.Duplicates, Rejected: p.Rejected, Agrees: p.OK,
-		})
-	}
-	for _, s := range result.Sums {
-		r.Sums = append(r.Sums, api.ReconciledCurrency{
-			Partition: s.Partition, Currency: s.Currency, Charged: money.Fixed{Decimal: s.Charged}, Lines: money.Fixed{Decimal: s.Lines},
-			Reported: money.Fixed{Decimal: s.Reported}, Agrees: s.OK,
-		})
-	}
-	return r
-}
-
-func (a *app) reportReconciliation(r *reconciliation, deep bool) error {
+func (a *app) reportReconciliation(r *api.Reconciliation, deep bool) error {
 	show := a.printReconciliation
 	if a.output == outputJSON {
-		show = func(*reconciliation) error { return a.printJSON(r) }
+		show = func(*api.Reconciliation) error { return a.printJSON(r) }
 	}
 	if err := show(r); err != nil {
 		return err
@@ -141,7 +112,7 @@ func (a *app) reportReconciliation(r *reconciliation, deep bool) error {
 	return nil
 }
 
-func (a *app) printReconciliation(r *reconciliation) error {
+func (a *app) printReconciliation(r *api.Reconciliation) error {
 	rows := [][]string{{"PARTITION", "ACCEPTED", "RETRIED", "RATED", "DUPLICATES", "REJECTED", ""}}
 	for _, p := range r.Partitions {
 		rows = append(rows, []string{

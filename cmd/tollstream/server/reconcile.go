@@ -6,12 +6,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/tollstream/tollstream/api"
 	"github.com/tollstream/tollstream/rater/reconcile"
 )
 
 // Reconcile compares a month without a running server: the stores must be named, since embedded ones belong to
 // the process that runs them.
-func Reconcile(ctx context.Context, c Config, o reconcile.Options, progress func(stage string, done int)) (*reconcile.Result, error) {
+func Reconcile(ctx context.Context, c Config, o reconcile.Options, progress func(stage string, done int)) (*api.Reconciliation, error) {
 	if len(c.Kafka) == 0 || c.Postgres == "" || c.Redis == "" {
 		return nil, errors.New("reconcile without a server needs TOLLSTREAM_KAFKA, TOLLSTREAM_POSTGRES and TOLLSTREAM_REDIS")
 	}
@@ -27,5 +28,9 @@ func Reconcile(ctx context.Context, c Config, o reconcile.Options, progress func
 	}
 	r := p.newReconciler()
 	r.Progress = progress
-	return r.Month(ctx, o)
+	result, err := r.Month(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return describeReconciliation(result), nil
 }

@@ -234,6 +234,10 @@ func (r reconciler) Reconcile(ctx context.Context, year int, month time.Month, d
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", api.ErrUnavailable, err)
 	}
+	return describeReconciliation(result), nil
+}
+
+func describeReconciliation(result *reconcile.Result) *api.Reconciliation {
 	out := &api.Reconciliation{Period: result.Period, Agrees: result.OK, Deep: result.Deep}
 	if result.First != nil {
 		out.Difference = result.First.String()
@@ -252,5 +256,5 @@ func (r reconciler) Reconcile(ctx context.Context, year int, month time.Month, d
 			Reported: money.Fixed{Decimal: x.Reported}, Agrees: x.OK,
 		})
 	}
-	return out, nil
+	return out
 }
