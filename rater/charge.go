@@ -169,7 +169,7 @@ func (m *machine) emit(rec *activity.Record, f *family, l *line, a activity.Acti
 		}
 	}
 	rec.Activities = append(rec.Activities, a)
-	m.count(CountKey{Month: monthOf(a.EventTime), Currency: a.Currency}, Counts{Charged: a.Charge})
+	m.counts.charge(m.counts.month(a.EventTime), a.Currency, a.Charge)
 }
 
 func lastBound(segments []segment) *segment {

@@ -248,7 +248,7 @@ func (f *family) states(dst []LineState) []LineState {
 			Account: f.account, Billed: l.billed, Seller: f.seller, Product: f.product, Package: f.pkg,
 			Group: f.group, Currency: f.currency, Period: l.period, UsagePeriod: f.period,
 			Quantity: l.quantity, Events: l.events, Amount: l.amount,
-			Segments: appendSegments(nil, l.segments), Seq: f.seq,
+			Segments: appendSegments(make([]byte, 0, 96*len(l.segments)), l.segments), Seq: f.seq,
 			RateLevel: shown.level, RateAccount: shown.account, RateID: shown.id, RateModel: shown.model,
 			Version: l.version,
 		})

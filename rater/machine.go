@@ -57,7 +57,7 @@ type machine struct {
 	families map[activity.ID]*family
 	seals    map[string]*SealState // by billed account; an empty one is known to have none
 	skips    map[Skip]struct{}
-	counts   map[CountKey]Counts
+	counts   tallies
 
 	defs definitions
 
@@ -65,13 +65,13 @@ type machine struct {
 	dirty    []*family
 	rejected []RejectedUsage
 	sealed   map[string]struct{}
-	counted  map[CountKey]struct{}
 
 	unshown []*family // since the last projection
 	uses    uint64
 
 	// of the record in work
 	record   usage.Record
+	ids      identities
 	resolved []resolution
 	scratch  []segment
 	together []segment
@@ -86,11 +86,7 @@ func newMachine(c *Checkpoint, window time.Duration, faults Faults) *machine {
 		last: c.Last, logTime: c.LogTime, act: c.ActivatedSeq, sum: c.ActivatedSum,
 		index:    dedup.New(remembered(window, faults)),
 		families: map[activity.ID]*family{}, seals: map[string]*SealState{}, skips: c.Skips,
-		counts: map[CountKey]Counts{}, sealed: map[string]struct{}{}, counted: map[CountKey]struct{}{},
-		defs: newDefinitions(),
-	}
-	for k, v := range c.Counts {
-		m.counts[k] = v
+		counts: newTallies(c.Counts), sealed: map[string]struct{}{}, defs: newDefinitions(),
 	}
 	m.index.Load(c.Identities, c.Filters)
 	return m
@@ -110,6 +106,7 @@ func (m *machine) decode(in *Input) {
 	if err := usage.Decode(in.Value, &m.record); err != nil {
 		m.record = usage.Record{}
 	}
+	m.ids.take(m.record.Events)
 }
 
 // step rates the decoded record, which prepare has found complete, and returns its rated record, valid until the
@@ -149,29 +146,33 @@ func (m *machine) step(in *Input) (*activity.Record, error) {
 // event rates one usage event of the record.
 func (m *machine) event(rec *activity.Record, i int) {
 	e := &m.record.Events[i]
-	count := Counts{}
-	defer func() { m.count(CountKey{Month: monthOf(e.Time)}, count) }()
+	count := m.counts.of(m.counts.month(e.Time), "")
 	if m.record.Kind == usage.KindRetry {
-		count.Retried = 1
+		count.Retried++
 	} else {
-		count.Accepted = 1
+		count.Accepted++
 	}
-	if _, ok := m.skips[Skip{rec.Offset, i}]; ok {
-		count.Rejected = 1
-		m.reject(rec, i, ReasonSkipped)
-		return
+	if len(m.skips) > 0 {
+		if _, ok := m.skips[Skip{rec.Offset, i}]; ok {
+			count.Rejected++
+			m.reject(rec, i, ReasonSkipped)
+			return
+		}
 	}
-	id := e.Identity()
-	entry, verdict := m.index.Check(id, m.logTime)
+	id := m.ids.all[i]
+	entry, verdict := dedup.Entry{}, dedup.Miss
+	if !m.ids.missed[i] || m.ids.twins {
+		entry, verdict = m.index.Check(id, m.logTime)
+	}
 	switch {
 	case verdict == dedup.Ask:
 		panic(fmt.Sprintf("bug: identity of event %s/%s was not confirmed before its step", e.Source, e.ID))
 	case verdict == dedup.Hit && entry.Hash == e.Hash:
-		count.Duplicates = 1
+		count.Duplicates++
 		rec.Duplicates++
 		return
 	case verdict == dedup.Hit:
-		count.Rejected = 1
+		count.Rejected++
 		m.reject(rec, i, ReasonDuplicateConflict)
 		return
 	}
@@ -180,13 +181,13 @@ func (m *machine) event(rec *activity.Record, i int) {
 		reason = m.charge(rec, e, &m.resolved[i])
 	}
 	if reason != "" {
-		count.Rejected = 1
+		count.Rejected++
 		m.reject(rec, i, reason)
 		if !m.faults.RememberRejected {
 			return
 		}
 	} else {
-		count.Rated = 1
+		count.Rated++
 	}
 	m.index.Remember(dedup.Entry{ID: id, Hash: e.Hash, Arrived: m.logTime})
 }
@@ -225,29 +226,13 @@ func keep(e *usage.Event) usage.Event {
 
 // undecodable keeps the raw bytes of a record that no version of this program can have written whole.
 func (m *machine) undecodable(rec *activity.Record, in *Input) {
-	m.count(CountKey{Month: monthOf(m.logTime)}, Counts{Accepted: 1, Rejected: 1})
+	count := m.counts.of(m.counts.month(m.logTime), "")
+	count.Accepted++
+	count.Rejected++
 	rec.Rejected = append(rec.Rejected, activity.Rejected{Reason: ReasonUndecodable, EventTime: m.logTime})
 	m.rejected = append(m.rejected, RejectedUsage{
 		Offset: in.Offset, Reason: ReasonUndecodable, Raw: append([]byte(nil), in.Value...), LogTime: m.logTime,
 	})
-}
-
-// count adds to a month's counts.
-func (m *machine) count(k CountKey, c Counts) {
-	sum := m.counts[k]
-	sum.Accepted += c.Accepted
-	sum.Retried += c.Retried
-	sum.Rated += c.Rated
-	sum.Duplicates += c.Duplicates
-	sum.Rejected += c.Rejected
-	charged, err := sum.Charged.Add(c.Charged)
-	if err != nil {
-		// 1.7e26 in one month and currency: no catalogue within the limits gets there in a partition's life.
-		panic(fmt.Sprintf("bug: the sum of charges of month %d overflows", k.Month))
-	}
-	sum.Charged = charged
-	m.counts[k] = sum
-	m.counted[k] = struct{}{}
 }
 
 // seal moves the billed account's sealed_through and notes under which definitions.
@@ -270,10 +255,4 @@ func (s *SealState) sealedUnder(end int64) (int64, bool) {
 		}
 	}
 	return 0, false
-}
-
-// monthOf returns the UTC month of an instant as year*12 + month-1.
-func monthOf(t int64) int32 {
-	y, mo, _ := time.Unix(0, t).UTC().Date()
-	return int32(y*12 + int(mo) - 1)
 }

@@ -1,6 +1,7 @@
 package rater
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -61,7 +62,8 @@ type Partition struct {
 	cut       *Cut
 	cutSent   bool
 	inCut     []*family
-	committed int64 // log time of the last commit
+	committed int64  // log time of the last commit
+	encoded   []byte // buffer of the record in work
 
 	live live
 }
@@ -130,14 +132,14 @@ func (p *Partition) Rate(ctx context.Context, in *Input) (value []byte, err erro
 		return nil, fmt.Errorf("partition %d offset %d: %w", p.fence.Partition, in.Offset, err)
 	}
 	p.leaderEpoch = in.LeaderEpoch
-	value = activity.Append(nil, rec)
-	sum := SumOf(value)
+	p.encoded = activity.Append(p.encoded[:0], rec)
+	sum := SumOf(p.encoded)
 	p.mine[in.Offset] = sum
 	if in.Offset <= p.taken {
 		return nil, p.compare(in.Offset, sum)
 	}
 	p.unacked = append(p.unacked, RatedEntry{Offset: in.Offset, Previous: rec.Previous, Sum: sum})
-	return value, nil
+	return bytes.Clone(p.encoded), nil
 }
 
 // compare checks the result of a replayed offset against what stands in `rated`.
@@ -229,7 +231,8 @@ func (p *Partition) Freeze() bool {
 	}
 	c := &Cut{
 		Fence: p.fence, Next: m.last + 1, Last: m.last, LeaderEpoch: p.leaderEpoch, LogTime: m.logTime,
-		ActivatedSeq: m.act, ActivatedSum: m.sum, Rejected: m.rejected, Counts: map[CountKey]Counts{},
+		ActivatedSeq: m.act, ActivatedSum: m.sum, Rejected: m.rejected, Counts: m.counts.fresh(),
+		Lines: make([]LineState, 0, len(m.dirty)+len(m.dirty)/8),
 	}
 	for _, f := range m.dirty {
 		c.Lines = f.states(c.Lines)
@@ -243,10 +246,6 @@ func (p *Partition) Freeze() bool {
 		c.Seals = append(c.Seals, *m.seals[account])
 	}
 	clear(m.sealed)
-	for k := range m.counted {
-		c.Counts[k] = m.counts[k]
-	}
-	clear(m.counted)
 	p.cut, p.cutSent = c, false
 	return true
 }

@@ -69,6 +69,7 @@ func (p *Partition) Project(caughtUp, always bool) *LiveWork {
 		w.Page, w.PageFrom, w.PageLimit, w.EndsAfter = true, l.page, p.limits.PageLines, m.logTime-keepShown
 		w.Projection.Rebuilding = true
 	case stageLast, stageShown:
+		w.Projection.Lines = make([]LineState, 0, len(m.unshown)+len(m.unshown)/8)
 		for _, f := range m.unshown {
 			w.Projection.Lines = f.states(w.Projection.Lines)
 			f.unshown = false

@@ -162,11 +162,13 @@ func (m *machine) prepare(logTime int64, need *needs) {
 	m.resolved = m.resolved[:n]
 	for i := range m.record.Events {
 		e := &m.record.Events[i]
-		switch _, v := m.index.Check(e.Identity(), logTime); v {
+		_, v := m.index.Check(m.ids.all[i], logTime)
+		m.ids.missed[i] = v == dedup.Miss
+		switch v {
 		case dedup.Hit: // it will be one in the step as well
 			continue
 		case dedup.Ask:
-			need.asks = append(need.asks, e.Identity())
+			need.asks = append(need.asks, m.ids.all[i])
 		}
 		m.resolve(e, &m.resolved[i], need)
 	}

@@ -73,6 +73,7 @@ type Index struct {
 	confirmed map[usage.Identity]Entry
 	denied    map[usage.Identity]struct{}
 	fresh     []Entry
+	last      int // how many were fresh the last time
 }
 
 // New returns an empty index that remembers for the window and the tolerance.
@@ -156,14 +157,21 @@ func (x *Index) Forget() {
 
 // Remember adds an event that was rated. Log time never goes back, so it is the identity's newest arrival.
 func (x *Index) Remember(e Entry) {
-	x.put(e)
+	if len(x.days) > 0 && x.days[0].number == Day(e.Arrived) {
+		x.days[0].entries[e.ID] = memory{e.Hash, e.Arrived}
+	} else {
+		x.put(e)
+	}
+	if x.fresh == nil {
+		x.fresh = make([]Entry, 0, x.last)
+	}
 	x.fresh = append(x.fresh, e)
 }
 
 // Fresh returns what was remembered since it was called last, in order; the caller owns the slice.
 func (x *Index) Fresh() []Entry {
 	fresh := x.fresh
-	x.fresh = nil
+	x.fresh, x.last = nil, len(fresh)
 	return fresh
 }
 
