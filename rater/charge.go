@@ -14,7 +14,7 @@ import (
 // charge puts the event on its line: charge = Total(after) − the line's stored amount. It returns the reason
 // when the arithmetic overflows; then nothing has changed.
 func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) string {
-	f := m.families[r.family]
+	f := r.f
 	m.uses++
 	f.lastUsed = m.uses
 	fresh := len(f.lines) == 0

@@ -17,7 +17,7 @@ var ErrDefinitions = errors.New("definitions do not continue the activated ones"
 // and for rates that are gone, a bounded number as of older ones.
 type definitions struct {
 	accounts map[string]*catalog.Account // as of the activated seq; nil: there is none
-	plans    map[string]*catalog.Plan
+	plans    map[string]*planned
 	within   map[string]map[string]struct{} // account → accounts whose plans contain it
 
 	snapshots map[int64]*catalog.Snapshot // older ones
@@ -34,7 +34,7 @@ const maxOld = 4096
 
 func newDefinitions() definitions {
 	return definitions{
-		accounts: map[string]*catalog.Account{}, plans: map[string]*catalog.Plan{}, within: map[string]map[string]struct{}{},
+		accounts: map[string]*catalog.Account{}, plans: map[string]*planned{}, within: map[string]map[string]struct{}{},
 		snapshots: map[int64]*catalog.Snapshot{}, old: map[oldPlan]*catalog.Plan{},
 	}
 }
@@ -105,7 +105,7 @@ func (d *definitions) planAt(m *machine, account string, seq int64, need *needs)
 // planNow returns the account's plan as of the activated definitions.
 func (d *definitions) planNow(m *machine, account string, need *needs) (*catalog.Plan, bool) {
 	if p, ok := d.plans[account]; ok {
-		return p, true
+		return p.plan, true
 	}
 	if m.snap == nil {
 		need.snapshot(m.act)
@@ -123,7 +123,7 @@ func (d *definitions) planNow(m *machine, account string, need *needs) (*catalog
 		need.fail(fmt.Errorf("compile account %s as of definition %d: %w", account, m.act, err))
 		return nil, false
 	}
-	d.plans[account] = plan
+	d.plans[account] = &planned{plan: plan}
 	for _, a := range chain {
 		if d.within[a.ID] == nil {
 			d.within[a.ID] = map[string]struct{}{}
@@ -239,5 +239,6 @@ func (m *machine) activate(r *usage.Definitions) error {
 		}
 	}
 	m.act, m.sum = r.To, r.Links[len(r.Links)-1]
+	m.changed()
 	return nil
 }

@@ -28,10 +28,11 @@ type family struct {
 	bound    bool // the segments point at their rates as of boundSeq
 	boundSeq int64
 
-	dirty    bool   // changed since the last cut was frozen
-	unshown  bool   // changed since it was last projected
-	inCut    bool   // stands in the cut in flight
-	lastUsed uint64 // of the machine's use counter, for eviction
+	dirty    bool     // changed since the last cut was frozen
+	unshown  bool     // changed since it was last projected
+	inCut    bool     // stands in the cut in flight
+	lastUsed uint64   // of the machine's use counter, for eviction
+	recalled *planned // which remembers resolutions that point here
 }
 
 // line is one line of a family, on one invoice.

@@ -69,10 +69,13 @@ type machine struct {
 	unshown []*family // since the last projection
 	uses    uint64
 
+	circumstance uint64 // what resolutions were made under, see recalled
+
 	// of the record in work
 	record   usage.Record
 	ids      identities
-	resolved []resolution
+	resolved []*resolution
+	anew     []resolution // those of them that were not recalled
 	scratch  []segment
 	together []segment
 	priced   []money.Decimal // the lines' amounts under new circumstances, computed before anything changes
@@ -176,9 +179,9 @@ func (m *machine) event(rec *activity.Record, i int) {
 		m.reject(rec, i, ReasonDuplicateConflict)
 		return
 	}
-	reason := m.refusal(e, &m.resolved[i])
+	reason := m.refusal(e, m.resolved[i])
 	if reason == "" {
-		reason = m.charge(rec, e, &m.resolved[i])
+		reason = m.charge(rec, e, m.resolved[i])
 	}
 	if reason != "" {
 		count.Rejected++
@@ -245,6 +248,7 @@ func (m *machine) seal(s *usage.Seal) {
 	next := &SealState{Account: s.Account, Seals: append(append([]SealPoint(nil), state.Seals...), SealPoint{Through: s.PeriodEnd, Seq: m.act})}
 	m.seals[s.Account] = next
 	m.sealed[s.Account] = struct{}{}
+	m.changed()
 }
 
 // sealedUnder says whether a period that ends at end is sealed, and under which definitions.

@@ -21,7 +21,7 @@ type resolution struct {
 	seq         int64 // of the definitions that price it: the activated ones or, for late usage, those of the seal
 	seller      string
 	usagePeriod catalog.Period
-	family      activity.ID
+	f           *family
 
 	billed  string // who is invoiced
 	period  catalog.Period
@@ -54,7 +54,8 @@ func (m *machine) resolve(e *usage.Event, r *resolution, need *needs) bool {
 	if !ok {
 		return false
 	}
-	if seq, late := seals.sealedUnder(period.End); late {
+	seq, late := seals.sealedUnder(period.End)
+	if late {
 		if plan.Account().LateReject {
 			r.reason = ReasonLate
 			return true
@@ -71,7 +72,13 @@ func (m *machine) resolve(e *usage.Event, r *resolution, need *needs) bool {
 			r.seq = m.act
 		}
 	}
-	return m.price(e, r, plan, owed.ID, need)
+	if !m.price(e, r, plan, owed.ID, need) {
+		return false
+	}
+	if !late && r.reason == "" {
+		m.remember(m.defs.plans[e.Account], e, r)
+	}
+	return true
 }
 
 // price finds the rate and the family, with the family's lines bound to the rates that price them.
@@ -89,16 +96,15 @@ func (m *machine) price(e *usage.Event, r *resolution, plan *catalog.Plan, owed 
 	for _, name := range r.product.GroupBy {
 		r.group = append(r.group, activity.Attribute{Name: name, Value: e.Attribute(name)})
 	}
-	r.family = activity.FamilyID(r.seller, e.Account, r.product.ID, r.pkg, r.group, owed, r.usagePeriod.Start)
+	id := activity.FamilyID(r.seller, e.Account, r.product.ID, r.pkg, r.group, owed, r.usagePeriod.Start)
 	r.invoice = activity.InvoiceID(r.seller, r.billed, r.period.Start)
-	f := m.families[r.family]
-	if f == nil {
-		need.family(r.family)
+	if r.f = m.families[id]; r.f == nil {
+		need.family(id)
 		return false
 	}
 	m.uses++
-	f.lastUsed = m.uses
-	return m.bind(f, e.Account, r.seq, plan, need)
+	r.f.lastUsed = m.uses
+	return m.bind(r.f, e.Account, r.seq, plan, need)
 }
 
 // carry finds where late usage goes: the earliest unsealed period of whoever is then billed for the account that
@@ -157,9 +163,9 @@ func (m *machine) prepare(logTime int64, need *needs) {
 	}
 	n := len(m.record.Events)
 	if cap(m.resolved) < n {
-		m.resolved = make([]resolution, n)
+		m.resolved, m.anew = make([]*resolution, n), make([]resolution, n)
 	}
-	m.resolved = m.resolved[:n]
+	m.resolved, m.anew = m.resolved[:n], m.anew[:n]
 	for i := range m.record.Events {
 		e := &m.record.Events[i]
 		_, v := m.index.Check(m.ids.all[i], logTime)
@@ -170,7 +176,14 @@ func (m *machine) prepare(logTime int64, need *needs) {
 		case dedup.Ask:
 			need.asks = append(need.asks, m.ids.all[i])
 		}
-		m.resolve(e, &m.resolved[i], need)
+		m.resolved[i] = &m.anew[i]
+		if p := m.defs.plans[e.Account]; p != nil {
+			if known := m.recall(p, e); known != nil {
+				m.resolved[i] = known
+				continue
+			}
+		}
+		m.resolve(e, &m.anew[i], need)
 	}
 }
 
@@ -279,6 +292,9 @@ func (m *machine) evict(keep int) {
 		for id, f := range m.families {
 			if !f.dirty && !f.unshown && !f.inCut && f.lastUsed <= bound {
 				delete(m.families, id)
+				if f.recalled != nil {
+					f.recalled.forget(f)
+				}
 			}
 		}
 		if len(m.families) <= keep || bound >= m.uses {

@@ -29,6 +29,31 @@ func (p *Plan) Billing(t int64) (*Account, Period) {
 	return s.account, s.period
 }
 
+// Constant gives a time around t, half open, in which Billing and Resolve of the product give the same answers as at t.
+func (p *Plan) Constant(product *Product, pkg string, t int64) (from, until int64) {
+	if pkg != "" && p.snap.packages[pkg] == nil {
+		return t, t // nothing is remembered of packages that there are not
+	}
+	s := p.billingAt(t)
+	lines := p.timelinesOf(product)
+	line := lines.plain
+	if pkg != "" {
+		named, ok := lines.named.Load(pkg)
+		if !ok {
+			return t, t
+		}
+		line = named.(timeline)
+	}
+	for i := range line {
+		if line[i].from <= t {
+			s.from = max(s.from, line[i].from)
+		} else {
+			s.to = min(s.to, line[i].from)
+		}
+	}
+	return s.from, s.to
+}
+
 func (p *Plan) billingAt(t int64) billedSpan {
 	s := billedSpan{from: Always, to: Never}
 	for i, a := range p.chain {
