@@ -25,7 +25,11 @@ import (
 // patience bounds every wait: long enough for a busy machine, short enough to name what never came.
 const patience = 90 * time.Second
 
+// binary builds the program, unless E2E_BINARY names one.
 var binary = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv("E2E_BINARY"); path != "" {
+		return path, nil
+	}
 	dir, err := os.MkdirTemp("", "tollstream-e2e-")
 	if err != nil {
 		return "", err
@@ -41,7 +45,10 @@ var binary = sync.OnceValues(func() (string, error) {
 func TestMain(m *testing.M) {
 	code := m.Run()
 	stopServers()
-	if path, err := binary(); err == nil && built {
+	if !built {
+		os.Exit(code)
+	}
+	if path, err := binary(); err == nil && os.Getenv("E2E_BINARY") == "" {
 		_ = os.RemoveAll(filepath.Dir(path))
 	}
 	os.Exit(code)
@@ -97,10 +104,14 @@ func freeAddress(t testing.TB) string {
 // eventually repeats a question until it is answered with nil.
 func eventually(t testing.TB, what string, ask func() error) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	began := time.Now()
+	deadline := began.Add(patience)
 	for {
 		err := ask()
 		if err == nil {
+			if took := time.Since(began); took > 3*time.Second {
+				t.Logf("%s: took %s", what, took.Round(time.Millisecond))
+			}
 			return
 		}
 		if time.Now().After(deadline) {

@@ -53,6 +53,7 @@ type rate struct {
 	size, price, free string // package
 	amount            string // flat
 	start, end        time.Time
+	yields            *rate // a rate of a level above that answers while it is in effect
 }
 
 // document is the rate in the catalogue's language.
@@ -86,8 +87,11 @@ func (r *rate) document() map[string]any {
 	return d
 }
 
-// holds tells whether the rate is in effect: [start, end).
+// holds tells whether the rate answers: it is in effect, [start, end), and none above it is.
 func (r *rate) holds(at time.Time) bool {
+	if r.yields != nil && r.yields.holds(at) {
+		return false
+	}
 	return (r.start.IsZero() || !at.Before(r.start)) && (r.end.IsZero() || at.Before(r.end))
 }
 

@@ -1,0 +1,130 @@
+package e2e
+
+import (
+	"fmt"
+	"math/big"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+)
+
+// TestCatalogChangesUnderUsage sends usage, changes definitions, sends usage, and so on: what is accepted after a change was
+// answered is priced under it, and a line that is touched again is priced anew as a whole.
+func TestCatalogChangesUnderUsage(t *testing.T) {
+	_, admin, _ := embedded(t)
+	hour := func(n int) time.Time { return eventTime.Add(time.Duration(n) * time.Hour) }
+	list := func(price string) *rate { return &rate{model: "per_unit", unit: price} }
+	agreed := func(first string) *rate { // for two hours in the middle
+		return &rate{model: "graduated", tiers: []tier{{"10", first, ""}, {"", "0.02", "1.5"}}, start: hour(1), end: hour(3)}
+	}
+	product := func(r *rate) map[string]any {
+		return map[string]any{"products": []any{map[string]any{"id": "calls", "rates": []any{r.document()}}}}
+	}
+	contract := func(r *rate) map[string]any {
+		d := r.document()
+		d["product"] = "calls"
+		delete(d, "start")
+		delete(d, "end")
+		return map[string]any{"contracts": []any{map[string]any{
+			"id": "c-1", "account": "special", "start": r.start.Format(time.RFC3339), "end": r.end.Format(time.RFC3339), "rates": []any{d},
+		}}}
+	}
+	first := product(list("0.10"))
+	first["currency"], first["seller"] = "EUR", map[string]any{"id": "main", "name": "E2E"}
+	first["accounts"] = []any{
+		map[string]any{"id": "plain", "currency": "EUR", "time_zone": "UTC"},
+		map[string]any{"id": "special", "currency": "EUR", "time_zone": "UTC"},
+	}
+	rounds := []struct {
+		document     map[string]any
+		list, agreed *rate
+		accounts     []string // that use something under it
+	}{
+		{first, list("0.10"), nil, []string{"plain"}},
+		{contract(agreed("0.08")), list("0.10"), agreed("0.08"), []string{"plain", "special"}},
+		{product(list("0.123456789")), list("0.123456789"), agreed("0.08"), []string{"plain", "special"}},
+		{contract(agreed("0.07")), list("0.123456789"), agreed("0.07"), []string{"special"}},
+		{product(list("0.09")), list("0.09"), agreed("0.07"), []string{"plain", "special"}},
+	}
+	var uses []use
+	seqs := map[string]int64{} // of each event
+	for round, r := range rounds {
+		var applied struct{ Seq int64 }
+		if err := admin.call(http.MethodPut, "/v1/catalog", r.document, &applied); err != nil {
+			t.Fatal(err)
+		}
+		var events []map[string]any
+		for i := range 8 {
+			for _, account := range r.accounts {
+				at, quantity := eventTime.Add(time.Duration(i)*30*time.Minute), fmt.Sprintf("%d.%03d", 1+i, 7*round+i)
+				id := fmt.Sprintf("r%d-%d-%s", round, i, account)
+				events = append(events, event(id, "account", account, "time", at.Format(time.RFC3339), "quantity", quantity))
+				uses = append(uses, use{billed: account, account: account, product: "calls", quantity: quantity, at: at})
+				seqs[id] = applied.Seq
+			}
+		}
+		admin.mustAccept(t, events...)
+		bills := bill(uses, func(account, _ string) []*rate {
+			if account == "special" && r.agreed != nil {
+				below := *r.list
+				below.yields = r.agreed
+				return []*rate{&below, r.agreed}
+			}
+			return []*rate{r.list}
+		})
+		for _, account := range r.accounts {
+			eventually(t, fmt.Sprintf("invoice of %s after change %d", account, round), func() error {
+				got, err := admin.invoiceAt(account, eventTime)
+				if err != nil {
+					return err
+				}
+				return bills[account].differs(got)
+			})
+		}
+		if round == len(rounds)-1 {
+			for account, want := range bills {
+				proveActivities(t, admin, account, want.total, seqs)
+			}
+		}
+	}
+	admin.proveReconciled(t, eventTime.Format("2006-01"))
+}
+
+// proveActivities checks that each event was priced under the definitions that it was accepted under, that lines priced anew have
+// their adjustments, and that all of it sums to the invoice.
+func proveActivities(t *testing.T, c *caller, account string, total *big.Rat, seqs map[string]int64) {
+	t.Helper()
+	eventually(t, "activities of "+account, func() error {
+		var page struct {
+			Data []struct {
+				Kind, ID, Charge string
+				ActivatedSeq     int64 `json:"activated_seq"`
+			}
+		}
+		if err := c.get("/v1/accounts/"+account+"/activities", url.Values{"limit": {"1000"}}, &page); err != nil {
+			return err
+		}
+		sum, adjustments := new(big.Rat), 0
+		for _, a := range page.Data {
+			charge, err := decimal(a.Charge)
+			if err != nil {
+				return err
+			}
+			sum.Add(sum, charge)
+			switch {
+			case a.Kind == "adjustment":
+				adjustments++
+			case a.ActivatedSeq != seqs[a.ID]:
+				return fmt.Errorf("event %s was priced under %d, accepted under %d", a.ID, a.ActivatedSeq, seqs[a.ID])
+			}
+		}
+		if sum.Cmp(total) != 0 {
+			return fmt.Errorf("sum %s, want %s", sum.FloatString(12), total.FloatString(12))
+		}
+		if adjustments == 0 {
+			return fmt.Errorf("no adjustment of the usage before a change")
+		}
+		return nil
+	})
+}
