@@ -1,0 +1,106 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// usedCPU is processor time: of this process, of each server, and of the whole machine.
+type usedCPU struct {
+	self    time.Duration
+	servers map[string]time.Duration
+	busy    time.Duration // all processors, everybody
+}
+
+// tick is the unit of /proc on Linux.
+const tick = 10 * time.Millisecond
+
+// cpu reads processor time. Servers are found by the process numbers that deploy/servers/servers leaves; where there is no
+// /proc, or no such file, they are left out.
+func (c *corner) cpu() usedCPU {
+	var u usedCPU
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err == nil {
+		u.self = time.Duration(r.Utime.Nano() + r.Stime.Nano())
+	}
+	u.busy = busy()
+	u.servers = map[string]time.Duration{}
+	if c.state == "" {
+		return u
+	}
+	files, _ := filepath.Glob(c.state + "/*.pid")
+	sessions := map[string]string{}
+	for _, f := range files {
+		if b, err := os.ReadFile(f); err == nil && len(b) > 0 {
+			sessions[strings.Fields(string(b))[0]] = strings.TrimSuffix(filepath.Base(f), ".pid")
+		}
+	}
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, f := range stats {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue // it has just ended
+		}
+		fields := strings.Fields(string(b)[strings.LastIndexByte(string(b), ')')+1:])
+		// Every server leads a session of its own; the children of PostgreSQL lead others.
+		name, ok := sessions[fields[3]]
+		if !ok {
+			name, ok = sessions[fields[1]]
+		}
+		if ok {
+			u.servers[name] += ticks(fields[11]) + ticks(fields[12])
+		}
+	}
+	return u
+}
+
+// busy is what all processors have worked, from the first line of /proc/stat: user nice system idle iowait irq softirq steal.
+func busy() (sum time.Duration) {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	for i, f := range strings.Fields(line) {
+		if i > 0 && i < 9 && i != 4 && i != 5 {
+			sum += ticks(f)
+		}
+	}
+	return sum
+}
+
+func ticks(text string) time.Duration {
+	n, _ := strconv.ParseInt(text, 10, 64)
+	return time.Duration(n) * tick
+}
+
+func (u usedCPU) minus(before usedCPU) usedCPU {
+	out := usedCPU{self: u.self - before.self, busy: u.busy - before.busy, servers: map[string]time.Duration{}}
+	for name, d := range u.servers {
+		out.servers[name] = max(d-before.servers[name], 0)
+	}
+	return out
+}
+
+// others is the time of whoever else works on this machine.
+func (u usedCPU) others() time.Duration {
+	rest := u.busy - u.self
+	for _, d := range u.servers {
+		rest -= d
+	}
+	return max(rest, 0)
+}
+
+// loadAverage is the first figure of /proc/loadavg.
+func loadAverage() float64 {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil || len(b) == 0 {
+		return 0
+	}
+	v, _ := strconv.ParseFloat(strings.Fields(string(b))[0], 64)
+	return v
+}

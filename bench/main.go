@@ -1,0 +1,108 @@
+// Command bench measures tollstream on real servers: rated usage end to end against bare loops that only move the same
+// events, the cost of ingest, and the time from an accepted event to its place on the live invoice.
+//
+// It may import everything, as cmd/ does, and nothing imports it. What it drives is the production code: rater.Worker with its adapters in
+// this process, and for the HTTP figures the whole assembly in a process of its own, so that the load generator's work is
+// not counted. Baseline and subject alternate, the first round only warms up, and a figure is the median of the others
+// with the smallest and the largest beside it.
+//
+// Usage: `make bench`, or with servers at hand `go run ./bench -help`.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// settings say how much is measured.
+type settings struct {
+	Accounts   int
+	Events     int // of one round
+	Batch      int // events in a usage record
+	Partitions int
+	Rounds     int // that count; one more warms up
+
+	Requests int // of 1,000 events in one round of ingest
+	Probes   int // of the latency, idle and under load each
+	Load     int // events a second while the latency is measured under load
+
+	Profile string // where a CPU profile of the rater goes, "": none
+}
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == serveCommand {
+		exitOn(serve(os.Stdin, os.Stdout))
+		return
+	}
+	var s settings
+	flag.IntVar(&s.Accounts, "accounts", 10_000, "accounts that use something")
+	flag.IntVar(&s.Events, "events", 600_000, "usage events of one round")
+	flag.IntVar(&s.Batch, "batch", 100, "events in a usage record")
+	flag.IntVar(&s.Partitions, "partitions", 16, "partitions of the topics")
+	flag.IntVar(&s.Rounds, "rounds", 5, "rounds that count; one more warms up")
+	flag.IntVar(&s.Requests, "requests", 100, "requests of 1,000 events in one round of ingest")
+	flag.IntVar(&s.Probes, "probes", 300, "events whose way to the invoice is timed")
+	flag.IntVar(&s.Load, "load", 20_000, "events a second beside the probes")
+	flag.StringVar(&s.Profile, "cpuprofile", "", "write a CPU profile of the rater's rounds to this file")
+	only := flag.String("only", "rated,latency,ingest", "what is measured")
+	out := flag.String("out", "bench/results", "directory of the results; empty: only printed")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	exitOn(run(ctx, s, strings.Split(*only, ","), *out, os.Stdout))
+}
+
+func exitOn(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// measures are what can be measured, in the order in which it is done.
+var measures = []struct {
+	name string
+	do   func(context.Context, *corner, settings, *report) error
+}{
+	{"rated", measureRated}, {"latency", measureLatency}, {"ingest", measureIngest},
+}
+
+func run(ctx context.Context, s settings, only []string, out string, print io.Writer) (err error) {
+	c, err := openCorner(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	r, err := newReport(ctx, c, s)
+	if err != nil {
+		return err
+	}
+	for _, m := range measures {
+		if !slices.Contains(only, m.name) {
+			continue
+		}
+		fmt.Fprintf(print, "measuring %s …\n", m.name)
+		if err := m.do(ctx, c, s, r); err != nil {
+			return fmt.Errorf("measure %s: %w", m.name, err)
+		}
+	}
+	r.finish()
+	fmt.Fprint(print, "\n"+r.markdown())
+	if out == "" {
+		return nil
+	}
+	return r.write(out)
+}
+
+// quiet logs warnings and worse: a figure whose partitions were forgotten on the way is none.
+func quiet() *slog.Logger {
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
