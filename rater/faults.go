@@ -17,5 +17,7 @@ type Faults struct {
 	IdleOwnerDoesNotLook   bool // an owner without work does not read its row
 	WindowWithoutTolerance bool // identities count for the window alone, without the future tolerance
 
-	OtherVersion bool // not a violation: this rater is of another version, its results differ
+	// Not violations.
+	OtherVersion bool                               // this rater is of another version, its results differ
+	PanicAt      func(offset int64, index int) bool // rating panics at such an event
 }

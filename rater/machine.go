@@ -106,6 +106,7 @@ func remembered(window time.Duration, faults Faults) time.Duration {
 // decode reads the record's content. What cannot be decoded is left as a record of no kind, which step
 // turns into rejected usage.
 func (m *machine) decode(in *Input) {
+	m.inWork = 0
 	if err := usage.Decode(in.Value, &m.record); err != nil {
 		m.record = usage.Record{}
 	}
@@ -155,12 +156,13 @@ func (m *machine) event(rec *activity.Record, i int) {
 	} else {
 		count.Accepted++
 	}
-	if len(m.skips) > 0 {
-		if _, ok := m.skips[Skip{rec.Offset, i}]; ok {
-			count.Rejected++
-			m.reject(rec, i, ReasonSkipped)
-			return
-		}
+	if m.skipped(rec.Offset, i) {
+		count.Rejected++
+		m.reject(rec, i, ReasonSkipped)
+		return
+	}
+	if m.faults.PanicAt != nil && m.faults.PanicAt(rec.Offset, i) {
+		panic("injected")
 	}
 	id := m.ids.all[i]
 	entry, verdict := dedup.Entry{}, dedup.Miss
@@ -193,6 +195,15 @@ func (m *machine) event(rec *activity.Record, i int) {
 		count.Rated++
 	}
 	m.index.Remember(dedup.Entry{ID: id, Hash: e.Hash, Arrived: m.logTime})
+}
+
+// skipped says whether an operator told the rater to pass over the event.
+func (m *machine) skipped(offset int64, i int) bool {
+	if len(m.skips) == 0 {
+		return false
+	}
+	_, ok := m.skips[Skip{offset, i}]
+	return ok
 }
 
 // refusal says why an event that is no duplicate cannot be rated, "" when it can.

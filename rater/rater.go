@@ -201,10 +201,14 @@ type RatedEntry struct {
 	Sum      uint64 // xxh3 of the encoded record
 }
 
+// ErrLost says that the broker no longer has what the checkpoint needs of a log: reading it again cannot help.
+var ErrLost = errors.New("the broker no longer has it")
+
 // RatedLog reads the `rated` topic of one partition.
 type RatedLog interface {
-	// Read returns the entries in [from, to) in order; to -1: up to the end at the time of the call.
-	// It also returns the offset after the last one.
+	// Read returns the entries in [from, to) in order; to -1: up to the end at the time of the call. What no rater can
+	// have written is passed over. It also returns the offset after the last one. It fails with ErrLost when
+	// the log begins after from.
 	Read(ctx context.Context, partition int32, from, to int64) ([]RatedEntry, int64, error)
 }
 

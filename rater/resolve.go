@@ -2,6 +2,7 @@ package rater
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/tollstream/tollstream/collector/usage"
@@ -147,7 +148,7 @@ func (m *machine) sealsOf(account string, need *needs) (*SealState, bool) {
 
 // prepare resolves the decoded record's events and tells what has to be read before it can be stepped; step may be called
 // when need stays empty.
-func (m *machine) prepare(logTime int64, need *needs) {
+func (m *machine) prepare(offset, logTime int64, need *needs) {
 	switch m.record.Kind {
 	case usage.KindBatch, usage.KindRetry:
 	case usage.KindDefinitions:
@@ -167,6 +168,10 @@ func (m *machine) prepare(logTime int64, need *needs) {
 	}
 	m.resolved, m.anew = m.resolved[:n], m.anew[:n]
 	for i := range m.record.Events {
+		m.inWork = i
+		if m.skipped(offset, i) {
+			continue
+		}
 		e := &m.record.Events[i]
 		_, v := m.index.Check(m.ids.all[i], logTime)
 		m.ids.missed[i] = v == dedup.Miss
@@ -184,6 +189,9 @@ func (m *machine) prepare(logTime int64, need *needs) {
 			}
 		}
 		m.resolve(e, &m.anew[i], need)
+		if need.err != nil { // inWork tells of which event
+			return
+		}
 	}
 }
 
@@ -191,14 +199,17 @@ func (m *machine) prepare(logTime int64, need *needs) {
 // old definitions, each at most twice.
 const maxRounds = 12
 
+// errUnratable says that the definitions contradict themselves for an event: to read them again cannot help.
+var errUnratable = errors.New("the event cannot be rated")
+
 // load reads what the record needs, in one question a kind and round.
 func (m *machine) load(ctx context.Context, in *Input, fence Fence, store Store, defs Definitions) error {
 	m.index.Forget()
 	for range maxRounds {
 		var need needs
-		m.prepare(max(m.logTime, in.Time), &need)
+		m.prepare(in.Offset, max(m.logTime, in.Time), &need)
 		if need.err != nil {
-			return need.err
+			return fmt.Errorf("%w: %w", errUnratable, need.err)
 		}
 		if need.empty() {
 			return nil
@@ -207,7 +218,7 @@ func (m *machine) load(ctx context.Context, in *Input, fence Fence, store Store,
 			return err
 		}
 	}
-	return fmt.Errorf("bug: offset %d needs more than %d rounds of reading", in.Offset, maxRounds)
+	return fmt.Errorf("%w: bug: offset %d needs more than %d rounds of reading", errUnratable, in.Offset, maxRounds)
 }
 
 func (m *machine) provide(ctx context.Context, need *needs, fence Fence, store Store, defs Definitions) error {

@@ -15,43 +15,49 @@ import (
 // runner is the goroutine around one Partition: it waits, the Partition decides.
 type runner struct {
 	w         *Worker
+	claim     *claim
 	partition int32
 	p         *Partition
 
-	mu      sync.Mutex
-	queue   []Input // delivered, not yet rated
-	paused  bool
-	wake    chan struct{}
-	quit    chan bool // true: drain first
-	quitted sync.Once
-	gone    chan struct{}
+	ctx        context.Context // of everything that the runner asks for; ends with it
+	cancel     context.CancelFunc
+	rating     context.Context // of the reads of rating, which a stop does not wait for
+	stopRating context.CancelFunc
+	quit       chan bool // true: drain first
+	quitted    sync.Once
+	gone       chan struct{}
 
+	delivered
+	wake     chan struct{}
 	end      atomic.Int64
 	position atomic.Int64
 	waiting  atomic.Int64 // broker's time of the oldest record that waits to be rated, 0: none
 
-	acks    chan ack
-	cut     chan Outcome
-	found   chan found
-	read    chan readBack
-	shown   chan LiveResult
-	folded  chan folded
+	acks   chan ack
+	cut    chan Outcome
+	found  chan found
+	read   chan readBack
+	shown  chan LiveResult
+	folded chan folded
+
+	flying  int   // bytes produced and not acknowledged
+	reading bool  // a gap of `rated` is being read back
 	folding bool  // days of identities are being folded
 	foldDay int32 // the last day for which that was done
-	reading bool  // a gap of `rated` is being read back
 
-	cleared     bool // failures below the first commit are forgotten
-	draining    bool
+	cleared  bool // failures below the first commit are forgotten
+	failing  bool // reads of rating fail
+	draining bool
+
 	lastProject time.Time
-	lastCut     time.Time
-	lastLook    time.Time
-	retryAt     time.Time
-	timer       *time.Timer
+	// from when on something may be done, or done again after it failed
+	rateAt, cutAt, commitAt, readAt, projectAt, foldAt, lookAt, giveUpAt time.Time
 }
 
 type ack struct {
-	at  int64
-	err error
+	at    int64
+	bytes int
+	err   error
 }
 
 type found struct {
@@ -72,57 +78,48 @@ type readBack struct {
 	err     error
 }
 
-// Bounds of a runner's queue of delivered records: the delivery is paused above the first and resumed below the second.
 const (
-	queuePause  = 4096
-	queueResume = 1024
-	ratePerTurn = 256 // records rated before acknowledgements and outcomes are looked at again
+	ratePerTurn = 256      // records rated before acknowledgements and outcomes are looked at again
+	flyingMost  = 32 << 20 // bytes produced and not acknowledged beyond which rating pauses
 )
 
-func newRunner(w *Worker, partition int32, p *Partition) *runner {
+func newRunner(w *Worker, c *claim, p *Partition, end int64) *runner {
 	r := &runner{
-		w: w, partition: partition, p: p,
-		wake: make(chan struct{}, 1), quit: make(chan bool, 2), gone: make(chan struct{}),
-		// Each channel holds what may be outstanding at most, so that nobody who sends to it waits for this goroutine.
-		acks: make(chan ack, w.Limits.Unacked+ratePerTurn), cut: make(chan Outcome, 1), found: make(chan found, 1), read: make(chan readBack, 1),
-		shown: make(chan LiveResult, 1), folded: make(chan folded, 1), timer: time.NewTimer(0),
+		w: w, claim: c, partition: c.partition, p: p,
+		wake: make(chan struct{}, 1), quit: make(chan bool, 1), gone: make(chan struct{}),
+		// Each channel holds what may be outstanding at most, so that nobody who sends to it waits for this goroutine,
+		// not even when it has ended.
+		acks: make(chan ack, w.Limits.Unacked+ratePerTurn), cut: make(chan Outcome, 1), found: make(chan found, 1),
+		read: make(chan readBack, 1), shown: make(chan LiveResult, 1), folded: make(chan folded, 1),
 	}
+	r.ctx, r.cancel = context.WithCancel(w.ctx)
+	r.rating, r.stopRating = context.WithCancel(r.ctx)
 	r.position.Store(p.Position())
-	r.end.Store(-1)
-	return r
-}
-
-func (r *runner) deliver(in []Input, end int64) {
-	r.mu.Lock()
-	r.queue = append(r.queue, in...)
-	if len(r.queue) > queuePause && !r.paused {
-		r.paused = true
-		r.w.group.Pause(r.partition)
-	}
-	r.mu.Unlock()
 	r.end.Store(end)
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
+	return r
 }
 
 // stop ends the runner; with drain what was rated is checkpointed first.
 func (r *runner) stop(drain bool) {
 	r.quitted.Do(func() { r.quit <- drain })
+	r.stopRating()
+	if !drain {
+		r.cancel()
+	}
 	<-r.gone
 }
 
 // run is the loop: rate what was delivered, take what the stores answer, and turn to them when it is time.
 func (r *runner) run() {
 	defer close(r.gone)
-	defer r.timer.Stop()
+	defer r.cancel()
 	for {
 		err := r.turn()
 		if err == nil {
 			err = r.wait()
 		}
 		if err != nil {
+			r.close()
 			r.finish(err)
 			return
 		}
@@ -136,101 +133,85 @@ func (r *runner) turn() error {
 	if err := r.rate(); err != nil {
 		return err
 	}
-	now := time.Now()
 	r.position.Store(r.p.Position())
-	caughtUp := r.p.Position() >= r.end.Load() && r.empty()
+	now := time.Now()
 	if r.draining {
-		return r.drain()
+		return r.drain(now)
 	}
-	if now.Sub(r.lastCut) >= r.w.Intervals.Checkpoint && r.p.Freeze() {
-		r.lastCut = now
+	if !now.Before(r.cutAt) && r.p.Freeze() {
+		r.cutAt = now.Add(r.w.Intervals.Checkpoint)
 	}
-	r.commit()
-	if caughtUp || now.Sub(r.lastProject) >= r.w.Intervals.Project {
-		if work := r.p.Project(caughtUp, now.Sub(r.lastProject) >= r.w.Intervals.Look); work != nil {
-			r.lastProject = now
-			r.show(work)
-		}
-	}
-	r.fold()
-	if now.Sub(r.lastLook) >= r.w.Intervals.Look && r.p.Idle() {
-		r.lastLook = now
-		ctx, cancel := context.WithTimeout(r.w.ctx, r.w.Intervals.Look)
-		defer cancel()
-		if err := r.p.Look(ctx); errors.Is(err, ErrFenced) {
-			return err
-		}
-	}
-	return nil
+	r.commit(now)
+	r.project(now)
+	r.fold(now)
+	return r.look(now)
 }
 
-func (r *runner) empty() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.queue) == 0
-}
-
-// rate rates some of the queue.
+// rate rates some of what was delivered.
 func (r *runner) rate() error {
-	if r.draining || time.Now().Before(r.retryAt) {
+	if r.draining || time.Now().Before(r.rateAt) {
 		return nil
 	}
-	r.mu.Lock()
-	batch := r.queue
-	r.mu.Unlock()
+	batch := r.queued(ratePerTurn)
+	if len(batch) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(r.rating, r.w.Intervals.Answer)
+	defer cancel()
 	n := 0
-	for n < len(batch) && n < ratePerTurn && r.p.Room() {
-		if err := r.rateOne(&batch[n]); err != nil {
+	for n < len(batch) && r.room() {
+		if err := r.rateOne(ctx, &batch[n]); err != nil {
 			if final(err) {
 				return err
 			}
-			r.retryAt = time.Now().Add(r.w.Intervals.Retry)
-			r.w.Metrics.errors.WithLabelValues("read").Inc()
-			r.w.Log.Warn("rating waits for a store", "partition", r.partition, "offset", batch[n].Offset, "error", err)
+			r.later(&batch[n], err)
 			break
 		}
+		r.failing = false
 		n++
 	}
-	r.mu.Lock()
-	r.queue = r.queue[n:]
-	r.waiting.Store(0)
-	if len(r.queue) > 0 {
-		r.waiting.Store(r.queue[0].Time)
-	}
-	resume := r.paused && len(r.queue) < queueResume
-	r.paused = r.paused && !resume
-	r.mu.Unlock()
-	if resume {
-		r.w.group.Resume(r.partition)
-	}
+	r.take(n)
 	return nil
+}
+
+func (r *runner) room() bool { return r.p.Room() && r.flying < flyingMost }
+
+// later has a record tried again after a while.
+func (r *runner) later(in *Input, err error) {
+	r.rateAt = time.Now().Add(r.w.Intervals.Retry)
+	if r.rating.Err() != nil {
+		return
+	}
+	r.w.Metrics.errors.WithLabelValues("read").Inc()
+	if !r.failing { // once an outage
+		r.failing = true
+		r.w.Log.Warn("rating waits for a store", "partition", r.partition, "offset", in.Offset, "error", err)
+	}
 }
 
 // final says whether an error ends the runner; others are of a store that may come back.
 func final(err error) bool {
 	var p *poisoned
-	return errors.Is(err, ErrFenced) || errors.Is(err, ErrDiverged) || errors.Is(err, ErrDefinitions) || errors.Is(err, errGap) ||
-		errors.As(err, &p)
+	return errors.Is(err, ErrFenced) || errors.Is(err, ErrDiverged) || errors.Is(err, ErrLost) || errors.Is(err, ErrDefinitions) ||
+		errors.Is(err, errGap) || errors.As(err, &p)
 }
 
 var errGap = errors.New("the usage log skips offsets")
 
-// poisoned is a panic of the rating code.
+// poisoned is a record that cannot be rated: the rating code panics, or the definitions contradict themselves.
 type poisoned struct {
-	offset  int64
-	index   int
-	message string
+	offset int64
+	index  int
+	err    error
 }
 
-func (e *poisoned) Error() string {
-	return fmt.Sprintf("rating offset %d panics: %s", e.offset, e.message)
-}
+func (e *poisoned) Error() string { return fmt.Sprintf("rating offset %d fails: %v", e.offset, e.err) }
 
-func (r *runner) rateOne(in *Input) (err error) {
+func (r *runner) rateOne(ctx context.Context, in *Input) (err error) {
 	defer func() {
 		if e := recover(); e != nil {
 			r.w.Log.Error("rating panics", "partition", r.partition, "offset", in.Offset, "panic", e, "stack", string(debug.Stack()))
-			err = &poisoned{in.Offset, r.p.EventInWork(), fmt.Sprint(e)}
+			err = &poisoned{in.Offset, r.p.EventInWork(), fmt.Errorf("panic: %v", e)}
 		}
 	}()
 	if in.Offset < r.p.Position() {
@@ -239,97 +220,127 @@ func (r *runner) rateOne(in *Input) (err error) {
 	if in.Offset > r.p.Position() {
 		return fmt.Errorf("partition %d goes from offset %d to %d: %w", r.partition, r.p.Position(), in.Offset, errGap)
 	}
-	value, err := r.p.Rate(r.w.ctx, in)
+	value, err := r.p.Rate(ctx, in)
+	if errors.Is(err, errUnratable) {
+		return &poisoned{in.Offset, r.p.EventInWork(), err}
+	}
 	if err != nil {
 		return err
 	}
 	r.w.Metrics.rated(r.p)
 	if value != nil {
-		r.w.Producer.Produce(r.partition, value, func(at int64, err error) { r.acks <- ack{at, err} })
+		bytes := len(value)
+		r.flying += bytes
+		r.w.Producer.Produce(r.partition, value, func(at int64, err error) { r.acks <- ack{at, bytes, err} })
 	}
 	return nil
 }
 
 // commit sends the frozen cut once its rated records stand, and reads back what somebody else wrote between them.
-func (r *runner) commit() {
-	if c := r.p.Commit(); c != nil {
-		r.w.cuts <- cutWork{c, r.cut}
+func (r *runner) commit(now time.Time) {
+	if now.Before(r.commitAt) {
 		return
 	}
-	if from, to, ok := r.p.Gap(); ok && !r.reading {
-		r.reading = true
-		go func() {
-			entries, end, err := r.w.Stores.Rated.Read(r.w.ctx, r.partition, from, to)
-			r.read <- readBack{entries, end, err}
-		}()
+	if c := r.p.Commit(); c != nil {
+		r.w.cuts.put(cutWork{c, r.cut})
+		return
 	}
+	from, to, ok := r.p.Gap()
+	if !ok || r.reading || now.Before(r.readAt) {
+		return
+	}
+	r.reading = true
+	r.ask(func(ctx context.Context) {
+		entries, end, err := r.w.Stores.Rated.Read(ctx, r.partition, from, to)
+		r.read <- readBack{entries, end, err}
+	})
+}
+
+// ask does something that waits for a store beside the runner, which takes the answer from a channel.
+func (r *runner) ask(do func(ctx context.Context)) {
+	r.w.done.Go(func() {
+		ctx, cancel := context.WithTimeout(r.ctx, r.w.Intervals.Answer)
+		defer cancel()
+		do(ctx)
+	})
 }
 
 // fold lets the store fold the identities of days that are over, once a day of log time.
-func (r *runner) fold() {
+func (r *runner) fold(now time.Time) {
 	logTime, ok := r.p.Compactable()
 	day := dedup.Day(logTime)
-	if !ok || r.folding || day == r.foldDay {
+	if !ok || r.folding || day == r.foldDay || now.Before(r.foldAt) {
 		return
 	}
-	r.folding = true
+	r.folding, r.foldDay = true, day
 	fence := r.p.Fence()
-	go func() {
-		days, err := r.w.Stores.Store.Compact(r.w.ctx, fence, logTime)
+	r.w.done.Go(func() { // takes as long as it takes: a day of a large installation is much work
+		days, err := r.w.Stores.Store.Compact(r.ctx, fence, logTime)
 		r.folded <- folded{days, err}
-	}()
-	r.foldDay = day
+	})
 }
 
-// show does what a piece of live work asks for before its projection, beside the rating.
-func (r *runner) show(work *LiveWork) {
-	go func() {
-		var next [16]byte
-		more := false
-		if work.Look {
-			if err := r.w.Stores.Store.Look(r.w.ctx, work.Fence); err != nil {
-				r.shown <- LiveResult{}
-				return
-			}
+// project turns to the live view when it is time to, at once when nothing waits to be rated.
+func (r *runner) project(now time.Time) {
+	caughtUp := r.p.Position() >= r.end.Load() && r.empty()
+	since := now.Sub(r.lastProject)
+	if now.Before(r.projectAt) || !caughtUp && since < r.w.Intervals.Project {
+		return
+	}
+	if work := r.p.Project(caughtUp, since >= r.w.Intervals.Look); work != nil {
+		r.lastProject = now
+		r.ask(func(ctx context.Context) { r.shown <- r.show(ctx, work) })
+	}
+}
+
+// show does what a piece of live work asks for before its projection, then hands that on.
+func (r *runner) show(ctx context.Context, work *LiveWork) (result LiveResult) {
+	if work.Look && r.w.Stores.Store.Look(ctx, work.Fence) != nil {
+		return LiveResult{}
+	}
+	if work.Page {
+		var err error
+		work.Projection.Lines, result.PageNext, result.PageMore, err =
+			r.w.Stores.Store.OpenLines(ctx, work.Fence, work.EndsAfter, work.PageFrom, work.PageLimit)
+		if err != nil {
+			return LiveResult{}
 		}
-		if work.Page {
-			lines, n, m, err := r.w.Stores.Store.OpenLines(r.w.ctx, work.Fence, work.EndsAfter, work.PageFrom, work.PageLimit)
-			if err != nil {
-				r.shown <- LiveResult{}
-				return
-			}
-			work.Projection.Lines, next, more = lines, n, m
-		}
-		done := make(chan LiveResult, 1)
-		select {
-		case r.w.shows <- showWork{work, done}:
-		case <-r.w.ctx.Done():
-			r.shown <- LiveResult{}
-			return
-		}
-		select {
-		case res := <-done:
-			res.PageNext, res.PageMore = next, more
-			r.shown <- res
-		case <-r.w.ctx.Done():
-			r.shown <- LiveResult{}
-		}
-	}()
+	}
+	done := make(chan bool, 1)
+	r.w.shows.put(showWork{work, done})
+	select {
+	case result.Applied = <-done:
+	case <-r.ctx.Done(): // the projection may be written all the same: nobody knows
+	}
+	return result
+}
+
+// look reads the claim of a partition without work, so that one that was replaced notices.
+func (r *runner) look(now time.Time) error {
+	if now.Before(r.lookAt) || !r.p.Idle() {
+		return nil
+	}
+	r.lookAt = now.Add(r.w.Intervals.Look)
+	ctx, cancel := context.WithTimeout(r.rating, r.w.Intervals.Look)
+	defer cancel()
+	if err := r.p.Look(ctx); errors.Is(err, ErrFenced) {
+		return err
+	}
+	return nil
 }
 
 // wait waits for the next thing to happen and takes it.
 func (r *runner) wait() error {
-	r.timer.Reset(r.pause())
+	timer := time.NewTimer(r.pause())
+	defer timer.Stop()
 	select {
 	case <-r.wake:
-	case <-r.timer.C:
+	case <-timer.C:
 	case drain := <-r.quit:
 		if !drain {
 			return errStopped
 		}
-		r.draining = true
-		r.timer.Reset(r.w.Intervals.Drain)
-		r.lastLook = time.Now()
+		r.draining, r.giveUpAt = true, time.Now().Add(r.w.Intervals.Drain)
 	case a := <-r.acks:
 		return r.acknowledge(a)
 	case o := <-r.cut:
@@ -337,25 +348,15 @@ func (r *runner) wait() error {
 	case f := <-r.found:
 		return r.cutFound(f)
 	case b := <-r.read:
-		r.reading = false
-		if b.err != nil {
-			r.w.Log.Warn("rated cannot be read back", "partition", r.partition, "error", b.err)
-			return nil
-		}
-		return r.p.ReadBack(b.entries, b.to)
+		return r.haveRead(b)
 	case f := <-r.folded:
-		r.folding = false
-		r.p.Compacted(f.days)
-		if f.err != nil { // a commit came between, or the store is away: once more later
-			r.foldDay = 0
-			r.w.Log.Debug("identities are not folded yet", "partition", r.partition, "error", f.err)
-		}
+		r.haveFolded(f)
 	case s := <-r.shown:
 		r.p.Projected(s)
 		if !s.Applied { // another head, or the store is away: not at once again
-			r.lastProject = time.Now()
+			r.projectAt = time.Now().Add(r.w.Intervals.Retry)
 		}
-	case <-r.w.ctx.Done():
+	case <-r.ctx.Done():
 		return errStopped
 	}
 	return nil
@@ -363,10 +364,14 @@ func (r *runner) wait() error {
 
 // pause is how long nothing has to be done unless something happens.
 func (r *runner) pause() time.Duration {
-	if !r.draining && r.p.Room() && !r.empty() && !time.Now().Before(r.retryAt) {
+	const often, seldom = 3, 4
+	switch {
+	case !r.draining && !r.empty() && r.room() && !time.Now().Before(r.rateAt):
 		return 0
+	case r.p.Idle() && r.p.Shown():
+		return r.w.Intervals.Look / seldom
 	}
-	return r.w.Intervals.Project / 3
+	return r.w.Intervals.Project / often
 }
 
 func (r *runner) acknowledge(a ack) error {
@@ -374,6 +379,7 @@ func (r *runner) acknowledge(a ack) error {
 		if a.err != nil {
 			return fmt.Errorf("produce to rated partition %d: %w", r.partition, a.err)
 		}
+		r.flying -= a.bytes
 		if err := r.p.Acked(a.at); err != nil {
 			return err
 		}
@@ -386,49 +392,92 @@ func (r *runner) acknowledge(a ack) error {
 }
 
 func (r *runner) cutDone(o Outcome) error {
-	if o == OutcomeUnknown {
-		go func() {
-			epoch, owner, next, err := r.w.Stores.Store.Position(r.w.ctx, r.partition)
-			if err != nil {
-				time.Sleep(r.w.Intervals.Retry)
-			}
-			r.found <- found{epoch, owner, next, err}
-		}()
-	}
 	if err := r.p.CutDone(o); err != nil {
 		return err
 	}
-	if o == OutcomeCommitted {
-		r.w.progressed(r.partition)
-		if !r.cleared {
-			r.cleared = true
-			next := r.p.Fence().Next
-			go func() {
-				if err := r.w.Poison.ClearFailures(r.w.ctx, r.partition, next); err != nil {
-					r.w.Log.Debug("old failures are still listed", "partition", r.partition, "error", err)
-				}
-			}()
-		}
-		r.w.group.Committed(r.partition, r.p.Fence().Next)
+	switch o {
+	case OutcomeCommitted:
+		r.committed()
+	case OutcomeUnknown:
+		r.askRow()
 	}
 	return nil
 }
 
+// askRow reads what became of a cut.
+func (r *runner) askRow() {
+	r.ask(func(ctx context.Context) {
+		epoch, owner, next, err := r.w.Stores.Store.Position(ctx, r.partition)
+		if err != nil {
+			pause(r.ctx, r.w.Intervals.Retry)
+		}
+		r.found <- found{epoch, owner, next, err}
+	})
+}
+
 func (r *runner) cutFound(f found) error {
 	if f.err != nil {
-		return r.cutDone(OutcomeUnknown)
+		r.askRow()
+		return nil
 	}
-	return r.p.CutFound(f.epoch, f.owner, f.next)
+	before := r.p.Fence().Next
+	if err := r.p.CutFound(f.epoch, f.owner, f.next); err != nil {
+		return err
+	}
+	if r.p.Fence().Next == before { // not committed: not at once again
+		r.commitAt = time.Now().Add(r.w.Intervals.Retry)
+		return nil
+	}
+	r.committed()
+	return nil
+}
+
+// committed does what follows a checkpoint.
+func (r *runner) committed() {
+	next := r.p.Fence().Next
+	r.w.progressed(r.claim)
+	r.w.group.Committed(r.partition, next)
+	if r.cleared {
+		return
+	}
+	r.cleared = true
+	r.ask(func(ctx context.Context) {
+		if err := r.w.Poison.ClearFailures(ctx, r.partition, next); err != nil {
+			r.w.Log.Debug("old failures are still listed", "partition", r.partition, "error", err)
+		}
+	})
+}
+
+func (r *runner) haveRead(b readBack) error {
+	r.reading = false
+	switch {
+	case b.err == nil:
+		return r.p.ReadBack(b.entries, b.to)
+	case final(b.err):
+		return b.err
+	}
+	r.readAt = time.Now().Add(r.w.Intervals.Retry)
+	r.w.Log.Warn("rated cannot be read back", "partition", r.partition, "error", b.err)
+	return nil
+}
+
+func (r *runner) haveFolded(f folded) {
+	r.folding = false
+	r.p.Compacted(f.days)
+	if f.err != nil { // a commit came between, or the store is away: once more later
+		r.foldDay, r.foldAt = 0, time.Now().Add(r.w.Intervals.Look)
+		r.w.Log.Debug("identities are not folded yet", "partition", r.partition, "error", f.err)
+	}
 }
 
 // drain checkpoints what was rated and then ends the runner.
-func (r *runner) drain() error {
+func (r *runner) drain(now time.Time) error {
 	r.p.Freeze()
-	r.commit()
+	r.commit(now)
 	if r.p.Idle() {
 		return errStopped
 	}
-	if time.Since(r.lastLook) > r.w.Intervals.Drain {
+	if now.After(r.giveUpAt) {
 		r.w.Log.Warn("partition is given up before its checkpoint; the next owner replays", "partition", r.partition)
 		return errStopped
 	}
@@ -443,31 +492,30 @@ func (r *runner) finish(err error) {
 	case errors.Is(err, errStopped):
 		return
 	case errors.As(err, &p):
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.w.ctx), r.w.Intervals.Drain)
-		defer cancel()
-		times, ferr := r.w.Poison.Failed(ctx, r.partition, p.offset, p.index, p.message)
-		if ferr == nil && times >= maxFailures {
-			r.w.halt(r.partition, fmt.Errorf("%w; `tollstream rejected skip --partition %d --offset %d --index %d` turns the event into rejected usage", err, r.partition, p.offset, p.index))
-			r.w.group.Pause(r.partition)
-			r.w.awaitSkip(r, p.offset)
+		if r.failedOften(p) {
+			err = fmt.Errorf("%w; `tollstream rejected skip --partition %d --offset %d --index %d` turns the event into rejected usage",
+				err, r.partition, p.offset, p.index)
+			if r.w.halt(r.claim, err) {
+				r.w.done.Go(func() { r.w.awaitSkip(r.claim, p.offset) })
+			}
 			return
 		}
-	case errors.Is(err, errGap): // what the client still had from before a restart looks like one; a true one stays
-		if r.w.gaps(r.partition) >= maxFailures {
-			r.halt(err)
+	case errors.Is(err, errGap): // not again and again: what the client had fetched before it was sent elsewhere looks like one
+		if r.w.gap(r.claim) >= maxFailures {
+			r.w.halt(r.claim, err)
 			return
 		}
-	case errors.Is(err, ErrDiverged), errors.Is(err, ErrDefinitions):
-		r.halt(err)
+	case errors.Is(err, ErrDiverged), errors.Is(err, ErrLost), errors.Is(err, ErrDefinitions):
+		r.w.halt(r.claim, err)
 		return
 	}
-	r.w.Metrics.forgotten.Inc()
-	r.w.Log.Warn("partition is forgotten and opened again", "partition", r.partition, "error", err)
-	r.w.reopen(r)
+	r.w.reopen(r.claim, err)
 }
 
-func (r *runner) halt(err error) {
-	r.w.take(r.partition)
-	r.w.halt(r.partition, err)
-	r.w.group.Pause(r.partition)
+// failedOften counts a failure and says whether the offset has failed too often.
+func (r *runner) failedOften(p *poisoned) bool {
+	ctx, cancel := context.WithTimeout(r.ctx, r.w.Intervals.Answer)
+	defer cancel()
+	times, err := r.w.Poison.Failed(ctx, r.partition, p.offset, p.index, p.err.Error())
+	return err == nil && times >= maxFailures
 }

@@ -3,7 +3,6 @@ package rater
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -15,11 +14,15 @@ type Producer interface {
 	Produce(partition int32, value []byte, done func(at int64, err error))
 }
 
-// Group is the consumer group as the worker needs it.
+// Group is the consumer group as the worker needs it. None of its methods but End waits for the broker.
 type Group interface {
-	// Restart makes the group deliver the partition from an offset on again, after it was forgotten and opened anew.
-	Restart(partition int32, offset int64, leaderEpoch int32)
-	// Pause stops the delivery of a partition, Resume goes on with it.
+	// End is the offset after the partition's last record.
+	End(ctx context.Context, partition int32) (int64, error)
+	// Read makes the group deliver the partition from an offset on, whatever it delivered before.
+	Read(partition int32, offset int64, leaderEpoch int32)
+	// Stop ends the delivery of a partition; what was fetched already is dropped.
+	Stop(partition int32)
+	// Pause holds back the delivery of a partition, Resume goes on with it.
 	Pause(partition int32)
 	Resume(partition int32)
 	// Committed moves the group's offset, which is only looked at for the lag.
@@ -32,7 +35,8 @@ type Intervals struct {
 	Checkpoint time.Duration
 	Look       time.Duration // of an idle owner at its row; also how often an idle view's head moves
 	Drain      time.Duration // the longest that a graceful stop waits for acknowledgements and the checkpoint
-	Retry      time.Duration // after a failed read
+	Retry      time.Duration // after a store failed
+	Answer     time.Duration // the longest that a store may take to answer; after that it counts as away
 	Reopen     time.Duration // after a partition was forgotten
 	Skip       time.Duration // between looks for an operator's skip
 }
@@ -40,8 +44,8 @@ type Intervals struct {
 // DefaultIntervals are those of the design.
 func DefaultIntervals() Intervals {
 	return Intervals{
-		Project: 75 * time.Millisecond, Checkpoint: 500 * time.Millisecond, Look: 2 * time.Second,
-		Drain: 20 * time.Second, Retry: 200 * time.Millisecond, Reopen: time.Second, Skip: 10 * time.Second,
+		Project: 75 * time.Millisecond, Checkpoint: 500 * time.Millisecond, Look: 2 * time.Second, Drain: 20 * time.Second,
+		Retry: 200 * time.Millisecond, Answer: 30 * time.Second, Reopen: time.Second, Skip: 10 * time.Second,
 	}
 }
 
@@ -69,80 +73,126 @@ type Config struct {
 	Random    func() [16]byte
 	Metrics   *Metrics
 	Log       *slog.Logger
+	Faults    Faults // tests only
 }
 
 // Worker rates the partitions that are assigned to one process: one goroutine a partition, one that commits the
-// cuts of all of them, one that projects. Assign, Deliver, Revoke and Lost are called by the consumer group's adapter.
+// cuts of all of them, one that projects. Assign, Deliver, Revoke, Lost and Broken are called by the consumer group's
+// adapter; Close comes after its last call.
 type Worker struct {
 	Config
 	group Group
 
-	mu      sync.Mutex
-	runners map[int32]*runner
-	stopped map[int32]error // partitions that wait for an operator
-	gap     map[int32]int   // gaps found in a partition's deliveries since it last went on
+	mu     sync.Mutex
+	claims map[int32]*claim // the partitions of this process
+	closed bool
 
-	cuts   chan cutWork
-	shows  chan showWork
+	cuts   *gathered[cutWork]
+	shows  *gathered[showWork]
 	ctx    context.Context
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 }
 
+// claim is one assignment of a partition, from Assign until Revoke, Lost or Close. Whatever opens, forgets or stops the
+// partition meanwhile does so under this claim: work that was begun under an earlier one comes to nothing.
+type claim struct {
+	partition int32
+	ctx       context.Context // ends with the claim
+	cancel    context.CancelFunc
+
+	// under Worker.mu
+	runner  *runner // the present one or, when the partition stopped or is opened again, the last; nil before the first
+	stopped error   // why the partition waits for an operator
+	gaps    int     // found in the deliveries since the partition last went on
+}
+
 // NewWorker starts the worker's committing and projecting goroutines; Close ends them.
 func NewWorker(c Config) *Worker {
-	w := &Worker{
-		Config: c, runners: map[int32]*runner{}, stopped: map[int32]error{}, gap: map[int32]int{},
-		cuts: make(chan cutWork, 64), shows: make(chan showWork, 64),
-	}
+	w := &Worker{Config: c, claims: map[int32]*claim{}, cuts: newGathered[cutWork](), shows: newGathered[showWork]()}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
-	w.done.Add(3)
-	go func() { defer w.done.Done(); w.measureLoop() }()
-	go func() { defer w.done.Done(); w.commitLoop() }()
-	go func() { defer w.done.Done(); w.showLoop() }()
+	w.done.Go(w.measureLoop)
+	w.done.Go(w.commitLoop)
+	w.done.Go(w.showLoop)
 	return w
 }
 
 // Use names the consumer group, before the first assignment.
 func (w *Worker) Use(g Group) { w.group = g }
 
-// Assign opens a partition and says from where it is to be delivered. It tries until it succeeds or ctx ends, since a
-// partition that is not rated helps nobody.
-func (w *Worker) Assign(ctx context.Context, partition int32) (offset int64, leaderEpoch int32, err error) {
-	for {
-		p, err := Open(ctx, partition, w.Stores, w.Limits, Faults{}, w.Random)
+// Assign claims a partition: it is opened, delivered and rated until it is taken away.
+func (w *Worker) Assign(partition int32) {
+	w.Lost([]int32{partition}) // a group that gives what it never took away
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return
+	}
+	c := &claim{partition: partition}
+	c.ctx, c.cancel = context.WithCancel(w.ctx)
+	w.claims[partition] = c
+	w.done.Go(func() { w.open(c, 0) })
+}
+
+// open opens the claimed partition after a while. It tries until it succeeds or the claim ends, since a partition
+// that is not rated helps nobody.
+func (w *Worker) open(c *claim, after time.Duration) {
+	const slower = 10 // the longest pause, in those of the beginning
+	for pause(c.ctx, after) {
+		end, err := w.group.End(c.ctx, c.partition)
+		var p *Partition
 		if err == nil {
-			offset, leaderEpoch = p.Next()
-			w.start(partition, p)
-			return offset, leaderEpoch, nil
+			p, err = Open(c.ctx, c.partition, w.Stores, w.Limits, w.Faults, w.Random)
 		}
-		if errors.Is(err, ErrDiverged) {
-			w.halt(partition, err)
-			return 0, -1, err
+		switch {
+		case err == nil:
+			w.start(c, p, end)
+			return
+		case c.ctx.Err() != nil:
+			return
+		case errors.Is(err, ErrDiverged), errors.Is(err, ErrLost):
+			w.halt(c, err)
+			return
 		}
-		w.Log.Warn("partition cannot be opened yet", "partition", partition, "error", err)
-		select {
-		case <-time.After(w.Intervals.Reopen):
-		case <-ctx.Done():
-			return 0, -1, fmt.Errorf("open partition %d: %w", partition, errors.Join(err, ctx.Err()))
-		}
+		w.Log.Warn("partition cannot be opened yet", "partition", c.partition, "error", err)
+		after = min(max(2*after, w.Intervals.Reopen), slower*w.Intervals.Reopen)
 	}
 }
 
-func (w *Worker) start(partition int32, p *Partition) {
-	r := newRunner(w, partition, p)
+// pause waits; false says that ctx ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (w *Worker) start(c *claim, p *Partition, end int64) {
+	offset, leaderEpoch := p.Next()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.stopped, partition)
-	w.runners[partition] = r
-	w.done.Add(1)
-	go func() { defer w.done.Done(); r.run() }()
+	if w.claims[c.partition] != c { // taken away meanwhile
+		return
+	}
+	c.runner, c.stopped = newRunner(w, c, p, end), nil
+	w.done.Go(c.runner.run)
+	w.group.Read(c.partition, offset, leaderEpoch)
 }
 
 // Deliver hands records to their partition, with the offset after the partition's last record.
 func (w *Worker) Deliver(partition int32, in []Input, end int64) {
+	var r *runner
 	w.mu.Lock()
-	r := w.runners[partition]
+	if c := w.claims[partition]; c != nil {
+		r = c.runner
+	}
 	w.mu.Unlock()
 	if r != nil {
 		r.deliver(in, end)
@@ -151,145 +201,102 @@ func (w *Worker) Deliver(partition int32, in []Input, end int64) {
 
 // Revoke drains partitions that are being taken away: what was rated is checkpointed, so that the next owner begins
 // there.
-func (w *Worker) Revoke(partitions []int32) {
-	var wait sync.WaitGroup
-	for _, p := range partitions {
-		if r := w.take(p); r != nil {
-			wait.Add(1)
-			go func() { defer wait.Done(); r.stop(true) }()
-		}
-	}
-	wait.Wait()
-}
+func (w *Worker) Revoke(partitions []int32) { w.release(partitions, true) }
 
 // Lost forgets partitions that were taken away already.
-func (w *Worker) Lost(partitions []int32) {
+func (w *Worker) Lost(partitions []int32) { w.release(partitions, false) }
+
+func (w *Worker) release(partitions []int32, drain bool) {
+	var wait sync.WaitGroup
+	w.mu.Lock()
 	for _, p := range partitions {
-		if r := w.take(p); r != nil {
-			r.stop(false)
+		c := w.claims[p]
+		if c == nil {
+			continue
+		}
+		delete(w.claims, p)
+		c.cancel()
+		w.group.Stop(p)
+		if r := c.runner; r != nil {
+			wait.Go(func() { r.stop(drain) })
 		}
 	}
+	w.mu.Unlock()
+	wait.Wait()
 }
 
 // Broken stops a partition whose log cannot be read on: records are gone, or the broker lost acknowledged ones.
 func (w *Worker) Broken(partition int32, err error) {
-	if r := w.take(partition); r != nil {
-		r.stop(false)
-	}
-	w.halt(partition, err)
-}
-
-func (w *Worker) take(partition int32) *runner {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	r := w.runners[partition]
-	delete(w.runners, partition)
-	return r
-}
-
-// halt stops a partition until an operator has looked at it; the others go on.
-func (w *Worker) halt(partition int32, err error) {
-	w.mu.Lock()
-	w.stopped[partition] = err
+	c := w.claims[partition]
 	w.mu.Unlock()
-	w.Metrics.stopped.Inc()
-	w.Log.Error("partition stopped, nothing of it is rated until this is resolved", "partition", partition, "error", err)
-}
-
-func (w *Worker) gaps(partition int32) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.gap[partition]++
-	return w.gap[partition]
-}
-
-// progressed forgets the gaps of a partition that goes on.
-func (w *Worker) progressed(partition int32) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.gap, partition)
-}
-
-// reopen opens a forgotten partition again after a while, unless it was taken away.
-func (w *Worker) reopen(old *runner) {
-	if w.group == nil {
+	if c == nil || !w.halt(c, err) {
 		return
 	}
-	w.done.Add(1)
-	go func() {
-		defer w.done.Done()
-		select {
-		case <-time.After(w.Intervals.Reopen):
-		case <-w.ctx.Done():
-			return
-		}
-		w.mu.Lock()
-		mine := w.runners[old.partition] == old
-		w.mu.Unlock()
-		if !mine {
-			return
-		}
-		if offset, epoch, err := w.Assign(w.ctx, old.partition); err == nil {
-			w.group.Restart(old.partition, offset, epoch)
-		}
-	}()
+	w.mu.Lock()
+	r := c.runner
+	w.mu.Unlock()
+	if r != nil {
+		r.stop(false)
+	}
 }
 
-// measureLoop keeps the lag's gauges.
-func (w *Worker) measureLoop() {
-	const every = time.Second
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-w.ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		var records int64
-		var oldest time.Duration
-		w.mu.Lock()
-		for _, r := range w.runners {
-			records += max(0, r.end.Load()-r.position.Load())
-			if at := r.waiting.Load(); at != 0 {
-				oldest = max(oldest, time.Since(time.Unix(0, at)))
-			}
-		}
-		w.mu.Unlock()
-		w.Metrics.lagRecords.Set(float64(records))
-		w.Metrics.lagSeconds.Set(oldest.Seconds())
+// halt stops a partition until an operator has looked at it; the others go on. It reports whether that was news.
+func (w *Worker) halt(c *claim, err error) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.claims[c.partition] != c || c.stopped != nil {
+		return false
 	}
+	c.stopped = err
+	w.group.Stop(c.partition)
+	w.Metrics.stopped.Inc()
+	w.Log.Error("partition stopped, nothing of it is rated until this is resolved", "partition", c.partition, "error", err)
+	return true
+}
+
+// reopen forgets what a partition has not committed and opens it again after a while.
+func (w *Worker) reopen(c *claim, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.claims[c.partition] != c || c.stopped != nil {
+		return
+	}
+	w.group.Stop(c.partition)
+	w.Metrics.forgotten.Inc()
+	w.Log.Warn("partition is forgotten and opened again", "partition", c.partition, "error", err)
+	w.done.Go(func() { w.open(c, w.Intervals.Reopen) })
 }
 
 // awaitSkip opens a partition that stopped at an offset again once an operator has told the rater to pass over what
 // fails there.
-func (w *Worker) awaitSkip(old *runner, offset int64) {
-	w.done.Add(1)
-	go func() {
-		defer w.done.Done()
-		ticker := time.NewTicker(w.Intervals.Skip)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-w.ctx.Done():
-				return
-			case <-ticker.C:
-			}
+func (w *Worker) awaitSkip(c *claim, offset int64) {
+	for pause(c.ctx, w.Intervals.Skip) {
+		ctx, cancel := context.WithTimeout(c.ctx, w.Intervals.Answer)
+		skipped, err := w.Poison.Skipped(ctx, c.partition, offset)
+		cancel()
+		if err == nil && skipped {
 			w.mu.Lock()
-			mine := w.runners[old.partition] == old
+			c.stopped = nil
 			w.mu.Unlock()
-			if !mine {
-				return
-			}
-			if skipped, err := w.Poison.Skipped(w.ctx, old.partition, offset); err != nil || !skipped {
-				continue
-			}
-			if next, epoch, err := w.Assign(w.ctx, old.partition); err == nil {
-				w.group.Restart(old.partition, next, epoch)
-			}
+			w.open(c, 0)
 			return
 		}
-	}()
+	}
+}
+
+// gap counts a gap in the deliveries, progressed forgets those of a partition that goes on.
+func (w *Worker) gap(c *claim) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c.gaps++
+	return c.gaps
+}
+
+func (w *Worker) progressed(c *claim) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c.gaps = 0
 }
 
 // Status is what an operator sees of a partition.
@@ -300,107 +307,58 @@ type Status struct {
 	Stopped   string
 }
 
-// Status lists the partitions of this process.
+// Status lists the partitions of this process that were opened or stopped.
 func (w *Worker) Status() []Status {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	out := make([]Status, 0, len(w.runners)+len(w.stopped))
-	for p, r := range w.runners {
-		out = append(out, Status{Partition: p, Position: r.position.Load(), End: r.end.Load()})
-	}
-	for p, err := range w.stopped {
-		out = append(out, Status{Partition: p, Stopped: err.Error()})
+	out := make([]Status, 0, len(w.claims))
+	for p, c := range w.claims {
+		s := Status{Partition: p}
+		if c.runner != nil {
+			s.Position, s.End = c.runner.position.Load(), c.runner.end.Load()
+		}
+		if c.stopped != nil {
+			s.Stopped = c.stopped.Error()
+		}
+		if c.runner != nil || c.stopped != nil {
+			out = append(out, s)
+		}
 	}
 	return out
 }
 
-// Close ends the worker. Partitions that were not revoked are forgotten without a checkpoint.
+// measureLoop keeps the lag's gauges.
+func (w *Worker) measureLoop() {
+	for pause(w.ctx, time.Second) {
+		var records int64
+		var oldest time.Duration
+		w.mu.Lock()
+		for _, c := range w.claims {
+			if c.runner == nil {
+				continue
+			}
+			records += max(0, c.runner.end.Load()-c.runner.position.Load())
+			if at := c.runner.waiting.Load(); at != 0 {
+				oldest = max(oldest, time.Since(time.Unix(0, at)))
+			}
+		}
+		w.mu.Unlock()
+		w.Metrics.lagRecords.Set(float64(records))
+		w.Metrics.lagSeconds.Set(oldest.Seconds())
+	}
+}
+
+// Close ends the worker and waits for all that it started. Partitions that were not revoked are forgotten without a
+// checkpoint.
 func (w *Worker) Close() {
 	w.mu.Lock()
+	w.closed = true
 	var left []int32
-	for p := range w.runners {
+	for p := range w.claims {
 		left = append(left, p)
 	}
 	w.mu.Unlock()
 	w.Lost(left)
 	w.cancel()
 	w.done.Wait()
-}
-
-type cutWork struct {
-	cut  *Cut
-	done chan<- Outcome
-}
-
-// commitLoop commits the cuts of all partitions that are ready at the same time in one transaction.
-func (w *Worker) commitLoop() {
-	for {
-		var work []cutWork
-		select {
-		case c := <-w.cuts:
-			work = append(work, c)
-		case <-w.ctx.Done():
-			return
-		}
-		for more := true; more && len(work) < cap(w.cuts); {
-			select {
-			case c := <-w.cuts:
-				work = append(work, c)
-			default:
-				more = false
-			}
-		}
-		cuts := make([]*Cut, len(work))
-		for i := range work {
-			cuts[i] = work[i].cut
-		}
-		began := time.Now()
-		for i, o := range w.Stores.Store.Commit(w.ctx, cuts) {
-			if o == OutcomeUnknown {
-				w.Metrics.errors.WithLabelValues("checkpoint").Inc()
-			}
-			work[i].done <- o
-		}
-		w.Metrics.checkpointSeconds.Observe(time.Since(began).Seconds())
-	}
-}
-
-type showWork struct {
-	work *LiveWork
-	done chan<- LiveResult
-}
-
-// showLoop writes the projections of all partitions that are ready at the same time in one round trip.
-func (w *Worker) showLoop() {
-	for {
-		var work []showWork
-		select {
-		case s := <-w.shows:
-			work = append(work, s)
-		case <-w.ctx.Done():
-			return
-		}
-		for more := true; more && len(work) < cap(w.shows); {
-			select {
-			case s := <-w.shows:
-				work = append(work, s)
-			default:
-				more = false
-			}
-		}
-		ps := make([]*Projection, len(work))
-		for i := range work {
-			ps[i] = work[i].work.Projection
-		}
-		began := time.Now()
-		applied, err := w.Live.Project(w.ctx, ps)
-		if err != nil {
-			w.Metrics.errors.WithLabelValues("project").Inc()
-			w.Log.Warn("the live view cannot be written, readers fall back to PostgreSQL", "error", err)
-		}
-		w.Metrics.projectSeconds.Observe(time.Since(began).Seconds())
-		for i := range work {
-			work[i].done <- LiveResult{Applied: err == nil && applied[i]}
-		}
-	}
 }

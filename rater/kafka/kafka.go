@@ -11,10 +11,8 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -87,7 +85,7 @@ func NewProducer(c Config) (*Producer, error) {
 		kgo.ProducerLinger(0),
 		kgo.ProducerBatchMaxBytes(7<<20),
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
-		kgo.MaxBufferedRecords(1<<20), // each partition bounds what it leaves unacknowledged
+		kgo.MaxBufferedRecords(1<<22), // each partition bounds what it leaves unacknowledged, in records and in bytes
 		kgo.RecordDeliveryTimeout(30*time.Second),
 	)
 	if err != nil {
@@ -98,7 +96,7 @@ func NewProducer(c Config) (*Producer, error) {
 
 // Produce implements rater.Producer.
 func (p *Producer) Produce(partition int32, value []byte, done func(at int64, err error)) {
-	p.client.Produce(context.Background(), &kgo.Record{Topic: p.topic, Partition: partition, Value: value},
+	p.client.TryProduce(context.Background(), &kgo.Record{Topic: p.topic, Partition: partition, Value: value},
 		func(r *kgo.Record, err error) { done(r.Offset, err) })
 }
 
@@ -129,8 +127,9 @@ func (l *RatedLog) Read(ctx context.Context, partition int32, from, to int64) ([
 	var entries []rater.RatedEntry
 	end, err := l.Walk(ctx, partition, from, to, func(r *kgo.Record) error {
 		h, err := activity.DecodeHeader(r.Value)
-		if err != nil {
-			return fmt.Errorf("rated partition %d offset %d: %w", partition, r.Offset, err)
+		if err != nil { // no rater wrote it; whoever reads on meets the gap if one was lost here
+			l.config.Log.Error("rated record cannot be read and is passed over", "partition", partition, "offset", r.Offset, "error", err)
+			return nil
 		}
 		entries = append(entries, rater.RatedEntry{At: r.Offset, Offset: h.Offset, Previous: h.Previous, Sum: xxh3.Hash(r.Value)})
 		return nil
@@ -148,7 +147,8 @@ func (l *RatedLog) Walk(ctx context.Context, partition int32, from, to int64, do
 		end = to
 	}
 	if from < start {
-		return 0, fmt.Errorf("rated partition %d begins at %d, offset %d is needed: raise its retention above the longest period", partition, start, from)
+		return 0, fmt.Errorf("rated partition %d begins at %d, offset %d is needed: raise its retention above the longest period: %w",
+			partition, start, from, rater.ErrLost)
 	}
 	if from >= end {
 		return end, nil
@@ -184,207 +184,39 @@ func (l *RatedLog) Walk(ctx context.Context, partition int32, from, to int64, do
 
 // bounds returns the first offset of the partition and the one after its last.
 func (l *RatedLog) bounds(ctx context.Context, partition int32) (start, end int64, err error) {
-	const earliest, latest = -2, -1
-	if start, err = l.offset(ctx, partition, earliest); err != nil {
+	if start, err = offsetOf(ctx, l.client, l.config.Rated, partition, earliest); err != nil {
 		return 0, 0, err
 	}
-	end, err = l.offset(ctx, partition, latest)
+	end, err = offsetOf(ctx, l.client, l.config.Rated, partition, latest)
 	return start, end, err
 }
 
-// offset asks the partition's leader for an offset.
-func (l *RatedLog) offset(ctx context.Context, partition int32, which int64) (int64, error) {
+// The offsets that a leader can be asked for.
+const (
+	earliest = -2
+	latest   = -1
+)
+
+// offsetOf asks the partition's leader for an offset.
+func offsetOf(ctx context.Context, client *kgo.Client, topic string, partition int32, which int64) (int64, error) {
 	request := kmsg.NewPtrListOffsetsRequest()
 	request.ReplicaID = -1
-	topic := kmsg.NewListOffsetsRequestTopic()
-	topic.Topic = l.config.Rated
+	t := kmsg.NewListOffsetsRequestTopic()
+	t.Topic = topic
 	p := kmsg.NewListOffsetsRequestTopicPartition()
 	p.Partition, p.Timestamp = partition, which
-	topic.Partitions = append(topic.Partitions, p)
-	request.Topics = append(request.Topics, topic)
-	response, err := request.RequestWith(ctx, l.client)
+	t.Partitions = append(t.Partitions, p)
+	request.Topics = append(request.Topics, t)
+	response, err := request.RequestWith(ctx, client)
 	if err != nil {
-		return 0, fmt.Errorf("ask for an offset of rated partition %d: %w", partition, err)
+		return 0, fmt.Errorf("ask for an offset of %s partition %d: %w", topic, partition, err)
 	}
 	if len(response.Topics) != 1 || len(response.Topics[0].Partitions) != 1 {
-		return 0, fmt.Errorf("topic %s has no partition %d", l.config.Rated, partition)
+		return 0, fmt.Errorf("topic %s has no partition %d", topic, partition)
 	}
 	answer := &response.Topics[0].Partitions[0]
 	if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
-		return 0, fmt.Errorf("ask for an offset of rated partition %d: %w", partition, err)
+		return 0, fmt.Errorf("ask for an offset of %s partition %d: %w", topic, partition, err)
 	}
 	return answer.Offset, nil
-}
-
-// Consumer belongs to the group and reads this process's partitions of `usage`.
-type Consumer struct {
-	config Config
-	worker *rater.Worker
-	group  *kgo.Client
-	reader *kgo.Client
-
-	mu      sync.Mutex
-	opening map[int32]context.CancelFunc // partitions whose checkpoint is being read
-	wait    sync.WaitGroup
-}
-
-// NewConsumer joins the group; Run reads.
-func NewConsumer(c Config, w *rater.Worker) (*Consumer, error) {
-	c = c.withDefaults()
-	k := &Consumer{config: c, worker: w, opening: map[int32]context.CancelFunc{}}
-	var err error
-	k.reader, err = c.client(
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{}),
-		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		kgo.FetchMaxWait(250*time.Millisecond),
-		kgo.FetchMaxPartitionBytes(8<<20),
-		kgo.KeepControlRecords(), // none are expected: one would look like a gap otherwise
-	)
-	if err != nil {
-		return nil, err
-	}
-	w.Use(k)
-	k.group, err = c.client(
-		kgo.ConsumerGroup(c.Group), kgo.ConsumeTopics(c.Usage), kgo.Balancers(kgo.CooperativeStickyBalancer()),
-		kgo.DisableAutoCommit(), kgo.SessionTimeout(c.SessionTimeout), kgo.HeartbeatInterval(c.SessionTimeout/5),
-		kgo.RebalanceTimeout(60*time.Second),
-		kgo.OnPartitionsAssigned(k.assigned), kgo.OnPartitionsRevoked(k.revoked), kgo.OnPartitionsLost(k.lost),
-	)
-	if err != nil {
-		k.reader.Close()
-		return nil, err
-	}
-	k.group.PauseFetchTopics(c.Usage)
-	return k, nil
-}
-
-func (k *Consumer) assigned(_ context.Context, _ *kgo.Client, topics map[string][]int32) {
-	for _, p := range topics[k.config.Usage] {
-		ctx, cancel := context.WithCancel(context.Background())
-		k.mu.Lock()
-		k.opening[p] = cancel
-		k.mu.Unlock()
-		k.wait.Add(1)
-		go func() {
-			defer k.wait.Done()
-			offset, epoch, err := k.worker.Assign(ctx, p)
-			k.mu.Lock()
-			defer k.mu.Unlock()
-			if ctx.Err() != nil { // taken away meanwhile
-				k.worker.Lost([]int32{p})
-				return
-			}
-			delete(k.opening, p)
-			if err == nil {
-				k.read(p, offset, epoch)
-			}
-		}()
-	}
-}
-
-// read makes the reading client read the partition from an offset on.
-func (k *Consumer) read(partition int32, offset int64, epoch int32) {
-	at := kgo.NewOffset().At(offset).WithEpoch(-1)
-	if epoch >= 0 {
-		at = at.WithEpoch(epoch)
-	}
-	k.reader.ResumeFetchPartitions(map[string][]int32{k.config.Usage: {partition}})
-	k.reader.AddConsumePartitions(map[string]map[int32]kgo.Offset{k.config.Usage: {partition: at}})
-}
-
-func (k *Consumer) unread(partitions []int32) {
-	k.mu.Lock()
-	for _, p := range partitions {
-		if cancel := k.opening[p]; cancel != nil {
-			cancel()
-			delete(k.opening, p)
-		}
-	}
-	k.mu.Unlock()
-	k.reader.RemoveConsumePartitions(map[string][]int32{k.config.Usage: partitions})
-}
-
-func (k *Consumer) revoked(_ context.Context, _ *kgo.Client, topics map[string][]int32) {
-	k.worker.Revoke(topics[k.config.Usage])
-	k.unread(topics[k.config.Usage])
-}
-
-func (k *Consumer) lost(_ context.Context, _ *kgo.Client, topics map[string][]int32) {
-	k.worker.Lost(topics[k.config.Usage])
-	k.unread(topics[k.config.Usage])
-}
-
-// Restart implements rater.Group.
-func (k *Consumer) Restart(partition int32, offset int64, epoch int32) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.reader.RemoveConsumePartitions(map[string][]int32{k.config.Usage: {partition}})
-	k.read(partition, offset, epoch)
-}
-
-// Pause implements rater.Group.
-func (k *Consumer) Pause(partition int32) {
-	k.reader.PauseFetchPartitions(map[string][]int32{k.config.Usage: {partition}})
-}
-
-// Resume implements rater.Group.
-func (k *Consumer) Resume(partition int32) {
-	k.reader.ResumeFetchPartitions(map[string][]int32{k.config.Usage: {partition}})
-}
-
-// Committed implements rater.Group.
-func (k *Consumer) Committed(partition int32, offset int64) {
-	k.group.CommitOffsets(context.Background(), map[string]map[int32]kgo.EpochOffset{k.config.Usage: {partition: {Epoch: -1, Offset: offset}}}, nil)
-}
-
-// Run delivers records until ctx ends, then drains: the partitions are revoked, which checkpoints what was rated.
-func (k *Consumer) Run(ctx context.Context) {
-	groupDone := make(chan struct{})
-	groupCtx, stop := context.WithCancel(ctx)
-	go func() { // nothing is fetched here; polling only surfaces errors of the group
-		defer close(groupDone)
-		for groupCtx.Err() == nil {
-			k.group.PollFetches(groupCtx).EachError(func(_ string, _ int32, err error) {
-				if groupCtx.Err() == nil {
-					k.config.Log.Warn("consumer group", "error", err)
-				}
-			})
-		}
-	}()
-	for ctx.Err() == nil {
-		fetches := k.reader.PollRecords(ctx, 16384)
-		fetches.EachPartition(func(p kgo.FetchTopicPartition) { k.deliver(ctx, &p.FetchPartition) })
-	}
-	stop()
-	<-groupDone
-	k.group.CloseAllowingRebalance() // leaves the group: revokes, and so drains
-	k.wait.Wait()
-	k.reader.Close()
-}
-
-func (k *Consumer) deliver(ctx context.Context, p *kgo.FetchPartition) {
-	if p.Err != nil && ctx.Err() == nil {
-		k.failed(p.Partition, p.Err)
-	}
-	if len(p.Records) == 0 {
-		return
-	}
-	in := make([]rater.Input, len(p.Records))
-	for i, r := range p.Records {
-		in[i] = rater.Input{Offset: r.Offset, LeaderEpoch: r.LeaderEpoch, Time: r.Timestamp.UnixNano(), Value: r.Value}
-	}
-	k.worker.Deliver(p.Partition, in, max(p.HighWatermark, in[len(in)-1].Offset+1))
-}
-
-func (k *Consumer) failed(partition int32, err error) {
-	var loss *kgo.ErrDataLoss
-	switch {
-	case errors.As(err, &loss):
-		k.worker.Broken(partition, fmt.Errorf("the broker lost acknowledged usage: %w; restore the topic, nothing is skipped or guessed", err))
-	case errors.Is(err, kerr.OffsetOutOfRange):
-		k.worker.Broken(partition, fmt.Errorf("the broker no longer has the usage after the checkpoint (%w): "+
-			"its retention is too short or its data was replaced; nothing is skipped", err))
-	default:
-		k.config.Log.Warn("usage cannot be read", "partition", partition, "error", err)
-	}
 }

@@ -1,0 +1,123 @@
+package rater
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// gathered is work that the runners hand to one goroutine. Nobody waits who hands it in; it is bounded because a runner
+// has at most one piece of a kind outstanding.
+type gathered[T any] struct {
+	mu    sync.Mutex
+	work  []T
+	ready chan struct{}
+}
+
+// together bounds the pieces of one transaction or round trip.
+const together = 64
+
+func newGathered[T any]() *gathered[T] { return &gathered[T]{ready: make(chan struct{}, 1)} }
+
+func (g *gathered[T]) put(x T) {
+	g.mu.Lock()
+	g.work = append(g.work, x)
+	g.mu.Unlock()
+	g.signal()
+}
+
+func (g *gathered[T]) signal() {
+	select {
+	case g.ready <- struct{}{}:
+	default:
+	}
+}
+
+// take waits for work and returns what there is, nil when ctx ends.
+func (g *gathered[T]) take(ctx context.Context) []T {
+	for {
+		g.mu.Lock()
+		n := min(len(g.work), together)
+		taken := g.work[:n:n]
+		if g.work = g.work[n:]; len(g.work) > 0 {
+			g.signal()
+		} else {
+			g.work = nil
+		}
+		g.mu.Unlock()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if n > 0 {
+			return taken
+		}
+		select {
+		case <-g.ready:
+		case <-ctx.Done():
+		}
+	}
+}
+
+type cutWork struct {
+	cut  *Cut
+	done chan<- Outcome // holds one
+}
+
+// commitLoop commits the cuts of all partitions that are ready at the same time in one transaction.
+func (w *Worker) commitLoop() {
+	failing := false
+	for work := w.cuts.take(w.ctx); work != nil; work = w.cuts.take(w.ctx) {
+		cuts := make([]*Cut, len(work))
+		for i := range work {
+			cuts[i] = work[i].cut
+		}
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(w.ctx, w.Intervals.Answer)
+		outcomes := w.Stores.Store.Commit(ctx, cuts)
+		cancel()
+		failed := false
+		for i, o := range outcomes {
+			if o == OutcomeUnknown {
+				failed = true
+				w.Metrics.errors.WithLabelValues("checkpoint").Inc()
+			}
+			work[i].done <- o
+		}
+		w.Metrics.checkpointSeconds.Observe(time.Since(began).Seconds())
+		if failed != failing { // once an outage
+			failing = failed
+			w.Log.Warn("checkpoints in PostgreSQL", "failing", failing, "partitions", len(cuts))
+		}
+	}
+}
+
+type showWork struct {
+	work *LiveWork
+	done chan<- bool // holds one; whether it was applied
+}
+
+// showLoop writes the projections of all partitions that are ready at the same time in one round trip.
+func (w *Worker) showLoop() {
+	failing := false
+	for work := w.shows.take(w.ctx); work != nil; work = w.shows.take(w.ctx) {
+		ps := make([]*Projection, len(work))
+		for i := range work {
+			ps[i] = work[i].work.Projection
+		}
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(w.ctx, w.Intervals.Answer)
+		applied, err := w.Live.Project(ctx, ps)
+		cancel()
+		w.Metrics.projectSeconds.Observe(time.Since(began).Seconds())
+		if err != nil {
+			w.Metrics.errors.WithLabelValues("project").Inc()
+		}
+		if failing != (err != nil) { // once an outage
+			failing = err != nil
+			w.Log.Warn("writes to the live view; while they fail readers fall back to PostgreSQL", "failing", failing, "error", err)
+		}
+		for i := range work {
+			work[i].done <- err == nil && applied[i]
+		}
+	}
+}
