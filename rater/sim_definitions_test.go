@@ -69,6 +69,9 @@ func (w *world) priceRow(p *simPrice) simRow {
 		rate["model"] = "volume"
 	}
 	ref, body := catalog.Ref{Kind: catalog.KindProduct, ID: p.product}, object{"id": p.product, "rates": []any{rate}}
+	if p.product == "p1" {
+		body["group_by"] = []string{"region"}
+	}
 	if p.contract != "" {
 		rate["id"], rate["product"] = "contract:"+p.contract+"/"+p.product, p.product
 		ref = catalog.Ref{Kind: catalog.KindContract, ID: p.contract}

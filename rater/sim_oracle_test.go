@@ -103,7 +103,11 @@ func (w *world) checkState(p int) string {
 	lines := map[activity.ID]money.Decimal{}
 	for _, ls := range pg.lines {
 		for _, l := range ls {
-			got[fmt.Sprintf("%s %s %d %s %d", l.Account, l.Product, l.UsagePeriod.Start, l.Billed, l.Period.Start)] = l.Amount
+			group := ""
+			for _, g := range l.Group {
+				group += g.Value
+			}
+			got[fmt.Sprintf("%s %s/%s %d %s %d", l.Account, l.Product, group, l.UsagePeriod.Start, l.Billed, l.Period.Start)] = l.Amount
 			lines[l.Line] = l.Amount
 			if s := w.redis[p].lines[l.Line]; s.amount != l.Amount {
 				return fmt.Sprintf("the live view ends with %s for a line of %s", s.amount, l.Amount)
@@ -278,8 +282,12 @@ func (o *oracle) place(e *usage.Event) bool {
 	if rate == nil {
 		return false
 	}
-	family := fmt.Sprintf("%s %s %d of %s", e.Account, e.Product, day, owed)
-	line := fmt.Sprintf("%s %s %d %s %d", e.Account, e.Product, day, billed, period)
+	group := ""
+	if e.Product == "p1" {
+		group = e.Attribute("region")
+	}
+	family := fmt.Sprintf("%s %s/%s %d of %s", e.Account, e.Product, group, day, owed)
+	line := fmt.Sprintf("%s %s/%s %d %s %d", e.Account, e.Product, group, day, billed, period)
 	at := slices.Index(o.lines[family], line)
 	if at < 0 {
 		at = len(o.lines[family])

@@ -238,6 +238,9 @@ func (w *world) newEvent() usage.Event {
 		ID: fmt.Sprint("e", w.next), Source: "s", Account: simAccounts[w.n(5)], Product: simProducts[w.n(2)],
 		Quantity: money.FromInt(int64(1 + w.n(20))), Hash: uint64(w.next) << 8,
 	}
+	if region := w.n(4); region > 0 {
+		e.Attributes = []usage.Attribute{{Name: "region", Value: fmt.Sprint(region)}}
+	}
 	switch w.n(12) {
 	case 0:
 		e.Subject, e.Account = "late-"+e.Account, ""
