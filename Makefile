@@ -40,8 +40,8 @@ lint: need-go $(GOLANGCI) ## go vet and golangci-lint
 $(GOLANGCI):
 	GOBIN=$(@D) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 
-bench: need-go ## the benchmarks in bench/, on real servers
-	@$(with-servers) $(GO) test -run '^$$' -bench . -benchmem -timeout 60m ./bench/...
+bench: need-go ## measure on real servers, write bench/results; BENCH="-help" lists what can be set
+	@$(with-servers) $(GO) run ./bench $(BENCH)
 
 fuzz: need-go ## every fuzz target, FUZZTIME (10s) each
 	@set -e; grep -rlE --include='*_test.go' '^func Fuzz' . | sort | while read -r file; do \

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -93,6 +95,23 @@ func (u usedCPU) others() time.Duration {
 		rest -= d
 	}
 	return max(rest, 0)
+}
+
+// awaitCalm waits until everybody together uses little of the machine, but no longer than the patience.
+func awaitCalm(ctx context.Context, patience time.Duration) error {
+	const look = 250 * time.Millisecond
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		before := busy()
+		select {
+		case <-time.After(look):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if (busy() - before).Seconds() < calmShare*look.Seconds()*float64(runtime.NumCPU()) {
+			return nil
+		}
+	}
+	return nil
 }
 
 // loadAverage is the first figure of /proc/loadavg.

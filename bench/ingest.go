@@ -38,6 +38,9 @@ func measureIngest(ctx context.Context, c *corner, s settings, out *report) erro
 		for i := range bodies {
 			bodies[i] = lines(source, linesRequest)
 		}
+		if err := awaitCalm(ctx, s.Patience); err != nil {
+			return err
+		}
 		if err := f.round(ctx, site, bodies, round > 0); err != nil {
 			return fmt.Errorf("round %d: %w", round, err)
 		}

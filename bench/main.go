@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // settings say how much is measured.
@@ -29,6 +30,8 @@ type settings struct {
 	Batch      int // events in a usage record
 	Partitions int
 	Rounds     int // that count; one more warms up
+	Repeats    int // rounds at most beyond those, where others disturbed
+	Patience   time.Duration
 
 	Requests int // of 1,000 events in one round of ingest
 	Probes   int // of the latency, idle and under load each
@@ -48,10 +51,12 @@ func main() {
 	flag.IntVar(&s.Batch, "batch", 100, "events in a usage record")
 	flag.IntVar(&s.Partitions, "partitions", 16, "partitions of the topics")
 	flag.IntVar(&s.Rounds, "rounds", 5, "rounds that count; one more warms up")
+	flag.IntVar(&s.Repeats, "repeats", 3, "further rounds at most, where others used more than a fifth of the machine")
+	flag.DurationVar(&s.Patience, "patience", 5*time.Second, "how long to wait before a run until others leave the machine alone")
 	flag.IntVar(&s.Requests, "requests", 100, "requests of 1,000 events in one round of ingest")
 	flag.IntVar(&s.Probes, "probes", 300, "events whose way to the invoice is timed")
 	flag.IntVar(&s.Load, "load", 20_000, "events a second beside the probes")
-	flag.StringVar(&s.Profile, "cpuprofile", "", "write a CPU profile of the rater's rounds to this file")
+	flag.StringVar(&s.Profile, "cpuprofile", "", "write CPU profiles of the rater's rounds to files that begin so")
 	only := flag.String("only", "rated,latency,ingest", "what is measured")
 	out := flag.String("out", "bench/results", "directory of the results; empty: only printed")
 	flag.Parse()

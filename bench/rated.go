@@ -285,56 +285,61 @@ func measureRated(ctx context.Context, c *corner, s settings, out *report) error
 	if r.singles, err = c.ends(ctx, r.single); err != nil {
 		return err
 	}
-	m := newRatedFigures(s)
-	for round := range s.Rounds + 1 {
-		if err := r.round(ctx, s, m, round); err != nil {
+	m := &ratedFigures{s: s}
+	for round := 0; round <= s.Rounds+s.Repeats && m.calm() < s.Rounds; round++ {
+		t, err := r.round(ctx, s, round)
+		if err != nil {
 			return fmt.Errorf("round %d: %w", round, err)
+		}
+		if round > 0 { // the first one warms up
+			m.rounds = append(m.rounds, t)
 		}
 	}
 	out.add(m.measures()...)
 	return nil
 }
 
-// round runs the rater and both loops in turn, each time another one first. The round 0 does not count.
-func (r *rig) round(ctx context.Context, s settings, m *ratedFigures, round int) error {
+// round runs the rater and both loops in turn, each time another one first.
+func (r *rig) round(ctx context.Context, s settings, round int) (t trial, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 4*roundTimeout)
 	defer cancel()
 	begin, end, err := r.fill(ctx, s.Events, s.Batch)
 	if err != nil {
-		return err
+		return t, err
 	}
 	none := offsets{}
 	for p := range r.singles {
 		none[p] = 0
 	}
 	runs := []struct {
-		figure *figure
+		sample *sample
 		do     func() (time.Duration, error)
 	}{
-		{&m.rater, func() (time.Duration, error) { return r.profiled(ctx, s, round, end) }},
-		{&m.single, func() (time.Duration, error) { return r.c.loop(ctx, r.single, r.moved, none, r.singles) }},
-		{&m.batch, func() (time.Duration, error) { return r.c.loop(ctx, r.usage, r.moved, begin, end) }},
+		{&t.rater, func() (time.Duration, error) { return r.profiled(ctx, s, round, end) }},
+		{&t.single, func() (time.Duration, error) { return r.c.loop(ctx, r.single, r.moved, none, r.singles) }},
+		{&t.batch, func() (time.Duration, error) { return r.c.loop(ctx, r.usage, r.moved, begin, end) }},
 	}
 	for i := range runs {
 		run := &runs[(i+round)%len(runs)]
+		if err := awaitCalm(ctx, s.Patience); err != nil {
+			return t, err
+		}
 		before := r.c.cpu()
 		took, err := run.do()
 		if err != nil {
-			return err
+			return t, err
 		}
-		if round > 0 {
-			run.figure.add(s.Events, took, r.c.cpu().minus(before))
-		}
+		*run.sample = sample{s.Events, took, r.c.cpu().minus(before)}
 	}
-	return nil
+	return t, nil
 }
 
-// profiled rates a round, with a profile of the last one if that is asked.
+// profiled rates a round, with a profile if that is asked.
 func (r *rig) profiled(ctx context.Context, s settings, round int, end offsets) (time.Duration, error) {
-	if s.Profile == "" || round != s.Rounds {
+	if s.Profile == "" || round == 0 {
 		return r.rate(ctx, end)
 	}
-	f, err := os.Create(s.Profile)
+	f, err := os.Create(fmt.Sprintf("%s.%d", s.Profile, round))
 	if err != nil {
 		return 0, fmt.Errorf("create the profile: %w", err)
 	}
