@@ -119,6 +119,7 @@ func (r *runner) run() {
 			err = r.wait()
 		}
 		if err != nil {
+			r.position.Store(r.p.Position())
 			r.close()
 			r.finish(err)
 			return

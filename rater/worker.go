@@ -139,11 +139,7 @@ func (w *Worker) Assign(partition int32) {
 func (w *Worker) open(c *claim, after time.Duration) {
 	const slower = 10 // the longest pause, in those of the beginning
 	for pause(c.ctx, after) {
-		end, err := w.group.End(c.ctx, c.partition)
-		var p *Partition
-		if err == nil {
-			p, err = Open(c.ctx, c.partition, w.Stores, w.Limits, w.Faults, w.Random)
-		}
+		p, end, err := w.tryOpen(c)
 		switch {
 		case err == nil:
 			w.start(c, p, end)
@@ -157,6 +153,18 @@ func (w *Worker) open(c *claim, after time.Duration) {
 		w.Log.Warn("partition cannot be opened yet", "partition", c.partition, "error", err)
 		after = min(max(2*after, w.Intervals.Reopen), slower*w.Intervals.Reopen)
 	}
+}
+
+// tryOpen acquires the partition and asks for the end of its log.
+func (w *Worker) tryOpen(c *claim) (p *Partition, end int64, err error) {
+	const longer = 10 // in the time of other answers: much may have to be read
+	ctx, cancel := context.WithTimeout(c.ctx, longer*w.Intervals.Answer)
+	defer cancel()
+	if end, err = w.group.End(ctx, c.partition); err != nil {
+		return nil, 0, err
+	}
+	p, err = Open(ctx, c.partition, w.Stores, w.Limits, w.Faults, w.Random)
+	return p, end, err
 }
 
 // pause waits; false says that ctx ended.
