@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Settings are what the guarantees need of the broker.
@@ -24,7 +25,7 @@ type Settings struct {
 const maxMessageBytes = 8 << 20
 
 func (c Config) admin() (*kadm.Client, error) {
-	client, err := c.client()
+	client, err := c.client(kgo.MetadataMinAge(knownEvery)) // older answers are not given again
 	if err != nil {
 		return nil, err
 	}
