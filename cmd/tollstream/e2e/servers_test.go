@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -156,7 +155,7 @@ func newCluster(t testing.TB) *cluster {
 // emptyKafka removes the topics of the test before: their names are fixed.
 func emptyKafka(t testing.TB, brokers []string) {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.MetadataMinAge(100*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,13 +298,4 @@ func TestRatersTakeOver(t *testing.T) {
 	f.done()
 	l.prove(t, c.admin)
 	c.stopAll()
-}
-
-// query joins pairs of names and values.
-func query(pairs ...string) url.Values {
-	q := url.Values{}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		q.Set(pairs[i], pairs[i+1])
-	}
-	return q
 }
