@@ -25,9 +25,9 @@ func (a *app) reconcileCommand() *cobra.Command {
 		Use: "reconcile", Short: "Prove that usage, charges, invoices and reports agree",
 		Long: "Prove for a UTC month of event time that, in each partition, accepted + retried = rated + duplicates + rejected, and that\n" +
 			"charges, invoice lines and the report store sum to the same amounts. A difference is printed with where it begins, and ends\n" +
-			"the command with exit code 1. A running server is asked; with the URLs of Kafka, PostgreSQL and Redis the command reads them\n" +
+			"the command with exit code 1. A running server is asked; with the URLs of Kafka and PostgreSQL (and ClickHouse) the command reads them\n" +
 			"by itself.",
-		Example: "  tollstream reconcile\n  TOLLSTREAM_KAFKA=… TOLLSTREAM_POSTGRES=… TOLLSTREAM_REDIS=… tollstream reconcile --period 2026-10 --deep",
+		Example: "  tollstream reconcile\n  TOLLSTREAM_KAFKA=… TOLLSTREAM_POSTGRES=… tollstream reconcile --period 2026-10 --deep",
 		Args:    arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			month := time.Now().UTC()
@@ -39,7 +39,7 @@ func (a *app) reconcileCommand() *cobra.Command {
 			}
 			var found *api.Reconciliation
 			var err error
-			if s := &a.settings; len(s.Kafka) > 0 && s.Postgres != "" && s.Redis != "" {
+			if s := &a.settings; len(s.Kafka) > 0 && s.Postgres != "" {
 				found, err = a.reconcileByItself(cmd.Context(), month, deep)
 			} else {
 				found, err = a.askReconciliation(cmd.Context(), month, deep)
@@ -107,7 +107,7 @@ func (a *app) reportReconciliation(r *api.Reconciliation, deep bool) error {
 	case deep && !r.Deep:
 		// To pass sums off as the deep comparison would be a false proof.
 		return errors.New("the sums agree, but this server does not walk the rated topic: " +
-			"set TOLLSTREAM_KAFKA, TOLLSTREAM_POSTGRES and TOLLSTREAM_REDIS, so that the command does it by itself, or leave out --deep")
+			"set TOLLSTREAM_KAFKA and TOLLSTREAM_POSTGRES, so that the command does it by itself, or leave out --deep")
 	}
 	return nil
 }

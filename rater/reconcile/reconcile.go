@@ -59,6 +59,11 @@ type Books interface {
 	Lines(ctx context.Context, invoices []activity.ID) ([]Line, error)
 }
 
+// Usage tells how far the usage log reaches: the offset after each partition's last record.
+type Usage interface {
+	Ends(ctx context.Context) (map[int32]int64, error)
+}
+
 // Positions tells how far the sink has come.
 type Positions interface {
 	Positions(ctx context.Context) ([]sink.Position, error)
@@ -73,10 +78,11 @@ type Rated interface {
 // Reconciler compares the stores. Rated may be nil: then no difference is traced to its offset in the topic, and Deep is refused.
 type Reconciler struct {
 	Books     Books
+	Usage     Usage // nil: usage that is in the log and not yet rated goes unnoticed
 	Store     sink.Proof
 	Positions Positions
 	Rated     Rated
-	// Pause is called between two looks at a sink that is behind; Patience bounds how often.
+	// Pause is called between two looks at raters or a sink that are behind; Patience bounds how often.
 	Pause    func(ctx context.Context) error
 	Patience int
 	// Progress is told what is being compared, and how many invoices are done; may be nil.
@@ -142,8 +148,9 @@ func (r *run) progress(stage string, done int) {
 
 func (r *run) all(ctx context.Context, deep bool) error {
 	var err error
-	if r.checkpoints, err = r.Books.Checkpoints(ctx, r.month); err != nil {
-		return fmt.Errorf("read the checkpoints: %w", err)
+	r.progress("waiting for the raters", 0)
+	if r.result.Behind, err = r.awaitRaters(ctx); err != nil {
+		return err
 	}
 	r.bounds = make(map[int32]int64, len(r.checkpoints))
 	last := make(map[int32]int64, len(r.checkpoints))
@@ -154,6 +161,9 @@ func (r *run) all(ctx context.Context, deep bool) error {
 		return err
 	}
 	r.progress("waiting for the sink", 0)
+	if len(r.result.Behind) > 0 {
+		return nil // what is not rated cannot be compared
+	}
 	if r.result.Behind, err = r.await(ctx, last); err != nil || len(r.result.Behind) > 0 {
 		return err // a store that lacks rows cannot be compared
 	}
@@ -162,6 +172,39 @@ func (r *run) all(ctx context.Context, deep bool) error {
 		return err
 	}
 	return r.invoices(ctx)
+}
+
+// awaitRaters reads the checkpoints once they cover what the log held at first, and otherwise says how far behind they are.
+func (r *run) awaitRaters(ctx context.Context) ([]Behind, error) {
+	var ends map[int32]int64
+	var err error
+	if r.Usage != nil {
+		if ends, err = r.Usage.Ends(ctx); err != nil {
+			return nil, fmt.Errorf("read the end of the usage log: %w", err)
+		}
+	}
+	for attempt := 0; ; attempt++ {
+		if r.checkpoints, err = r.Books.Checkpoints(ctx, r.month); err != nil {
+			return nil, fmt.Errorf("read the checkpoints: %w", err)
+		}
+		next := make(map[int32]int64, len(r.checkpoints))
+		for _, c := range r.checkpoints {
+			next[c.Partition] = c.Next
+		}
+		var behind []Behind
+		for p, end := range ends {
+			if next[p] < end {
+				behind = append(behind, Behind{Partition: p, Stage: StageRater, At: next[p] - 1, Of: end - 1})
+			}
+		}
+		if len(behind) == 0 || attempt >= r.Patience {
+			sortBehind(behind)
+			return behind, nil
+		}
+		if err := r.Pause(ctx); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // await waits until the sink has taken the usage offsets, and otherwise says how far behind it is.
@@ -182,7 +225,7 @@ func (r *run) await(ctx context.Context, last map[int32]int64) ([]Behind, error)
 				taken = -1
 			}
 			if taken < offset {
-				behind = append(behind, Behind{Partition: p, Sink: taken, Checkpoint: offset})
+				behind = append(behind, Behind{Partition: p, Stage: StageSink, At: taken, Of: offset})
 			}
 		}
 		if len(behind) == 0 {

@@ -279,7 +279,7 @@ func TestBehind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []reconcile.Behind{{Partition: 0, Sink: 2, Checkpoint: 5}, {Partition: 1, Sink: -1, Checkpoint: 1}}
+	want := []reconcile.Behind{{Partition: 0, Stage: reconcile.StageSink, At: 2, Of: 5}, {Partition: 1, Stage: reconcile.StageSink, At: -1, Of: 1}}
 	if result.OK || result.First != nil || !slices.Equal(result.Behind, want) {
 		t.Errorf("%+v, want behind %v", result, want)
 	}
@@ -302,6 +302,37 @@ func TestBehind(t *testing.T) {
 	result, err = r.Month(t.Context(), reconcile.Options{Month: november})
 	if err != nil || !result.OK || pauses != 1 {
 		t.Errorf("%+v, %v after %d pauses, want agreement after one", result, err, pauses)
+	}
+}
+
+// logEnds is a usage log that reaches so far.
+type logEnds map[int32]int64
+
+func (e logEnds) Ends(context.Context) (map[int32]int64, error) { return e, nil }
+
+// Usage that is in the log and not yet rated is waited for too: without it nothing is proven.
+func TestUnratedUsage(t *testing.T) {
+	pool := database(t)
+	w := consistent()
+	w.write(t, pool)
+	next := map[int32]int64{}
+	for _, c := range w.checkpoints {
+		next[c.Partition] = c.Next
+	}
+	pauses := 0
+	r := &reconcile.Reconciler{
+		Books: reconcilepg.NewBooks(pool), Store: postgres.NewStore(pool), Positions: postgres.NewState(pool), Usage: logEnds(next), Patience: 2,
+		Pause: func(context.Context) error { pauses++; return nil },
+	}
+	result, err := r.Month(t.Context(), reconcile.Options{Month: november})
+	if err != nil || !result.OK || pauses != 0 {
+		t.Fatalf("everything is rated: %+v, %v after %d pauses", result, err, pauses)
+	}
+	r.Usage = logEnds{0: next[0] + 3, 1: next[1]}
+	result, err = r.Month(t.Context(), reconcile.Options{Month: november})
+	want := []reconcile.Behind{{Partition: 0, Stage: reconcile.StageRater, At: next[0] - 1, Of: next[0] + 2}}
+	if err != nil || result.OK || result.First != nil || !slices.Equal(result.Behind, want) || pauses != 2 {
+		t.Errorf("%+v, %v after %d pauses, want behind %v", result, err, pauses, want)
 	}
 }
 

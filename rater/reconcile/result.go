@@ -47,11 +47,28 @@ type Sum struct {
 	OK    bool          `json:"ok"`
 }
 
-// Behind says that the sink has not yet taken what the checkpoint counts.
+// Behind says that a stage has not yet done what the one before it has: nothing is wrong, but nothing is proven.
 type Behind struct {
-	Partition  int32 `json:"partition"`
-	Sink       int64 `json:"sink_offset"`       // last usage offset taken
-	Checkpoint int64 `json:"checkpoint_offset"` // last usage offset rated
+	Partition int32  `json:"partition"`
+	Stage     string `json:"stage"`  // rater, against the usage log; sink, against the checkpoint
+	At        int64  `json:"offset"` // last usage offset done, -1 for none
+	Of        int64  `json:"of"`     // last usage offset there is
+}
+
+// The stages that may be behind.
+const (
+	StageRater = "rater"
+	StageSink  = "sink"
+)
+
+// String is the delay on one line.
+func (b Behind) String() string {
+	if b.Stage == StageRater {
+		return fmt.Sprintf("partition %d: usage is rated and checkpointed up to offset %d, the log reaches %d: %d behind; run it again when the raters have caught up",
+			b.Partition, b.At, b.Of, b.Of-b.At)
+	}
+	return fmt.Sprintf("partition %d: the sink has taken usage up to offset %d, the checkpoint stands at %d: %d behind; run it again when the sink has caught up",
+		b.Partition, b.At, b.Of, b.Of-b.At)
 }
 
 func sortBehind(list []Behind) {
@@ -119,8 +136,7 @@ func (r *Result) Text() string {
 		fmt.Fprintf(&b, "partition %d: charged %s %s, in lines %s, in reports %s%s\n", s.Partition, s.Charged, s.Currency, s.Lines, s.Reported, mark(s.OK))
 	}
 	for _, w := range r.Behind {
-		fmt.Fprintf(&b, "partition %d: the sink has taken usage up to offset %d, the checkpoint stands at %d: %d behind; run it again when the sink has caught up\n",
-			w.Partition, w.Sink, w.Checkpoint, w.Checkpoint-w.Sink)
+		fmt.Fprintln(&b, w)
 	}
 	switch {
 	case r.OK:

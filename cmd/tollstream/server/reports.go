@@ -51,6 +51,11 @@ func (p *process) startSink(ctx context.Context) error {
 	config := sink.DefaultConfig()
 	config.Owner = fmt.Sprintf("%x", random())
 	state := sinkpg.NewState(p.stores.pool)
+	if p.stores.ownPostgres { // whoever held the lease was killed with its database
+		if err := state.Break(ctx); err != nil {
+			return err
+		}
+	}
 	log := sinkkafka.NewLog(p.stores.kafka, rkafka.RatedTopic)
 	s, err := sink.New(config, p.reports.Store, state, state, log, wallClock{p.Now}, p.Log, sink.NewMetrics(p.registry))
 	if err != nil {
@@ -219,11 +224,17 @@ func describeActivity(r *sink.Row) api.Activity {
 // newReconciler compares what the process's stores say.
 func (p *process) newReconciler() *reconcile.Reconciler {
 	return &reconcile.Reconciler{
-		Books: reconcilepg.NewBooks(p.stores.pool), Store: p.reports.Proof, Positions: sinkpg.NewState(p.stores.pool),
+		Usage: usageLog{p}, Books: reconcilepg.NewBooks(p.stores.pool), Store: p.reports.Proof, Positions: sinkpg.NewState(p.stores.pool),
 		Rated: sinkkafka.NewLog(p.stores.kafka, rkafka.RatedTopic),
 		Pause: reconcile.PauseFor(reconcile.StandardPause), Patience: reconcile.StandardPatience,
 	}
 }
+
+// usageLog is the usage log for the reconciliation.
+type usageLog struct{ p *process }
+
+// Ends implements reconcile.Usage.
+func (l usageLog) Ends(ctx context.Context) (map[int32]int64, error) { return l.p.usageEnds(ctx) }
 
 // reconciler is the reconciliation for the API.
 type reconciler struct{ p *process }
@@ -242,8 +253,7 @@ func describeReconciliation(result *reconcile.Result) *api.Reconciliation {
 	if result.First != nil {
 		out.Difference = result.First.String()
 	} else if len(result.Behind) > 0 {
-		b := result.Behind[0]
-		out.Difference = fmt.Sprintf("the report store is behind: partition %d has taken offset %d of %d; try again later", b.Partition, b.Sink, b.Checkpoint)
+		out.Difference = result.Behind[0].String()
 	}
 	for _, x := range result.Partitions {
 		out.Partitions = append(out.Partitions, api.ReconciledPartition{

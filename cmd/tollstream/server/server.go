@@ -159,6 +159,7 @@ func Run(ctx context.Context, c Config) (err error) {
 		}
 	}
 	if !c.has(RoleAPI) {
+		p.watchable(ctx)
 		c.Ready("", "")
 		<-ctx.Done()
 		return nil

@@ -16,13 +16,14 @@ import (
 
 // stores are the servers that the process works with: those that were named, and embedded ones for the rest.
 type stores struct {
-	local      *local.Stores // nil: all were named
-	kafka      []string
-	ownKafka   bool
-	postgres   string
-	clickhouse string
-	pool       *pgxpool.Pool
-	redis      redis.UniversalClient
+	local       *local.Stores // nil: all were named
+	kafka       []string
+	ownKafka    bool
+	ownPostgres bool
+	postgres    string
+	clickhouse  string
+	pool        *pgxpool.Pool
+	redis       redis.UniversalClient
 }
 
 func (s *stores) embedded() bool { return s.ownKafka }
@@ -39,7 +40,7 @@ func openStores(ctx context.Context, c Config) (*stores, error) {
 			s.kafka, s.ownKafka = s.local.KafkaBrokers, true
 		}
 		if own.Postgres {
-			s.postgres = s.local.PostgresURL
+			s.postgres, s.ownPostgres = s.local.PostgresURL, true
 		}
 		if own.Redis {
 			address = s.local.RedisURL
@@ -52,7 +53,8 @@ func openStores(ctx context.Context, c Config) (*stores, error) {
 	return s, nil
 }
 
-func (s *stores) connect(ctx context.Context, redisURL string, log *slog.Logger) error {
+// connectPostgres opens the pool and makes sure that the server is there.
+func (s *stores) connectPostgres(ctx context.Context) error {
 	config, err := pgxpool.ParseConfig(s.postgres)
 	if err != nil {
 		return fmt.Errorf("read TOLLSTREAM_POSTGRES: %w", err)
@@ -63,6 +65,13 @@ func (s *stores) connect(ctx context.Context, redisURL string, log *slog.Logger)
 	}
 	if err := s.pool.Ping(ctx); err != nil {
 		return fmt.Errorf("reach PostgreSQL at %s: %w; is it running, and is TOLLSTREAM_POSTGRES right?", redacted(s.postgres), err)
+	}
+	return nil
+}
+
+func (s *stores) connect(ctx context.Context, redisURL string, log *slog.Logger) error {
+	if err := s.connectPostgres(ctx); err != nil {
+		return err
 	}
 	options, err := redis.ParseURL(redisURL)
 	if err != nil {

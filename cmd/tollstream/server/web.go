@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"net"
 
 	"github.com/tollstream/tollstream/api"
 )
@@ -23,15 +24,7 @@ func (p *process) newAPI(ctx context.Context) (*api.Server, error) {
 		Version: p.Version, Log: p.Log, Now: p.Now, Metrics: p.registry, Access: access, Keys: p.keys,
 		Usage: in, Parser: in, Invoices: desk, Watcher: watch, Catalog: catalog, Kinds: catalog, Rejections: rejected,
 		Reports: p.reports, Reconciler: reconciler{p}, Activities: p.reports,
-		Ready: map[string]func(context.Context) error{
-			"kafka":    func(context.Context) error { return p.producer.Ready() },
-			"postgres": func(ctx context.Context) error { return p.stores.pool.Ping(ctx) },
-			"redis":    func(ctx context.Context) error { return p.stores.redis.Ping(ctx).Err() },
-		},
-		Closing: closing, PublicURL: p.PublicURL,
-	}
-	if p.pingReports != nil {
-		config.Ready["clickhouse"] = p.pingReports
+		Ready: p.readiness(), Closing: closing, PublicURL: p.PublicURL,
 	}
 	config.Operations = operations{p, config.Ready}
 	config.Collectors, config.Runs, config.Files = p.collect, p.collect, p.collect
@@ -39,4 +32,39 @@ func (p *process) newAPI(ctx context.Context) (*api.Server, error) {
 		return nil, err
 	}
 	return api.New(config)
+}
+
+// readiness asks each store whether it answers.
+func (p *process) readiness() map[string]func(context.Context) error {
+	ready := map[string]func(context.Context) error{
+		"kafka":    func(context.Context) error { return p.producer.Ready() },
+		"postgres": func(ctx context.Context) error { return p.stores.pool.Ping(ctx) },
+		"redis":    func(ctx context.Context) error { return p.stores.redis.Ping(ctx).Err() },
+	}
+	if p.pingReports != nil {
+		ready["clickhouse"] = p.pingReports
+	}
+	return ready
+}
+
+// watchable answers /metrics, /healthz and /readyz, and nothing else, in a process without the role api. Several on one
+// machine need an address each; one whose address is taken works all the same.
+func (p *process) watchable(ctx context.Context) {
+	access, err := api.NewAccess(ctx, api.AccessConfig{Keys: p.keys, Lineage: p.definitions, Now: p.Now})
+	if err != nil {
+		p.Log.Warn("no metrics are served", "error", err)
+		return
+	}
+	s, err := api.New(api.Config{Version: p.Version, Log: p.Log, Now: p.Now, Metrics: p.registry, Access: access, Ready: p.readiness()})
+	if err != nil {
+		p.Log.Warn("no metrics are served", "error", err)
+		return
+	}
+	listener, err := net.Listen("tcp", p.HTTPAddr)
+	if err != nil {
+		p.Log.Warn("no metrics are served: choose another address with TOLLSTREAM_HTTP_ADDR", "address", p.HTTPAddr, "error", err)
+		return
+	}
+	p.Log.Info("serving /metrics, /healthz and /readyz", "address", listener.Addr().String())
+	p.work(ctx, "metrics", func(ctx context.Context) error { return s.Serve(ctx, listener, stopGrace) })
 }

@@ -71,6 +71,15 @@ func (s *State) Hold(ctx context.Context, owner string, ttl time.Duration) (bool
 	return tag.RowsAffected() == 1, nil
 }
 
+// Break takes the lease from whoever holds it. Only for who knows that no other process is there: the one that
+// has just started the database for itself.
+func (s *State) Break(ctx context.Context) error {
+	if _, err := s.pool.Exec(ctx, "DELETE FROM sink_lease"); err != nil { // one row
+		return fmt.Errorf("delete from sink_lease: %w", err)
+	}
+	return nil
+}
+
 // Release implements sink.Lease.
 func (s *State) Release(ctx context.Context, owner string) error {
 	if _, err := s.pool.Exec(ctx, releaseSQL, owner); err != nil {
