@@ -125,7 +125,7 @@ func refused(ingest, customer string) []struct {
 		{"no id", one("id", nil), nil, "", 202, "id_missing", ""},
 		{"no account", one("account", nil), nil, "", 202, "account_missing", ""},
 		{"no product", one("product", nil), nil, "", 202, "product_missing", ""},
-		{"unknown member", one("quantitiy", "3"), nil, "", 202, "member_unknown", "quantitiy"},
+		{"unknown member", one("quantities", "3"), nil, "", 202, "member_unknown", "quantities"},
 		{"above 10^15", one("quantity", "1000000000000001"), nil, "", 202, "quantity_invalid", "10^15"},
 		{"13 decimals", one("quantity", "0.0000000000001"), nil, "", 202, "quantity_invalid", "12 decimals"},
 		{"NaN in a string", one("quantity", "NaN"), nil, "", 202, "quantity_invalid", "NaN"},

@@ -181,7 +181,7 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 	admin.apply(t, smallCatalog)
 	admin.mustAccept(t, event("kept"))
 	for range 2 {
-		_ = server.cmd.Process.Signal(syscall.SIGTERM)
+		server.signal(syscall.SIGTERM)
 		server.says("tollstream: terminated")
 	}
 	if code := server.wait(); code != 130 && code != 0 { // 0: it was done before the second signal came

@@ -68,7 +68,7 @@ func TestEmbeddedKilledFiveTimes(t *testing.T) {
 	server, admin, dir := embedded(t)
 	admin.apply(t, l.catalog())
 	f := whenReached(at, func(n int) {
-		time.Sleep(delays[n]) // so that the kill meets rating, projecting and checkpoints too; nothing is decided by it
+		pause(delays[n]) // so that the kill meets rating, projecting and checkpoints too
 		server.kill()
 		server = start(t, "the server", "run", "--data-dir", dir, "--http-addr", admin.address)
 		server.says("listening on ")

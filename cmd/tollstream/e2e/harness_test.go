@@ -101,6 +101,9 @@ func freeAddress(t testing.TB) string {
 	return ""
 }
 
+// pause lets time pass between two questions, or before a fault; nothing is decided by it.
+func pause(d time.Duration) { <-time.After(d) }
+
 // eventually repeats a question until it is answered with nil.
 func eventually(t testing.TB, what string, ask func() error) {
 	t.Helper()
@@ -117,7 +120,7 @@ func eventually(t testing.TB, what string, ask func() error) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s: not after %s: %v", what, patience, err)
 		}
-		time.Sleep(50 * time.Millisecond)
+		pause(50 * time.Millisecond)
 	}
 }
 
@@ -215,10 +218,13 @@ func (p *process) kill() {
 	<-p.done
 }
 
+// signal sends one; a process that has ended does not mind.
+func (p *process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
+
 // stop is SIGTERM; it returns the exit code.
 func (p *process) stop() int {
 	p.t.Helper()
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	p.signal(syscall.SIGTERM)
 	return p.wait()
 }
 

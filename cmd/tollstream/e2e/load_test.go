@@ -259,7 +259,7 @@ func deliver(c *caller, b *batch) error {
 		default:
 			return fmt.Errorf("answered %d: %s", res.status, res.body)
 		}
-		time.Sleep(20 * time.Millisecond)
+		pause(20 * time.Millisecond)
 	}
 	return fmt.Errorf("not acknowledged: %w", last)
 }

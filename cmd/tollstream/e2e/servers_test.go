@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -254,13 +255,13 @@ func TestRealServersKilledInTurn(t *testing.T) {
 			c.emptyRedis()
 		case 2:
 			c.set.must(t, "kill", "postgres")
-			time.Sleep(time.Duration(random.IntN(1500)) * time.Millisecond) // rating goes on meanwhile; nothing is decided by it
+			pause(time.Duration(random.IntN(1500)) * time.Millisecond) // rating goes on meanwhile
 			c.set.must(t, "restart", "postgres")
 		case 3:
 			c.set.must(t, "restart", "kafka")
 		case 4:
 			c.set.must(t, "kill", "clickhouse")
-			time.Sleep(time.Duration(random.IntN(1500)) * time.Millisecond)
+			pause(time.Duration(random.IntN(1500)) * time.Millisecond)
 			c.set.must(t, "restart", "clickhouse")
 		}
 		t.Logf("fault %d, at %d acknowledged events, took %s", n, at[n], time.Since(began).Round(time.Millisecond))
@@ -279,7 +280,7 @@ func TestRatersTakeOver(t *testing.T) {
 	c.startReady("rater 2", "rater")
 	c.startReady("sink", "sink")
 	c.admin.apply(t, l.catalog())
-	f := whenReached(moments(random, 4), func(n int) {
+	f := whenReached(moments(random, 5), func(n int) {
 		switch n {
 		case 0: // two, one of them killed
 			c.running["rater 1"].kill()
@@ -288,14 +289,21 @@ func TestRatersTakeOver(t *testing.T) {
 			c.startReady("rater 4", "rater")
 		case 2: // three, one of them killed
 			c.running["rater 3"].kill()
-		case 3: // and one drained
+		case 3: // one drained
 			if code := c.running["rater 2"].stop(); code != 0 {
 				t.Errorf("SIGTERM under load: exit code %d", code)
 			}
+			c.startReady("rater 5", "rater")
+		case 4: // and one that does not know that it is replaced
+			c.running["rater 4"].signal(syscall.SIGSTOP)
 		}
 	})
 	l.send(t, []string{c.admin.address}, c.admin.key, f.after)
 	f.done()
+	l.prove(t, c.admin)
+	c.running["rater 4"].signal(syscall.SIGCONT)
+	l.batches = l.batches[:40] // again, all of them duplicates
+	l.send(t, []string{c.admin.address}, c.admin.key, nil)
 	l.prove(t, c.admin)
 	c.stopAll()
 }
