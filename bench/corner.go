@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -28,11 +29,14 @@ const (
 	envCache    = "TOLLSTREAM_CACHE"
 )
 
+// redisDatabase is the last of those that deploy/servers/servers sets up, which tests reach last.
+const redisDatabase = "/511"
+
 // corner is the benchmarks' part of the servers: databases and topics of their own, removed at the end.
 type corner struct {
 	kafka    []string
 	postgres string // of the server
-	redis    string
+	redis    string // URL of a database that is emptied
 	state    string // directory with the servers' process numbers, "": unknown
 	name     string
 	data     string // directory of a server's own files
@@ -50,7 +54,12 @@ func openCorner(context.Context) (*corner, error) {
 		return nil, errors.New("no servers: run `make bench`, or `deploy/servers/servers start` and source the file that it names")
 	}
 	c.kafka = strings.Split(brokers, ",")
-	var err error
+	view, err := url.Parse(c.redis)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", envRedis, err)
+	}
+	view.Path = redisDatabase
+	c.redis = view.String()
 	if c.data, err = os.MkdirTemp("", "tollstream-bench-"); err != nil {
 		return nil, fmt.Errorf("make a directory for the server: %w", err)
 	}
@@ -107,6 +116,20 @@ func (c *corner) pair(ctx context.Context, a, b string, partitions int) error {
 	}
 }
 
+// flush empties the corner of Redis: what an earlier server showed there is not to be met by the next one.
+func (c *corner) flush(ctx context.Context) error {
+	options, err := redis.ParseURL(c.redis)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", envRedis, err)
+	}
+	client := redis.NewClient(options)
+	defer func() { _ = client.Close() }()
+	if err := client.FlushDB(ctx).Err(); err != nil {
+		return fmt.Errorf("empty the Redis database %d: %w", options.DB, err)
+	}
+	return nil
+}
+
 // vacant refuses servers that somebody else's `usage` stands on.
 func (c *corner) vacant(ctx context.Context) error {
 	return c.administer(func(admin *kadm.Client) error {
@@ -140,6 +163,7 @@ func (c *corner) clean() error {
 	for _, name := range c.databases {
 		errs = append(errs, c.execute(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)"))
 	}
+	errs = append(errs, c.flush(ctx))
 	if len(c.topics) > 0 {
 		errs = append(errs, c.administer(func(admin *kadm.Client) error {
 			_, err := admin.DeleteTopics(ctx, c.topics...)

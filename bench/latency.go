@@ -38,6 +38,9 @@ func (c *corner) siteSettings(ctx context.Context, s settings, roles ...server.R
 			return out, err
 		}
 	}
+	if err := c.flush(ctx); err != nil {
+		return out, err
+	}
 	var err error
 	out.Postgres, err = c.database(ctx)
 	return out, err
@@ -194,10 +197,8 @@ func (l *steady) run(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		if _, err := l.site.call(ctx, http.MethodPost, "/v1/usage", "application/x-ndjson", lines(l.stream, linesRequest)); err != nil {
-			if ctx.Err() == nil {
-				l.failed = err
-			}
+		// A request under way when the load ends is finished.
+		if l.failed = l.site.send(context.WithoutCancel(ctx), lines(l.stream, linesRequest)); l.failed != nil {
 			return
 		}
 		l.accepted += linesRequest
