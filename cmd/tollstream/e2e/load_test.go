@@ -359,7 +359,7 @@ type counts struct{ Accepted, Retried, Rated, Duplicates, Rejected int64 }
 func (c *caller) proveReconciled(t testing.TB, month string) (sum counts) {
 	t.Helper()
 	eventually(t, "reconcile", func() error {
-		out, errs, code := c.command(t, "", "reconcile", "--period", month, "--output", "json")
+		out, errs, code := c.command(t, "", "reconcile", "--deep", "--period", month, "--output", "json")
 		if code != 0 {
 			return errors.New(errs)
 		}

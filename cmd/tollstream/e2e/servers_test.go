@@ -126,7 +126,7 @@ func (s *serverSet) addresses(t testing.TB) map[string]string {
 type cluster struct {
 	t       testing.TB
 	set     *serverSet
-	flags   []string
+	stores  []string // flags that name them
 	redis   string
 	admin   *caller
 	running map[string]*process
@@ -144,9 +144,7 @@ func newCluster(t testing.TB) *cluster {
 	redisURL, _ := teststores.Redis(t)
 	emptyKafka(t, teststores.Kafka(t))
 	c := &cluster{t: t, set: set, redis: redisURL, admin: &caller{address: freeAddress(t)}, running: map[string]*process{}}
-	c.flags = []string{
-		"--kafka", stores[teststores.EnvKafka], "--postgres", postgres, "--redis", redisURL, "--clickhouse", clickhouse, "--partitions", "12",
-	}
+	c.stores = []string{"--kafka", stores[teststores.EnvKafka], "--postgres", postgres, "--redis", redisURL, "--clickhouse", clickhouse}
 	api := c.start("api", "api", "collector")
 	c.admin.key = api.says("admin key: ")
 	api.says("listening on ")
@@ -183,8 +181,8 @@ func emptyKafka(t testing.TB, brokers []string) {
 // start runs a process with roles; only api listens.
 func (c *cluster) start(name string, roles ...string) *process {
 	c.t.Helper()
-	args := append(append([]string{"run"}, roles...), c.flags...)
-	args = append(args, "--http-addr", c.admin.address, "--data-dir", filepath.Join(c.t.TempDir(), name))
+	args := append(append([]string{"run"}, roles...), c.stores...)
+	args = append(args, "--partitions", "12", "--http-addr", c.admin.address, "--data-dir", filepath.Join(c.t.TempDir(), name))
 	p := start(c.t, name, args...)
 	c.running[name] = p
 	return p
@@ -270,6 +268,11 @@ func TestRealServersKilledInTurn(t *testing.T) {
 	f.done()
 	l.prove(t, c.admin)
 	c.stopAll()
+	// The stores agree as well with nobody at work.
+	args := append([]string{"reconcile", "--deep", "--period", l.month()}, c.stores...)
+	if out, errs, code := new(caller).command(t, "", args...); code != 0 {
+		t.Errorf("reconcile by itself: exit code %d\n%s%s", code, out, errs)
+	}
 }
 
 func TestRatersTakeOver(t *testing.T) {
