@@ -37,6 +37,7 @@ var binary = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(dir, "tollstream")
 	out, err := exec.Command("go", "build", "-o", path, "github.com/tollstream/tollstream/cmd/tollstream").CombinedOutput()
 	if err != nil {
+		_ = os.RemoveAll(dir)
 		return "", fmt.Errorf("build tollstream: %w\n%s", err, out)
 	}
 	return path, nil
