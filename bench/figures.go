@@ -149,7 +149,7 @@ func (m *ratedFigures) measures() []measure {
 		measured("rated / bare loop of events", "ratio", ratios(rater.speed, single.speed)).goal("≥ 1.0"),
 		measured("rated / bare loop of batches", "ratio", ratios(rater.speed, batch.speed)),
 		measured("processor of this process: rated / loop of events", "ratio", ratios(rater.self, single.self)).
-			note("hardly depends on what else the machine does; below 1 the rater costs less than the loop"),
+			note("others on the machine disturb it less than the clock; below 1 the rater costs less than the loop"),
 	}
 	out = append(out, rater.cost("rated")...)
 	out = append(out, single.cost("loop of events")...)
