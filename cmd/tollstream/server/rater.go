@@ -30,7 +30,7 @@ func (p *process) startRater(ctx context.Context) error {
 	p.onStop(rated.Close)
 	worker := rater.NewWorker(rater.Config{
 		Stores:   rater.Stores{Store: p.rater, Definitions: p.definitions, Rated: rated},
-		Live:     live.NewProjector(p.stores.redis, wallClock{p.Now}, livePrefix),
+		Live:     live.NewProjector(p.stores.redis, wallClock{p.Now}, p.livePrefix),
 		Producer: producer, Poison: p.rater, Limits: rater.DefaultLimits(), Intervals: rater.DefaultIntervals(),
 		Random: random, Metrics: rater.NewMetrics(p.registry), Log: p.Log,
 	})

@@ -102,6 +102,7 @@ type process struct {
 	definitions *definitions
 	rater       *raterpg.Store
 	liveView    *live.Reader
+	livePrefix  string
 	keys        *apipg.Keys
 	runs        *cpg.Store
 
@@ -211,8 +212,11 @@ func (p *process) assemble(ctx context.Context) (err error) {
 	p.placed = newMemo[string, []int32](p.Now, time.Minute)
 	p.seals = newMemo[string, map[int32][]rater.SealPoint](p.Now, time.Second)
 	p.rater = raterpg.New(p.stores.pool, window)
-	p.liveView = live.NewReader(p.stores.redis, livePrefix)
 	p.keys = apipg.New(p.stores.pool)
+	if err := p.nameLiveView(ctx); err != nil {
+		return err
+	}
+	p.liveView = live.NewReader(p.stores.redis, p.livePrefix)
 	p.runs = cpg.New(p.stores.pool, p.Now)
 	if p.reports, err = p.openReports(ctx); err != nil {
 		return err
@@ -224,8 +228,17 @@ func (p *process) assemble(ctx context.Context) (err error) {
 	return err
 }
 
-// livePrefix is what the keys of the live view begin with.
-const livePrefix = "tollstream"
+// nameLiveView finds what the keys of the live view begin with: a name that the installation's database holds, so that a
+// Redis that an older installation has used shows nothing of it.
+func (p *process) nameLiveView(ctx context.Context) error {
+	candidate := random()
+	name, err := p.keys.Secret(ctx, "live view", candidate[:8])
+	if err != nil {
+		return fmt.Errorf("read the name of the live view: %w", err)
+	}
+	p.livePrefix = fmt.Sprintf("tollstream:%x", name)
+	return nil
+}
 
 // assembleIntake connects the way into the log: the producer, the gathering publisher, the publisher of definitions.
 func (p *process) assembleIntake(ctx context.Context) (err error) {
