@@ -324,7 +324,7 @@ func TestWorkerFindsWhatBecameOfACommit(t *testing.T) {
 func TestWorkerHoldsBackTheDelivery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, s := newBroker(1), newSettings()
-		s.limits.Dirty, s.limits.Unacked, s.limits.Families = 2, 3, 1
+		s.limits.Unacked, s.limits.Families = 3, 1
 		p := newProcess(t, b, s)
 		defer p.end()
 		p.change(func() { p.held = true })
@@ -335,9 +335,29 @@ func TestWorkerHoldsBackTheDelivery(t *testing.T) {
 			t.Errorf("%d rated with 3 unacknowledged allowed, %d delivered with 4096 allowed", x.Position, p.reading[0])
 		}
 		p.change(func() { p.held = false })
-		within(t, "rated", 24*time.Hour, b.ratedAll(s.store, 0))
+		within(t, "rated", time.Hour, b.ratedAll(s.store, 0))
 		if p.pauses < 2 {
 			t.Errorf("the delivery was paused %d times", p.pauses)
+		}
+		b.verify(t, s.store, 0, 0, 0)
+	})
+}
+
+func TestWorkerHoldsLittleUnsaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, s := newBroker(1), newSettings()
+		s.limits.Dirty, s.limits.Families = 2, 1
+		p := newProcess(t, b, s)
+		defer p.end()
+		p.Assign(0)
+		b.send(0, 100)
+		within(t, "rated", time.Hour, b.ratedAll(s.store, 0))
+		last := int64(0)
+		for _, next := range s.store.Commits(0) { // a record changes two lines
+			if next-last > 2 {
+				t.Errorf("%d records were rated from checkpoint %d on without another", next-last, last)
+			}
+			last = next
 		}
 		b.verify(t, s.store, 0, 0, 0)
 	})

@@ -225,7 +225,11 @@ func (k *Consumer) Run(ctx context.Context) {
 // watchGroup surfaces the errors of the group; nothing is fetched there.
 func (k *Consumer) watchGroup(ctx context.Context) {
 	for ctx.Err() == nil {
-		k.group.PollFetches(ctx).EachError(func(_ string, _ int32, err error) {
+		fetches := k.group.PollFetches(ctx)
+		if fetches.IsClientClosed() {
+			return
+		}
+		fetches.EachError(func(_ string, _ int32, err error) {
 			if ctx.Err() == nil {
 				k.config.Log.Warn("consumer group", "error", err)
 			}

@@ -62,7 +62,10 @@ func (c Config) withDefaults() Config {
 }
 
 func (c Config) client(options ...kgo.Opt) (*kgo.Client, error) {
-	all := append([]kgo.Opt{kgo.SeedBrokers(c.Brokers...), kgo.DisableClientMetrics()}, options...)
+	all := append([]kgo.Opt{
+		kgo.SeedBrokers(c.Brokers...), kgo.DisableClientMetrics(),
+		kgo.MetadataMinAge(500 * time.Millisecond), // a partition whose leader moved waits for this; 5 s otherwise
+	}, options...)
 	client, err := kgo.NewClient(append(all, c.Options...)...)
 	if err != nil {
 		return nil, fmt.Errorf("configure a Kafka client for %v: %w", c.Brokers, err)

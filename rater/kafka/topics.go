@@ -126,7 +126,7 @@ func create(ctx context.Context, admin *kadm.Client, topic string, brokers int, 
 	text := func(v string) *string { return &v }
 	config := map[string]*string{
 		"message.timestamp.type": text("LogAppendTime"), "max.message.bytes": text(strconv.Itoa(maxMessageBytes)),
-		"retention.ms": text(strconv.FormatInt(s.Retention.Milliseconds(), 10)), "cleanup.policy": text("delete"),
+		"retention.ms": text(strconv.FormatInt(s.Retention.Milliseconds(), 10)), "cleanup.policy": text("delete"), "retention.bytes": text("-1"),
 	}
 	if !s.Embedded {
 		config["unclean.leader.election.enable"] = text("false")
@@ -187,6 +187,9 @@ func check(ctx context.Context, admin *kadm.Client, topic string, d kadm.TopicDe
 	}
 	if ms, err := strconv.ParseInt(values["retention.ms"], 10, 64); err == nil && ms >= 0 && ms < s.Retention.Milliseconds() {
 		lacks("set retention.ms to at least %d, the longest period plus grace, or -1 (it is %d)", s.Retention.Milliseconds(), ms)
+	}
+	if bytes := values["retention.bytes"]; bytes != "" && bytes != "-1" {
+		lacks("set retention.bytes=-1 (it is %s): a bound by size may remove what the time keeps", bytes)
 	}
 	return missing, nil
 }
