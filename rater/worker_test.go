@@ -181,7 +181,7 @@ func TestWorkerForgetsAStopWithItsPartition(t *testing.T) {
 		p.Broken(0, rater.ErrLost)
 		p.Broken(0, rater.ErrLost)
 		b.send(0, 5)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if x := p.Status()[0]; x.Stopped == "" || s.store.Checkpoint(0).Next != 5 {
 			t.Errorf("status %+v, checkpoint %d", x, s.store.Checkpoint(0).Next)
 		}
@@ -272,7 +272,7 @@ func TestWorkerWaitsForStores(t *testing.T) {
 						p.Assign(q)
 						b.send(q, 20)
 					}
-					time.Sleep(3 * time.Minute)
+					pass(3 * time.Minute)
 					if n := asked.Load(); n == 0 || n > 4000 {
 						t.Errorf("the store was asked %d times within three minutes", n)
 					}
@@ -308,7 +308,7 @@ func TestWorkerFindsWhatBecameOfACommit(t *testing.T) {
 		p.Assign(0)
 		for range 40 {
 			b.send(0, 5)
-			time.Sleep(200 * time.Millisecond)
+			pass(200 * time.Millisecond)
 		}
 		within(t, "rated", 2*time.Minute, b.ratedAll(s.store, 0))
 		if n := b.verify(t, s.store, 0, 0, 0); n != 0 {
@@ -373,9 +373,9 @@ func TestWorkerForgetsAFailedProduce(t *testing.T) {
 		for range 5 {
 			p.change(func() { p.held = true })
 			b.send(0, 20)
-			time.Sleep(5 * time.Second)
+			pass(5 * time.Second)
 			p.change(func() { p.held, p.failing = false, 1 })
-			time.Sleep(5 * time.Second)
+			pass(5 * time.Second)
 		}
 		within(t, "rated", time.Minute, b.ratedAll(s.store, 0))
 		if n := b.verify(t, s.store, 0, 0, 0); n == 0 || len(p.starts[0]) != 6 {
@@ -425,7 +425,7 @@ func TestWorkerLetsGo(t *testing.T) {
 					b.send(q, 3)
 					p.Assign(q)
 				}
-				time.Sleep(5 * time.Second)
+				pass(5 * time.Second)
 				began := time.Now()
 				x.end(p, all)
 				if took := time.Since(began); took > x.most {
@@ -448,7 +448,7 @@ func TestWorkerIsGivenWhatWasJustTaken(t *testing.T) {
 		var slow atomic.Bool
 		s.store.Hook(func(_ context.Context, o ratertest.Operation, _ int32) error {
 			if o == ratertest.Acquire && slow.Load() {
-				time.Sleep(3 * time.Second) // the answer comes, nobody waits for it any more
+				pass(3 * time.Second) // the answer comes, nobody waits for it any more
 			}
 			return nil
 		})
@@ -456,13 +456,13 @@ func TestWorkerIsGivenWhatWasJustTaken(t *testing.T) {
 		for range 5 {
 			slow.Store(true)
 			p.Assign(0)
-			time.Sleep(time.Second)
+			pass(time.Second)
 			slow.Store(false)
 			p.Revoke([]int32{0})
 			p.Assign(0)
 			b.send(0, 10)
 			within(t, "rated", time.Minute, b.ratedAll(s.store, 0))
-			time.Sleep(10 * time.Second)
+			pass(10 * time.Second)
 			if n := len(p.reading); n != 1 {
 				t.Fatalf("%d partitions are read", n)
 			}
@@ -481,7 +481,7 @@ func TestWorkerLeavesWhatIsNoLongerItsOwn(t *testing.T) {
 		defer one.end()
 		s.store.Hook(func(_ context.Context, o ratertest.Operation, _ int32) error {
 			if o == ratertest.Acquire {
-				time.Sleep(2 * time.Second)
+				pass(2 * time.Second)
 			}
 			return nil
 		})
@@ -490,13 +490,13 @@ func TestWorkerLeavesWhatIsNoLongerItsOwn(t *testing.T) {
 		within(t, "rated", time.Minute, b.ratedAll(s.store, 0))
 		one.change(func() { one.failing = 1 })
 		b.send(0, 1)
-		time.Sleep(2 * time.Second) // it is being opened again
+		pass(2 * time.Second) // it is being opened again
 		one.Lost([]int32{0})
 		other.Assign(0)
 		b.send(0, 10)
 		within(t, "rated", time.Minute, b.ratedAll(s.store, 0))
 		epoch := s.store.Checkpoint(0).Epoch
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if s.store.Checkpoint(0).Epoch != epoch || len(one.reading) != 0 || len(one.Status()) != 0 {
 			t.Errorf("epoch %d then %d, %d read by the process that lost it", epoch, s.store.Checkpoint(0).Epoch, len(one.reading))
 		}
@@ -522,7 +522,7 @@ func TestWorkerRebuildsTheView(t *testing.T) {
 		s.live.Hook(func() error { return ratertest.ErrAway })
 		b.send(0, 10)
 		before := s.live.Calls()
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if n := s.live.Calls() - before; n < 10 || n > 400 {
 			t.Errorf("the view was tried %d times in a minute", n)
 		}

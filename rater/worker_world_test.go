@@ -247,7 +247,7 @@ func (p *process) Committed(partition int32, offset int64) {
 // within lets the clock run until the condition holds.
 func within(t *testing.T, what string, most time.Duration, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(most); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(most); ; pass(20 * time.Millisecond) {
 		synctest.Wait()
 		if ok() {
 			return
@@ -334,3 +334,6 @@ func plus(t *testing.T, a, b money.Decimal) money.Decimal {
 	}
 	return sum
 }
+
+// pass lets the bubble's clock go on.
+func pass(d time.Duration) { <-time.After(d) }
