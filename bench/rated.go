@@ -37,8 +37,8 @@ type witness struct {
 }
 
 // Commit implements rater.Store.
-func (w *witness) Commit(ctx context.Context, cuts []*rater.Cut) []rater.Outcome {
-	outcomes := w.Store.Commit(ctx, cuts)
+func (w *witness) Commit(ctx context.Context, cuts []*rater.Cut) ([]rater.Outcome, error) {
+	outcomes, err := w.Store.Commit(ctx, cuts)
 	w.mu.Lock()
 	for i, c := range cuts {
 		if outcomes[i] == rater.OutcomeCommitted {
@@ -47,7 +47,7 @@ func (w *witness) Commit(ctx context.Context, cuts []*rater.Cut) []rater.Outcome
 	}
 	w.mu.Unlock()
 	w.signal()
-	return outcomes
+	return outcomes, err
 }
 
 // Project implements rater.Live.

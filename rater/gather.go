@@ -73,7 +73,7 @@ func (w *Worker) commitLoop() {
 		}
 		began := time.Now()
 		ctx, cancel := context.WithTimeout(w.ctx, w.Intervals.Answer)
-		outcomes := w.Stores.Store.Commit(ctx, cuts)
+		outcomes, err := w.Stores.Store.Commit(ctx, cuts)
 		cancel()
 		failed := false
 		for i, o := range outcomes {
@@ -86,7 +86,7 @@ func (w *Worker) commitLoop() {
 		w.Metrics.checkpointSeconds.Observe(time.Since(began).Seconds())
 		if failed != failing { // once an outage
 			failing = failed
-			w.Log.Warn("checkpoints in PostgreSQL", "failing", failing, "partitions", len(cuts))
+			w.Log.Warn("checkpoints in PostgreSQL", "failing", failing, "partitions", len(cuts), "error", err)
 		}
 	}
 }

@@ -168,8 +168,8 @@ type Store interface {
 	// Look checks the claim and nothing else.
 	Look(ctx context.Context, f Fence) error
 	// Commit writes several partitions' cuts in one transaction; a fenced one drops out without failing the others.
-	// The outcomes stand in the order of the cuts.
-	Commit(ctx context.Context, cuts []*Cut) []Outcome
+	// The outcomes stand in the order of the cuts; the error is why some are unknown.
+	Commit(ctx context.Context, cuts []*Cut) ([]Outcome, error)
 	// Position reads the row without a fence, to learn what became of an unknown commit.
 	Position(ctx context.Context, partition int32) (epoch int64, owner Owner, next int64, err error)
 	// Lines reads every line of the families, ordered by family and position. A family without a row is absent.

@@ -113,7 +113,8 @@ func (w *world) checkpoint(x *simRater) {
 		out := OutcomeUnknown
 		switch k := w.n(8); {
 		case w.quiet || k > 2:
-			out = w.Commit(context.Background(), []*Cut{c})[0]
+			outcomes, _ := w.Commit(context.Background(), []*Cut{c})
+			out = outcomes[0]
 		case k == 0: // committed, the answer lost
 			w.apply(c)
 		case k == 1: // not committed

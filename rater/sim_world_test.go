@@ -350,7 +350,7 @@ func (w *world) Position(_ context.Context, p int32) (int64, Owner, int64, error
 	return v.epoch, v.owner, v.c.Next, nil
 }
 
-func (w *world) Commit(_ context.Context, cuts []*Cut) []Outcome {
+func (w *world) Commit(_ context.Context, cuts []*Cut) ([]Outcome, error) {
 	out := make([]Outcome, len(cuts))
 	for i, c := range cuts {
 		out[i] = OutcomeFenced
@@ -358,7 +358,7 @@ func (w *world) Commit(_ context.Context, cuts []*Cut) []Outcome {
 			out[i] = OutcomeCommitted
 		}
 	}
-	return out
+	return out, nil
 }
 
 func (w *world) apply(c *Cut) bool {

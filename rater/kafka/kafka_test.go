@@ -282,7 +282,7 @@ type failing struct {
 }
 
 // Commit implements rater.Store.
-func (f *failing) Commit(ctx context.Context, cuts []*rater.Cut) []rater.Outcome {
+func (f *failing) Commit(ctx context.Context, cuts []*rater.Cut) ([]rater.Outcome, error) {
 	o := f.commit()
 	if o == 0 {
 		return f.Store.Commit(ctx, cuts)
@@ -291,7 +291,7 @@ func (f *failing) Commit(ctx context.Context, cuts []*rater.Cut) []rater.Outcome
 	for i := range out {
 		out[i] = o
 	}
-	return out
+	return out, errors.New("the answer is lost")
 }
 
 // Failed produces forget the partition, which is opened again and rated exactly; with small bounds the delivery is paused

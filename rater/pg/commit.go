@@ -33,13 +33,7 @@ var (
 // Commit writes several partitions' cuts in one transaction; a fenced one drops out without failing the others. Any
 // error leaves the outcome of the rest unknown: the rows tell. A partition may have one cut only; of
 // several the first counts.
-func (s *Store) Commit(ctx context.Context, cuts []*rater.Cut) []rater.Outcome {
-	outcomes, _ := s.CommitCuts(ctx, cuts)
-	return outcomes
-}
-
-// CommitCuts is Commit with the reason why outcomes are unknown, for the log.
-func (s *Store) CommitCuts(ctx context.Context, cuts []*rater.Cut) ([]rater.Outcome, error) {
+func (s *Store) Commit(ctx context.Context, cuts []*rater.Cut) ([]rater.Outcome, error) {
 	outcomes := make([]rater.Outcome, len(cuts))
 	for i := range outcomes {
 		outcomes[i] = rater.OutcomeUnknown

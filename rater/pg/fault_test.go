@@ -52,7 +52,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 	changed := lineState(1, 0)
 	changed.Version = 500
 	result := make(chan []rater.Outcome)
-	go func() { result <- s.Commit(ctx, []*rater.Cut{cut(f, 20, changed, lineState(2, 0))}) }()
+	go func() { result <- outcomes(ctx, s, []*rater.Cut{cut(f, 20, changed, lineState(2, 0))}) }()
 	if _, err := pool.Exec(ctx, "SELECT pg_terminate_backend($1)", waiting(t, pool)); err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestLostAnswer(t *testing.T) {
 	proxy.mu.Unlock()
 	bounded, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	if got := s.Commit(bounded, []*rater.Cut{cut(f, 10, lineState(1, 0))}); !reflect.DeepEqual(got, []rater.Outcome{rater.OutcomeUnknown}) {
+	if got := outcomes(bounded, s, []*rater.Cut{cut(f, 10, lineState(1, 0))}); !reflect.DeepEqual(got, []rater.Outcome{rater.OutcomeUnknown}) {
 		t.Errorf("outcomes %v, want unknown", got)
 	}
 	proxy.mu.Lock()
@@ -185,13 +185,13 @@ func TestLateCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	late := make(chan []rater.Outcome)
-	go func() { late <- s.Commit(ctx, []*rater.Cut{cut(f, 20, lineState(1, 0), lineState(2, 0))}) }()
+	go func() { late <- outcomes(ctx, s, []*rater.Cut{cut(f, 20, lineState(1, 0), lineState(2, 0))}) }()
 	waiting(t, pool)
 	if _, _, next, err := s.Position(ctx, 0); err != nil || next != 10 {
 		t.Fatalf("the row says %d, %v", next, err)
 	}
 	again := make(chan []rater.Outcome)
-	go func() { again <- s.Commit(ctx, []*rater.Cut{cut(f, 20, lineState(1, 0), lineState(3, 0))}) }()
+	go func() { again <- outcomes(ctx, s, []*rater.Cut{cut(f, 20, lineState(1, 0), lineState(3, 0))}) }()
 	for n := 0; n < 2; { // until both wait, the second for the checkpoint row
 		if err := pool.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&n); err != nil {
 			t.Fatal(err)
@@ -230,7 +230,7 @@ func TestNoDeadlock(t *testing.T) {
 				at := (i*3 + g*5) % len(fences)
 				cuts[i] = cut(fences[at], 10, lineState(at, 0), lineState(at+20, 0))
 			}
-			results[g] = s.Commit(ctx, cuts)
+			results[g] = outcomes(ctx, s, cuts)
 		})
 	}
 	wait.Wait()
@@ -243,4 +243,10 @@ func TestNoDeadlock(t *testing.T) {
 	if n[rater.OutcomeCommitted] != len(fences) || n[rater.OutcomeFenced] != 3*len(fences) {
 		t.Errorf("outcomes %v", n)
 	}
+}
+
+// outcomes commits without asking why an outcome is unknown.
+func outcomes(ctx context.Context, s *pg.Store, cuts []*rater.Cut) []rater.Outcome {
+	out, _ := s.Commit(ctx, cuts)
+	return out
 }

@@ -80,7 +80,7 @@ func cut(f rater.Fence, next int64, lines ...rater.LineState) *rater.Cut {
 
 func commit(t testing.TB, s *pg.Store, want rater.Outcome, cuts ...*rater.Cut) {
 	t.Helper()
-	outcomes, err := s.CommitCuts(t.Context(), cuts)
+	outcomes, err := s.Commit(t.Context(), cuts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +266,7 @@ func TestFencedCommitWritesNothing(t *testing.T) {
 	_, zombie := acquire(t, s, 0, alice)
 	_, healthy := acquire(t, s, 1, alice)
 	_, owner := acquire(t, s, 0, bob)
-	outcomes, err := s.CommitCuts(t.Context(), []*rater.Cut{cut(healthy, 10, lineState(2, 0)), cut(zombie, 10, lineState(1, 0))})
+	outcomes, err := s.Commit(t.Context(), []*rater.Cut{cut(healthy, 10, lineState(2, 0)), cut(zombie, 10, lineState(1, 0))})
 	if err != nil || !reflect.DeepEqual(outcomes, []rater.Outcome{rater.OutcomeCommitted, rater.OutcomeFenced}) {
 		t.Fatalf("outcomes %v, %v", outcomes, err)
 	}

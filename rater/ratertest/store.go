@@ -153,20 +153,23 @@ func (s *Store) Look(ctx context.Context, f rater.Fence) error {
 }
 
 // Commit implements rater.Store.
-func (s *Store) Commit(ctx context.Context, cuts []*rater.Cut) []rater.Outcome {
+func (s *Store) Commit(ctx context.Context, cuts []*rater.Cut) ([]rater.Outcome, error) {
+	var errs []error
 	out := make([]rater.Outcome, len(cuts))
 	for i, c := range cuts {
 		err := s.before(ctx, Commit, c.Fence.Partition)
 		if err != nil && !errors.Is(err, ErrAnswerLost) {
 			out[i] = rater.OutcomeUnknown
+			errs = append(errs, err)
 			continue
 		}
 		out[i] = s.commit(c)
 		if err != nil {
 			out[i] = rater.OutcomeUnknown
+			errs = append(errs, err)
 		}
 	}
-	return out
+	return out, errors.Join(errs...)
 }
 
 func (s *Store) commit(c *rater.Cut) rater.Outcome {
