@@ -51,7 +51,8 @@ type runner struct {
 
 	lastProject time.Time
 	// from when on something may be done, or done again after it failed
-	rateAt, cutAt, commitAt, readAt, projectAt, foldAt, lookAt, giveUpAt time.Time
+	sentAt                                                                       time.Time // when the cut in flight was sent
+	rateAt, cutAt, calmAt, commitAt, readAt, projectAt, foldAt, lookAt, giveUpAt time.Time
 }
 
 type ack struct {
@@ -139,7 +140,7 @@ func (r *runner) turn() error {
 	if r.draining {
 		return r.drain(now)
 	}
-	if !now.Before(r.cutAt) && r.p.Freeze() {
+	if !now.Before(r.cutAt) && (r.caughtUp() || !now.Before(r.calmAt)) && r.p.Freeze() {
 		r.cutAt = now.Add(r.w.Intervals.Checkpoint)
 	}
 	r.commit(now)
@@ -243,6 +244,7 @@ func (r *runner) commit(now time.Time) {
 		return
 	}
 	if c := r.p.Commit(); c != nil {
+		r.sentAt = now
 		r.w.cuts.put(cutWork{c, r.cut})
 		return
 	}
@@ -283,7 +285,7 @@ func (r *runner) fold(now time.Time) {
 
 // project turns to the live view when it is time to, at once when nothing waits to be rated.
 func (r *runner) project(now time.Time) {
-	caughtUp := r.p.Position() >= r.end.Load() && r.empty()
+	caughtUp := r.caughtUp()
 	since := now.Sub(r.lastProject)
 	if now.Before(r.projectAt) || !caughtUp && since < r.w.Intervals.Project {
 		return
@@ -363,6 +365,12 @@ func (r *runner) wait() error {
 	return nil
 }
 
+// caughtUp says that nothing more is known to be rated.
+func (r *runner) caughtUp() bool { return r.p.Position() >= r.end.Load() && r.empty() }
+
+// stretch bounds for how many intervals checkpoints leave a store alone that is slow under load.
+const stretch = 4
+
 // pause is how long nothing has to be done unless something happens.
 func (r *runner) pause() time.Duration {
 	const often, seldom = 3, 4
@@ -435,6 +443,8 @@ func (r *runner) cutFound(f found) error {
 
 // committed does what follows a checkpoint.
 func (r *runner) committed() {
+	now := time.Now() // a slow store is left alone for longer while there is more to rate: with more at a time it does less
+	r.calmAt = now.Add(min(2*now.Sub(r.sentAt), stretch*r.w.Intervals.Checkpoint))
 	next := r.p.Fence().Next
 	r.w.progressed(r.claim)
 	r.w.group.Committed(r.partition, next)
