@@ -378,7 +378,7 @@ func TestStreamJoinsBursts(t *testing.T) {
 			d.arrive(1)
 			synctest.Wait()
 		}
-		time.Sleep(16 * time.Second) // of the bubble's clock: past the pause and one heartbeat
+		<-time.After(16 * time.Second) // of the bubble's clock: past the pause and one heartbeat
 		synctest.Wait()
 		close(stop)
 		<-done
