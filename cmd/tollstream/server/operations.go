@@ -139,6 +139,23 @@ func (m *meter) measure(now time.Time, s sums) map[string]float64 {
 	return m.rates
 }
 
+// keepMeasuring looks now and then, so that the first who asks is told a rate already.
+func (p *process) keepMeasuring(ctx context.Context) error {
+	const every = 2 * time.Second
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+			if _, err := p.counters(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
 func (p *process) counters() (*counters, error) {
 	families, err := p.registry.Gather()
 	if err != nil {

@@ -140,9 +140,11 @@ func (c customerPages) periods(ctx context.Context, t *invoicer.Target, o *pages
 		return err
 	}
 	for i := range earlierPeriods + 1 {
-		inv, err := c.desk.InvoiceOf(ctx, now)
-		if err != nil {
-			return err
+		inv := &o.Invoice
+		if now.Ref != t.Ref {
+			if inv, err = c.desk.InvoiceOf(ctx, now); err != nil {
+				return err
+			}
 		}
 		if i == 0 || len(inv.Lines) > 0 {
 			o.Periods = append(o.Periods, pages.PeriodChoice{Period: inv.Period, Total: inv.Total, Current: i == 0})

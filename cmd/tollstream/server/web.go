@@ -17,6 +17,7 @@ func (p *process) newAPI(ctx context.Context) (*api.Server, error) {
 	watch := &watchers{all: map[string]map[chan struct{}]struct{}{}}
 	p.work(ctx, "watch of the live view", func(ctx context.Context) error { return watch.run(ctx, p) })
 	in := api.Intake{Collector: p.intake, Now: p.Now}
+	p.work(ctx, "meter", p.keepMeasuring)
 	catalog := catalogDesk{p}
 	rejected := rejections{p.rater, p.intake}
 	closing := make(chan struct{})
