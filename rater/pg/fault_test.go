@@ -250,3 +250,42 @@ func outcomes(ctx context.Context, s *pg.Store, cuts []*rater.Cut) []rater.Outco
 	out, _ := s.Commit(ctx, cuts)
 	return out
 }
+
+// A rater that is stopped in the middle of a commit, SIGSTOP or a frozen machine, keeps its connection and its locks: the next
+// owner must get the partition all the same.
+func TestAcquireFromAStoppedCommit(t *testing.T) {
+	url := teststores.Postgres(t)
+	if err := schema.Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pg.Configure(config)
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	s := pg.New(pool, 35*24*time.Hour)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, err := s.Acquire(ctx, 7, rater.Owner{1}); err != nil {
+		t.Fatal(err)
+	}
+	stopped, err := pool.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stopped.Exec(ctx, "UPDATE rater_checkpoint SET log_time = 1 WHERE partition = 7"); err != nil {
+		t.Fatal(err)
+	}
+	next, err := s.Acquire(ctx, 7, rater.Owner{2})
+	if err != nil || next.Epoch != 2 {
+		t.Fatalf("the next owner: epoch %d, %v", next.Epoch, err)
+	}
+	if err := stopped.Commit(ctx); err == nil {
+		t.Error("the stopped commit went through after its successor had the partition")
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -46,6 +47,16 @@ type Store struct {
 }
 
 var _ rater.Store = (*Store)(nil)
+
+// idleInTransaction is how long PostgreSQL lets a session hold its locks without a word from its client.
+const idleInTransaction = 5 * time.Second
+
+// Configure sets what every session of a rater's pool needs: a process that is stopped in the middle of a commit, and not
+// killed, keeps its connection, and with it the lock on the checkpoint row that the partition's next owner has to write. PostgreSQL ends
+// such a session.
+func Configure(c *pgxpool.Config) {
+	c.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = strconv.FormatInt(idleInTransaction.Milliseconds(), 10)
+}
 
 // New returns a store on the pool, whose schema is migrated. Identities are kept for the window and an hour.
 func New(pool *pgxpool.Pool, window time.Duration) *Store { return &Store{pool: pool, window: window} }

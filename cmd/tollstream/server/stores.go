@@ -11,6 +11,7 @@ import (
 
 	"github.com/tollstream/tollstream/deploy/local"
 	"github.com/tollstream/tollstream/deploy/schema"
+	raterpg "github.com/tollstream/tollstream/rater/pg"
 	"github.com/tollstream/tollstream/rater/sink/clickhouse"
 )
 
@@ -60,6 +61,7 @@ func (s *stores) connectPostgres(ctx context.Context) error {
 		return fmt.Errorf("read TOLLSTREAM_POSTGRES: %w", err)
 	}
 	config.MaxConns = max(config.MaxConns, 16)
+	raterpg.Configure(config)
 	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return fmt.Errorf("connect to PostgreSQL: %w", err)
 	}
