@@ -52,6 +52,9 @@ func (s *Store) Apply(ctx context.Context, doc *catalog.Document) (Result, error
 		return Result{}, fmt.Errorf("apply the catalogue: %w", err)
 	}
 	defer rollback(ctx, tx)
+	if err := allowThinking(ctx, tx); err != nil {
+		return Result{}, fmt.Errorf("apply the catalogue: %w", err)
+	}
 	result := Result{}
 	var hash int64
 	err = tx.QueryRow(ctx, "SELECT seq, hash FROM catalog_counter FOR UPDATE").Scan(&result.Seq, &hash)
@@ -81,7 +84,17 @@ func (s *Store) Diff(ctx context.Context, doc *catalog.Document) ([]catalog.Chan
 		return nil, fmt.Errorf("compare the catalogue: %w", err)
 	}
 	defer rollback(ctx, tx)
+	if err := allowThinking(ctx, tx); err != nil {
+		return nil, fmt.Errorf("compare the catalogue: %w", err)
+	}
 	return s.revise(ctx, tx, doc)
+}
+
+// allowThinking lets the transaction wait while a large document is compared; the pool's sessions may be set to end
+// sooner, for those that hold a rater's rows.
+func allowThinking(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, "SET LOCAL idle_in_transaction_session_timeout = '10min'")
+	return err
 }
 
 func (s *Store) revise(ctx context.Context, tx pgx.Tx, doc *catalog.Document) ([]catalog.Change, error) {
