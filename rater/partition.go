@@ -2,9 +2,11 @@ package rater
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/zeebo/xxh3"
@@ -147,15 +149,19 @@ func (p *Partition) compare(offset int64, sum uint64) error {
 	if p.faults.NoReplayCheck {
 		return nil
 	}
-	for i := range p.chain {
-		if p.chain[i].offset == offset {
-			if p.chain[i].sum == sum {
-				return nil
-			}
-			break
-		}
+	if s := p.standsAt(offset); s != nil && s.sum == sum {
+		return nil
 	}
 	return fmt.Errorf("partition %d offset %d: %w", p.fence.Partition, offset, ErrDiverged)
+}
+
+// standsAt returns the record of an offset that any reader takes, nil when there is none from the fence's Next on.
+func (p *Partition) standsAt(offset int64) *standing {
+	i, ok := slices.BinarySearchFunc(p.chain, offset, func(s standing, offset int64) int { return cmp.Compare(s.offset, offset) })
+	if !ok {
+		return nil
+	}
+	return &p.chain[i]
 }
 
 // follow applies the rule by which any reader of `rated` takes a record: only if its predecessor is the last one taken.
@@ -262,10 +268,8 @@ func (p *Partition) Commit() *Cut {
 		if p.taken < c.Last {
 			return nil
 		}
-		for i := range p.chain {
-			if p.chain[i].offset == c.Last {
-				c.RatedNext = p.chain[i].at + 1
-			}
+		if s := p.standsAt(c.Last); s != nil {
+			c.RatedNext = s.at + 1
 		}
 	}
 	if p.faults.LiveLines {

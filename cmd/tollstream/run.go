@@ -63,6 +63,6 @@ func serverConfig(cfg Settings, log *slog.Logger, roles []string) (server.Config
 	}
 	return server.Config{
 		DataDir: cfg.DataDir, HTTPAddr: cfg.HTTPAddr, Kafka: cfg.Kafka, Postgres: cfg.Postgres, Redis: cfg.Redis, ClickHouse: cfg.ClickHouse,
-		Partitions: cfg.Partitions, AllowUnsafe: cfg.AllowUnsafeBroker, Version: programVersion().Version, Roles: parsed, Log: log,
+		Partitions: cfg.PartitionCount(), AllowUnsafe: cfg.AllowUnsafeBroker, Version: programVersion().Version, Roles: parsed, Log: log,
 	}, nil
 }

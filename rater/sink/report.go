@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/tollstream/tollstream/ledger/money"
@@ -43,19 +42,6 @@ const (
 	GroupPackage Group = "package"
 	GroupDay     Group = "day" // in the query's zone
 )
-
-// ParseGroups reads a list like "account,day".
-func ParseGroups(text string) ([]Group, error) {
-	var groups []Group
-	for name := range strings.SplitSeq(text, ",") {
-		name = strings.TrimSpace(name)
-		if name == "" {
-			continue
-		}
-		groups = append(groups, Group(name))
-	}
-	return groups, TotalsQuery{Groups: groups}.validateGroups()
-}
 
 // Filter narrows a question. Empty members do not.
 type Filter struct {

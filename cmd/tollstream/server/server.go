@@ -67,7 +67,7 @@ type Config struct {
 	Postgres    string   // URL; "": a child process
 	Redis       string   // URL; "": embedded
 	ClickHouse  string   // URL; "": reports stay in PostgreSQL
-	Partitions  int      // of topics that are created; 0: 8 embedded, 256 otherwise
+	Partitions  int      // of topics that are created
 	AllowUnsafe bool     // a broker whose settings may lose usage is a warning only
 	PublicURL   string
 	Version     string
@@ -81,11 +81,9 @@ type Config struct {
 
 // Defaults of what a process is not told.
 const (
-	embeddedPartitions = 8
-	clusterPartitions  = 256
-	window             = 35 * 24 * time.Hour // of the duplicates index
-	retention          = 45 * 24 * time.Hour // of usage and rated: the longest period, its grace and some days
-	stopGrace          = 20 * time.Second
+	window    = 35 * 24 * time.Hour // of the duplicates index
+	retention = 45 * 24 * time.Hour // of usage and rated: the longest period, its grace and some days
+	stopGrace = 20 * time.Second
 )
 
 func (c *Config) has(r Role) bool { return slices.Contains(c.Roles, r) }
@@ -198,12 +196,6 @@ func (p *process) assemble(ctx context.Context) (err error) {
 	}
 	kafka := rkafka.Config{Brokers: p.stores.kafka, Log: p.Log}
 	settings := rkafka.Settings{Partitions: p.Partitions, Retention: retention, Embedded: p.stores.embedded(), AllowUnsafe: p.AllowUnsafe}
-	if settings.Partitions == 0 {
-		settings.Partitions = clusterPartitions
-		if settings.Embedded {
-			settings.Partitions = embeddedPartitions
-		}
-	}
 	if p.partitions, err = rkafka.Prepare(ctx, kafka, settings); err != nil {
 		return err
 	}
