@@ -336,7 +336,9 @@ func TestStartAfterOrderlyStop(t *testing.T) {
 	_, err = kadm.NewClient(client(t, s.KafkaBrokers)).CreateTopic(ctx, -1, -1, nil, topic)
 	check(t, err)
 	// Members that are simply gone must not hold up the group's next members.
-	member := client(t, s.KafkaBrokers, kgo.ConsumerGroup("raters"), kgo.ConsumeTopics(topic), kgo.SessionTimeout(time.Hour/12),
+	living, die := context.WithCancel(ctx)
+	defer die()
+	member := client(t, s.KafkaBrokers, kgo.WithContext(living), kgo.ConsumerGroup("raters"), kgo.ConsumeTopics(topic), kgo.SessionTimeout(time.Hour/12),
 		kgo.ProducerBatchMaxBytes(maxMessageBytes))
 	check(t, member.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: make([]byte, 5<<20)},
 		&kgo.Record{Topic: topic, Value: []byte("b")}).FirstErr())
@@ -346,6 +348,10 @@ func TestStartAfterOrderlyStop(t *testing.T) {
 	check(t, member.CommitUncommittedOffsets(ctx))
 	check(t, s.Close(ctx))
 	check(t, s.Close(ctx))
+	// The broker comes back on the same port: a member that lived on would join
+	// again and keep its share of the records.
+	die()
+	member.Close()
 
 	again, err := Start(ctx, cfg)
 	check(t, err)
