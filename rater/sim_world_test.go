@@ -102,6 +102,7 @@ type world struct {
 	stopped  []bool
 	group    []int64
 	trace    []string
+	odds     []*simAction
 	now      int64
 	parts    int
 	usage    [][]usageEntry
@@ -135,7 +136,7 @@ var (
 )
 
 func newWorld(seed uint64, faults simFaults) *world {
-	w := &world{r: rand.New(rand.NewPCG(seed, 7)), faults: faults, now: simStart + 12*simHour, bill: map[string][]simBill{}}
+	w := &world{r: rand.New(rand.NewPCG(seed, 7)), faults: faults, odds: odds(nil), now: simStart + 12*simHour, bill: map[string][]simBill{}}
 	w.parts = 2 + w.r.IntN(2)
 	w.upgrades = seed%8 == 7
 	w.stopped, w.group = make([]bool, w.parts), make([]int64, w.parts)
