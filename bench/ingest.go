@@ -22,6 +22,9 @@ func measureIngest(ctx context.Context, c *corner, s settings, out *report) erro
 		return err
 	}
 	defer func() { out.warn(c.clean()) }()
+	if s.Profile != "" {
+		settings.Profile = s.Profile + ".ingest"
+	}
 	site, err := startSite(ctx, settings, "")
 	if err != nil {
 		return err

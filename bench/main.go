@@ -56,7 +56,7 @@ func main() {
 	flag.IntVar(&s.Requests, "requests", 100, "requests of 1,000 events in one round of ingest")
 	flag.IntVar(&s.Probes, "probes", 300, "events whose way to the invoice is timed")
 	flag.IntVar(&s.Load, "load", 20_000, "events a second beside the probes")
-	flag.StringVar(&s.Profile, "cpuprofile", "", "write CPU profiles of the rater's rounds to files that begin so")
+	flag.StringVar(&s.Profile, "cpuprofile", "", "write CPU profiles of the rater's rounds and of the server's ingest to files that begin so")
 	only := flag.String("only", "rated,latency,ingest", "what is measured")
 	out := flag.String("out", "bench/results", "directory of the results; empty: only printed")
 	flag.Parse()

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"syscall"
@@ -31,6 +32,7 @@ type serverSettings struct {
 	Redis      string
 	Partitions int
 	Roles      []server.Role
+	Profile    string // file of a CPU profile, "": none
 }
 
 // serverReady is what the server answers, a line on its standard output.
@@ -44,6 +46,17 @@ func serve(in io.Reader, out io.Writer) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if s.Profile != "" {
+		f, err := os.Create(s.Profile)
+		if err != nil {
+			return fmt.Errorf("create the profile: %w", err)
+		}
+		defer func() { _ = f.Close() }()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return fmt.Errorf("start the profile: %w", err)
+		}
+		defer pprof.StopCPUProfile()
+	}
 	return server.Run(ctx, server.Config{
 		DataDir: s.DataDir, HTTPAddr: "127.0.0.1:0", Kafka: s.Kafka, Postgres: s.Postgres, Redis: s.Redis, Partitions: s.Partitions,
 		Version: "bench", Roles: s.Roles, Log: quiet(),
