@@ -3,12 +3,12 @@ package rater
 import (
 	"context"
 	"sync"
-	"time"
 )
 
 // gathered is work that the runners hand to one goroutine. Nobody waits who hands it in; it is bounded because a runner
 // has at most one piece of a kind outstanding.
 type gathered[T any] struct {
+	host  host
 	mu    sync.Mutex
 	work  []T
 	ready chan struct{}
@@ -17,7 +17,9 @@ type gathered[T any] struct {
 // together bounds the pieces of one transaction or round trip.
 const together = 64
 
-func newGathered[T any]() *gathered[T] { return &gathered[T]{ready: make(chan struct{}, 1)} }
+func newGathered[T any](h host) *gathered[T] {
+	return &gathered[T]{host: h, ready: make(chan struct{}, 1)}
+}
 
 func (g *gathered[T]) put(x T) {
 	g.mu.Lock()
@@ -51,16 +53,13 @@ func (g *gathered[T]) take(ctx context.Context) []T {
 		if n > 0 {
 			return taken
 		}
-		select {
-		case <-g.ready:
-		case <-ctx.Done():
-		}
+		g.host.block(g.ready, ctx.Done(), -1)
 	}
 }
 
 type cutWork struct {
 	cut  *Cut
-	done chan<- Outcome // holds one
+	done func(Outcome)
 }
 
 // commitLoop commits the cuts of all partitions that are ready at the same time in one transaction.
@@ -71,8 +70,8 @@ func (w *Worker) commitLoop() {
 		for i := range work {
 			cuts[i] = work[i].cut
 		}
-		began := time.Now()
-		ctx, cancel := context.WithTimeout(w.ctx, w.Intervals.Answer)
+		began := w.host.now()
+		ctx, cancel := w.host.timeout(w.ctx, w.Intervals.Answer)
 		outcomes, err := w.Stores.Store.Commit(ctx, cuts)
 		cancel()
 		failed := false
@@ -81,9 +80,9 @@ func (w *Worker) commitLoop() {
 				failed = true
 				w.Metrics.errors.WithLabelValues("checkpoint").Inc()
 			}
-			work[i].done <- o
+			work[i].done(o)
 		}
-		w.Metrics.checkpointSeconds.Observe(time.Since(began).Seconds())
+		w.Metrics.checkpointSeconds.Observe(w.host.now().Sub(began).Seconds())
 		if failed != failing { // once an outage
 			failing = failed
 			w.Log.Warn("checkpoints in PostgreSQL", "failing", failing, "partitions", len(cuts), "error", err)
@@ -92,8 +91,8 @@ func (w *Worker) commitLoop() {
 }
 
 type showWork struct {
-	work *LiveWork
-	done chan<- bool // holds one; whether it was applied
+	projection *Projection
+	done       func(applied bool)
 }
 
 // showLoop writes the projections of all partitions that are ready at the same time in one round trip.
@@ -102,13 +101,13 @@ func (w *Worker) showLoop() {
 	for work := w.shows.take(w.ctx); work != nil; work = w.shows.take(w.ctx) {
 		ps := make([]*Projection, len(work))
 		for i := range work {
-			ps[i] = work[i].work.Projection
+			ps[i] = work[i].projection
 		}
-		began := time.Now()
-		ctx, cancel := context.WithTimeout(w.ctx, w.Intervals.Answer)
+		began := w.host.now()
+		ctx, cancel := w.host.timeout(w.ctx, w.Intervals.Answer)
 		applied, err := w.Live.Project(ctx, ps)
 		cancel()
-		w.Metrics.projectSeconds.Observe(time.Since(began).Seconds())
+		w.Metrics.projectSeconds.Observe(w.host.now().Sub(began).Seconds())
 		if err != nil {
 			w.Metrics.errors.WithLabelValues("project").Inc()
 		}
@@ -117,7 +116,7 @@ func (w *Worker) showLoop() {
 			w.Log.Warn("writes to the live view; while they fail readers fall back to PostgreSQL", "failing", failing, "error", err)
 		}
 		for i := range work {
-			work[i].done <- err == nil && applied[i]
+			work[i].done(err == nil && applied[i])
 		}
 	}
 }

@@ -39,10 +39,7 @@ func (r *runner) deliver(in []Input, end int64) {
 		r.w.group.Pause(r.partition)
 	}
 	r.end.Store(end)
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
+	r.signal()
 }
 
 // queued returns the first records that wait.

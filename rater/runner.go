@@ -23,22 +23,14 @@ type runner struct {
 	cancel     context.CancelFunc
 	rating     context.Context // of the reads of rating, which a stop does not wait for
 	stopRating context.CancelFunc
-	quit       chan bool // true: drain first
 	quitted    sync.Once
 	gone       chan struct{}
 
 	delivered
-	wake     chan struct{}
+	inbox
 	end      atomic.Int64
 	position atomic.Int64
 	waiting  atomic.Int64 // broker's time of the oldest record that waits to be rated, 0: none
-
-	acks   chan ack
-	cut    chan Outcome
-	found  chan found
-	read   chan readBack
-	shown  chan LiveResult
-	folded chan folded
 
 	flying  int   // bytes produced and not acknowledged
 	reading bool  // a gap of `rated` is being read back
@@ -61,24 +53,6 @@ type ack struct {
 	err   error
 }
 
-type found struct {
-	epoch int64
-	owner Owner
-	next  int64
-	err   error
-}
-
-type folded struct {
-	days []dedup.Compacted
-	err  error
-}
-
-type readBack struct {
-	entries []RatedEntry
-	to      int64
-	err     error
-}
-
 const (
 	ratePerTurn = 256      // records rated before acknowledgements and outcomes are looked at again
 	flyingMost  = 32 << 20 // bytes produced and not acknowledged beyond which rating pauses
@@ -87,11 +61,7 @@ const (
 func newRunner(w *Worker, c *claim, p *Partition, end int64) *runner {
 	r := &runner{
 		w: w, claim: c, partition: c.partition, p: p,
-		wake: make(chan struct{}, 1), quit: make(chan bool, 1), gone: make(chan struct{}),
-		// Each channel holds what may be outstanding at most, so that nobody who sends to it waits for this goroutine,
-		// not even when it has ended.
-		acks: make(chan ack, w.Limits.Unacked+ratePerTurn), cut: make(chan Outcome, 1), found: make(chan found, 1),
-		read: make(chan readBack, 1), shown: make(chan LiveResult, 1), folded: make(chan folded, 1),
+		inbox: inbox{wake: make(chan struct{}, 1)}, gone: make(chan struct{}),
 	}
 	r.ctx, r.cancel = context.WithCancel(w.ctx)
 	r.rating, r.stopRating = context.WithCancel(r.ctx)
@@ -100,14 +70,21 @@ func newRunner(w *Worker, c *claim, p *Partition, end int64) *runner {
 	return r
 }
 
-// stop ends the runner; with drain what was rated is checkpointed first.
-func (r *runner) stop(drain bool) {
-	r.quitted.Do(func() { r.quit <- drain })
+// leave tells the runner to end; with drain what was rated is checkpointed first. It has ended when gone is closed.
+func (r *runner) leave(drain bool) {
+	r.quitted.Do(func() {
+		r.answer(func() error {
+			if !drain {
+				return errStopped
+			}
+			r.draining, r.giveUpAt = true, r.w.host.now().Add(r.w.Intervals.Drain)
+			return nil
+		})
+	})
 	r.stopRating()
 	if !drain {
 		r.cancel()
 	}
-	<-r.gone
 }
 
 // run is the loop: rate what was delivered, take what the stores answer, and turn to them when it is time.
@@ -117,7 +94,8 @@ func (r *runner) run() {
 	for {
 		err := r.turn()
 		if err == nil {
-			err = r.wait()
+			r.w.host.block(r.wake, r.ctx.Done(), r.pause())
+			err = r.hear()
 		}
 		if err != nil {
 			r.position.Store(r.p.Position())
@@ -136,7 +114,7 @@ func (r *runner) turn() error {
 		return err
 	}
 	r.position.Store(r.p.Position())
-	now := time.Now()
+	now := r.w.host.now()
 	if r.draining {
 		return r.drain(now)
 	}
@@ -151,14 +129,14 @@ func (r *runner) turn() error {
 
 // rate rates some of what was delivered.
 func (r *runner) rate() error {
-	if r.draining || time.Now().Before(r.rateAt) {
+	if r.draining || r.w.host.now().Before(r.rateAt) {
 		return nil
 	}
 	batch := r.queued(ratePerTurn)
 	if len(batch) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(r.rating, r.w.Intervals.Answer)
+	ctx, cancel := r.w.host.timeout(r.rating, r.w.Intervals.Answer)
 	defer cancel()
 	n := 0
 	for n < len(batch) && r.room() {
@@ -180,7 +158,7 @@ func (r *runner) room() bool { return r.p.Room() && r.flying < flyingMost }
 
 // later has a record tried again after a while.
 func (r *runner) later(in *Input, err error) {
-	r.rateAt = time.Now().Add(r.w.Intervals.Retry)
+	r.rateAt = r.w.host.now().Add(r.w.Intervals.Retry)
 	if r.rating.Err() != nil {
 		return
 	}
@@ -233,7 +211,7 @@ func (r *runner) rateOne(ctx context.Context, in *Input) (err error) {
 	if value != nil {
 		bytes := len(value)
 		r.flying += bytes
-		r.w.Producer.Produce(r.partition, value, func(at int64, err error) { r.acks <- ack{at, bytes, err} })
+		r.w.Producer.Produce(r.partition, value, func(at int64, err error) { r.acked(ack{at, bytes, err}) })
 	}
 	return nil
 }
@@ -245,7 +223,7 @@ func (r *runner) commit(now time.Time) {
 	}
 	if c := r.p.Commit(); c != nil {
 		r.sentAt = now
-		r.w.cuts.put(cutWork{c, r.cut})
+		r.w.cuts.put(cutWork{c, func(o Outcome) { r.answer(func() error { return r.cutDone(o) }) }})
 		return
 	}
 	from, to, ok := r.p.Gap()
@@ -255,14 +233,14 @@ func (r *runner) commit(now time.Time) {
 	r.reading = true
 	r.ask(func(ctx context.Context) {
 		entries, end, err := r.w.Stores.Rated.Read(ctx, r.partition, from, to)
-		r.read <- readBack{entries, end, err}
+		r.answer(func() error { return r.haveRead(entries, end, err) })
 	})
 }
 
-// ask does something that waits for a store beside the runner, which takes the answer from a channel.
+// ask does something that waits for a store beside the runner, which hears of the answer.
 func (r *runner) ask(do func(ctx context.Context)) {
-	r.w.done.Go(func() {
-		ctx, cancel := context.WithTimeout(r.ctx, r.w.Intervals.Answer)
+	r.w.host.start(func() {
+		ctx, cancel := r.w.host.timeout(r.ctx, r.w.Intervals.Answer)
 		defer cancel()
 		do(ctx)
 	})
@@ -277,9 +255,9 @@ func (r *runner) fold(now time.Time) {
 	}
 	r.folding, r.foldDay = true, day
 	fence := r.p.Fence()
-	r.w.done.Go(func() { // takes as long as it takes: a day of a large installation is much work
+	r.w.host.start(func() { // takes as long as it takes: a day of a large installation is much work
 		days, err := r.w.Stores.Store.Compact(r.ctx, fence, logTime)
-		r.folded <- folded{days, err}
+		r.answer(func() error { r.haveFolded(days, err); return nil })
 	})
 }
 
@@ -292,30 +270,31 @@ func (r *runner) project(now time.Time) {
 	}
 	if work := r.p.Project(caughtUp, since >= r.w.Intervals.Look); work != nil {
 		r.lastProject = now
-		r.ask(func(ctx context.Context) { r.shown <- r.show(ctx, work) })
+		r.ask(func(ctx context.Context) { r.show(ctx, work) })
 	}
 }
 
 // show does what a piece of live work asks for before its projection, then hands that on.
-func (r *runner) show(ctx context.Context, work *LiveWork) (result LiveResult) {
+func (r *runner) show(ctx context.Context, work *LiveWork) {
+	var result LiveResult
+	tell := func(applied bool) {
+		result.Applied = applied
+		r.answer(func() error { r.haveShown(result); return nil })
+	}
 	if work.Look && r.w.Stores.Store.Look(ctx, work.Fence) != nil {
-		return LiveResult{}
+		tell(false)
+		return
 	}
 	if work.Page {
 		var err error
 		work.Projection.Lines, result.PageNext, result.PageMore, err =
 			r.w.Stores.Store.OpenLines(ctx, work.Fence, work.EndsAfter, work.PageFrom, work.PageLimit)
 		if err != nil {
-			return LiveResult{}
+			tell(false)
+			return
 		}
 	}
-	done := make(chan bool, 1)
-	r.w.shows.put(showWork{work, done})
-	select {
-	case result.Applied = <-done:
-	case <-r.ctx.Done(): // the projection may be written all the same: nobody knows
-	}
-	return result
+	r.w.shows.put(showWork{work.Projection, tell})
 }
 
 // look reads the claim of a partition without work, so that one that was replaced notices.
@@ -324,7 +303,7 @@ func (r *runner) look(now time.Time) error {
 		return nil
 	}
 	r.lookAt = now.Add(r.w.Intervals.Look)
-	ctx, cancel := context.WithTimeout(r.rating, r.w.Intervals.Look)
+	ctx, cancel := r.w.host.timeout(r.rating, r.w.Intervals.Look)
 	defer cancel()
 	if err := r.p.Look(ctx); errors.Is(err, ErrFenced) {
 		return err
@@ -332,37 +311,34 @@ func (r *runner) look(now time.Time) error {
 	return nil
 }
 
-// wait waits for the next thing to happen and takes it.
-func (r *runner) wait() error {
-	timer := time.NewTimer(r.pause())
-	defer timer.Stop()
-	select {
-	case <-r.wake:
-	case <-timer.C:
-	case drain := <-r.quit:
-		if !drain {
-			return errStopped
-		}
-		r.draining, r.giveUpAt = true, time.Now().Add(r.w.Intervals.Drain)
-	case a := <-r.acks:
-		return r.acknowledge(a)
-	case o := <-r.cut:
-		return r.cutDone(o)
-	case f := <-r.found:
-		return r.cutFound(f)
-	case b := <-r.read:
-		return r.haveRead(b)
-	case f := <-r.folded:
-		r.haveFolded(f)
-	case s := <-r.shown:
-		r.p.Projected(s)
-		if !s.Applied { // another head, or the store is away: not at once again
-			r.projectAt = time.Now().Add(r.w.Intervals.Retry)
-		}
-	case <-r.ctx.Done():
+// hear takes what has been answered.
+func (r *runner) hear() error {
+	if r.ctx.Err() != nil {
 		return errStopped
 	}
+	acks, answers := r.heard()
+	for _, a := range acks {
+		if a.err != nil {
+			return fmt.Errorf("produce to rated partition %d: %w", r.partition, a.err)
+		}
+		r.flying -= a.bytes
+		if err := r.p.Acked(a.at); err != nil {
+			return err
+		}
+	}
+	for _, do := range answers {
+		if err := do(); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+func (r *runner) haveShown(result LiveResult) {
+	r.p.Projected(result)
+	if !result.Applied { // another head, or the store is away: not at once again
+		r.projectAt = r.w.host.now().Add(r.w.Intervals.Retry)
+	}
 }
 
 // caughtUp says that nothing more is known to be rated.
@@ -375,29 +351,12 @@ const stretch = 4
 func (r *runner) pause() time.Duration {
 	const often, seldom = 3, 4
 	switch {
-	case !r.draining && !r.empty() && r.room() && !time.Now().Before(r.rateAt):
+	case !r.draining && !r.empty() && r.room() && !r.w.host.now().Before(r.rateAt):
 		return 0
 	case r.p.Idle() && r.p.Shown():
 		return r.w.Intervals.Look / seldom
 	}
 	return r.w.Intervals.Project / often
-}
-
-func (r *runner) acknowledge(a ack) error {
-	for {
-		if a.err != nil {
-			return fmt.Errorf("produce to rated partition %d: %w", r.partition, a.err)
-		}
-		r.flying -= a.bytes
-		if err := r.p.Acked(a.at); err != nil {
-			return err
-		}
-		select {
-		case a = <-r.acks:
-		default:
-			return nil
-		}
-	}
 }
 
 func (r *runner) cutDone(o Outcome) error {
@@ -418,23 +377,23 @@ func (r *runner) askRow() {
 	r.ask(func(ctx context.Context) {
 		epoch, owner, next, err := r.w.Stores.Store.Position(ctx, r.partition)
 		if err != nil {
-			pause(r.ctx, r.w.Intervals.Retry)
+			pause(r.ctx, r.w.host, r.w.Intervals.Retry)
 		}
-		r.found <- found{epoch, owner, next, err}
+		r.answer(func() error { return r.cutFound(epoch, owner, next, err) })
 	})
 }
 
-func (r *runner) cutFound(f found) error {
-	if f.err != nil {
+func (r *runner) cutFound(epoch int64, owner Owner, next int64, err error) error {
+	if err != nil {
 		r.askRow()
 		return nil
 	}
 	before := r.p.Fence().Next
-	if err := r.p.CutFound(f.epoch, f.owner, f.next); err != nil {
+	if err := r.p.CutFound(epoch, owner, next); err != nil {
 		return err
 	}
 	if r.p.Fence().Next == before { // not committed: not at once again
-		r.commitAt = time.Now().Add(r.w.Intervals.Retry)
+		r.commitAt = r.w.host.now().Add(r.w.Intervals.Retry)
 		return nil
 	}
 	r.committed()
@@ -443,7 +402,7 @@ func (r *runner) cutFound(f found) error {
 
 // committed does what follows a checkpoint.
 func (r *runner) committed() {
-	now := time.Now() // a slow store is left alone for longer while there is more to rate: with more at a time it does less
+	now := r.w.host.now() // a slow store is left alone for longer while there is more to rate: with more at a time it does less
 	r.calmAt = now.Add(min(2*now.Sub(r.sentAt), stretch*r.w.Intervals.Checkpoint))
 	next := r.p.Fence().Next
 	r.w.progressed(r.claim)
@@ -459,25 +418,25 @@ func (r *runner) committed() {
 	})
 }
 
-func (r *runner) haveRead(b readBack) error {
+func (r *runner) haveRead(entries []RatedEntry, to int64, err error) error {
 	r.reading = false
 	switch {
-	case b.err == nil:
-		return r.p.ReadBack(b.entries, b.to)
-	case final(b.err):
-		return b.err
+	case err == nil:
+		return r.p.ReadBack(entries, to)
+	case final(err):
+		return err
 	}
-	r.readAt = time.Now().Add(r.w.Intervals.Retry)
-	r.w.Log.Warn("rated cannot be read back", "partition", r.partition, "error", b.err)
+	r.readAt = r.w.host.now().Add(r.w.Intervals.Retry)
+	r.w.Log.Warn("rated cannot be read back", "partition", r.partition, "error", err)
 	return nil
 }
 
-func (r *runner) haveFolded(f folded) {
+func (r *runner) haveFolded(days []dedup.Compacted, err error) {
 	r.folding = false
-	r.p.Compacted(f.days)
-	if f.err != nil { // a commit came between, or the store is away: once more later
-		r.foldDay, r.foldAt = 0, time.Now().Add(r.w.Intervals.Look)
-		r.w.Log.Debug("identities are not folded yet", "partition", r.partition, "error", f.err)
+	r.p.Compacted(days)
+	if err != nil { // a commit came between, or the store is away: once more later
+		r.foldDay, r.foldAt = 0, r.w.host.now().Add(r.w.Intervals.Look)
+		r.w.Log.Debug("identities are not folded yet", "partition", r.partition, "error", err)
 	}
 }
 
@@ -507,7 +466,7 @@ func (r *runner) finish(err error) {
 			err = fmt.Errorf("%w; `tollstream rejected skip --partition %d --offset %d --index %d` turns the event into rejected usage",
 				err, r.partition, p.offset, p.index)
 			if r.w.halt(r.claim, err) {
-				r.w.done.Go(func() { r.w.awaitSkip(r.claim, p.offset) })
+				r.w.host.start(func() { r.w.awaitSkip(r.claim, p.offset) })
 			}
 			return
 		}
@@ -525,7 +484,7 @@ func (r *runner) finish(err error) {
 
 // failedOften counts a failure and says whether the offset has failed too often.
 func (r *runner) failedOften(p *poisoned) bool {
-	ctx, cancel := context.WithTimeout(r.ctx, r.w.Intervals.Answer)
+	ctx, cancel := r.w.host.timeout(r.ctx, r.w.Intervals.Answer)
 	defer cancel()
 	times, err := r.w.Poison.Failed(ctx, r.partition, p.offset, p.index, p.err.Error())
 	return err == nil && times >= maxFailures

@@ -74,6 +74,7 @@ type Config struct {
 	Metrics   *Metrics
 	Log       *slog.Logger
 	Faults    Faults // tests only
+	host      host   // nil: goroutines
 }
 
 // Worker rates the partitions that are assigned to one process: one goroutine a partition, one that commits the
@@ -91,7 +92,6 @@ type Worker struct {
 	shows  *gathered[showWork]
 	ctx    context.Context
 	cancel context.CancelFunc
-	done   sync.WaitGroup
 }
 
 // claim is one assignment of a partition, from Assign until Revoke, Lost or Close. Whatever opens, forgets or stops the
@@ -109,11 +109,14 @@ type claim struct {
 
 // NewWorker starts the worker's committing and projecting goroutines; Close ends them.
 func NewWorker(c Config) *Worker {
-	w := &Worker{Config: c, claims: map[int32]*claim{}, cuts: newGathered[cutWork](), shows: newGathered[showWork]()}
+	if c.host == nil {
+		c.host = &goroutines{}
+	}
+	w := &Worker{Config: c, claims: map[int32]*claim{}, cuts: newGathered[cutWork](c.host), shows: newGathered[showWork](c.host)}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
-	w.done.Go(w.measureLoop)
-	w.done.Go(w.commitLoop)
-	w.done.Go(w.showLoop)
+	w.host.start(w.measureLoop)
+	w.host.start(w.commitLoop)
+	w.host.start(w.showLoop)
 	return w
 }
 
@@ -131,14 +134,14 @@ func (w *Worker) Assign(partition int32) {
 	c := &claim{partition: partition}
 	c.ctx, c.cancel = context.WithCancel(w.ctx)
 	w.claims[partition] = c
-	w.done.Go(func() { w.open(c, 0) })
+	w.host.start(func() { w.open(c, 0) })
 }
 
 // open opens the claimed partition after a while. It tries until it succeeds or the claim ends, since a partition
 // that is not rated helps nobody.
 func (w *Worker) open(c *claim, after time.Duration) {
 	const slower = 10 // the longest pause, in those of the beginning
-	for pause(c.ctx, after) {
+	for pause(c.ctx, w.host, after) {
 		p, end, err := w.tryOpen(c)
 		switch {
 		case err == nil:
@@ -158,28 +161,13 @@ func (w *Worker) open(c *claim, after time.Duration) {
 // tryOpen acquires the partition and asks for the end of its log.
 func (w *Worker) tryOpen(c *claim) (p *Partition, end int64, err error) {
 	const longer = 10 // in the time of other answers: much may have to be read
-	ctx, cancel := context.WithTimeout(c.ctx, longer*w.Intervals.Answer)
+	ctx, cancel := w.host.timeout(c.ctx, longer*w.Intervals.Answer)
 	defer cancel()
 	if end, err = w.group.End(ctx, c.partition); err != nil {
 		return nil, 0, err
 	}
 	p, err = Open(ctx, c.partition, w.Stores, w.Limits, w.Faults, w.Random)
 	return p, end, err
-}
-
-// pause waits; false says that ctx ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 func (w *Worker) start(c *claim, p *Partition, end int64) {
@@ -190,7 +178,7 @@ func (w *Worker) start(c *claim, p *Partition, end int64) {
 		return
 	}
 	c.runner, c.stopped = newRunner(w, c, p, end), nil
-	w.done.Go(c.runner.run)
+	w.host.start(c.runner.run)
 	w.group.Read(c.partition, offset, leaderEpoch)
 }
 
@@ -215,7 +203,7 @@ func (w *Worker) Revoke(partitions []int32) { w.release(partitions, true) }
 func (w *Worker) Lost(partitions []int32) { w.release(partitions, false) }
 
 func (w *Worker) release(partitions []int32, drain bool) {
-	var wait sync.WaitGroup
+	var runners []*runner
 	w.mu.Lock()
 	for _, p := range partitions {
 		c := w.claims[p]
@@ -226,11 +214,16 @@ func (w *Worker) release(partitions []int32, drain bool) {
 		c.cancel()
 		w.group.Stop(p)
 		if r := c.runner; r != nil {
-			wait.Go(func() { r.stop(drain) })
+			runners = append(runners, r)
 		}
 	}
 	w.mu.Unlock()
-	wait.Wait()
+	for _, r := range runners {
+		r.leave(drain)
+	}
+	for _, r := range runners {
+		w.host.block(nil, r.gone, -1)
+	}
 }
 
 // Broken stops a partition whose log cannot be read on: records are gone, or the broker lost acknowledged ones.
@@ -245,7 +238,8 @@ func (w *Worker) Broken(partition int32, err error) {
 	r := c.runner
 	w.mu.Unlock()
 	if r != nil {
-		r.stop(false)
+		r.leave(false)
+		w.host.block(nil, r.gone, -1)
 	}
 }
 
@@ -273,14 +267,14 @@ func (w *Worker) reopen(c *claim, err error) {
 	w.group.Stop(c.partition)
 	w.Metrics.forgotten.Inc()
 	w.Log.Warn("partition is forgotten and opened again", "partition", c.partition, "error", err)
-	w.done.Go(func() { w.open(c, w.Intervals.Reopen) })
+	w.host.start(func() { w.open(c, w.Intervals.Reopen) })
 }
 
 // awaitSkip opens a partition that stopped at an offset again once an operator has told the rater to pass over what
 // fails there.
 func (w *Worker) awaitSkip(c *claim, offset int64) {
-	for pause(c.ctx, w.Intervals.Skip) {
-		ctx, cancel := context.WithTimeout(c.ctx, w.Intervals.Answer)
+	for pause(c.ctx, w.host, w.Intervals.Skip) {
+		ctx, cancel := w.host.timeout(c.ctx, w.Intervals.Answer)
 		skipped, err := w.Poison.Skipped(ctx, c.partition, offset)
 		cancel()
 		if err == nil && skipped {
@@ -337,7 +331,7 @@ func (w *Worker) Status() []Status {
 
 // measureLoop keeps the lag's gauges.
 func (w *Worker) measureLoop() {
-	for pause(w.ctx, time.Second) {
+	for pause(w.ctx, w.host, time.Second) {
 		var records int64
 		var oldest time.Duration
 		w.mu.Lock()
@@ -347,7 +341,7 @@ func (w *Worker) measureLoop() {
 			}
 			records += max(0, c.runner.end.Load()-c.runner.position.Load())
 			if at := c.runner.waiting.Load(); at != 0 {
-				oldest = max(oldest, time.Since(time.Unix(0, at)))
+				oldest = max(oldest, w.host.now().Sub(time.Unix(0, at)))
 			}
 		}
 		w.mu.Unlock()
@@ -368,5 +362,5 @@ func (w *Worker) Close() {
 	w.mu.Unlock()
 	w.Lost(left)
 	w.cancel()
-	w.done.Wait()
+	w.host.wait()
 }
