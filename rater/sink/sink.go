@@ -117,6 +117,7 @@ type Config struct {
 	StallAfter    time.Duration // records arrive and none is taken: raise the alarm
 	RetryMin      time.Duration // first pause after an error; doubles
 	RetryMax      time.Duration // longest pause after an error
+	Faults        Faults        // tests only
 }
 
 // DefaultConfig returns the defaults; Owner is left to the caller.

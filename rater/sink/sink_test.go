@@ -263,6 +263,28 @@ func TestSleepsThroughItsLease(t *testing.T) {
 	}
 }
 
+// Its lease ran out and nobody else took it: what was pending is read again, not inserted as a block without rows.
+func TestSleepsAlone(t *testing.T) {
+	w := newWorld()
+	w.write(0, -1, 0, "2026-10-01", "2026-11-01")
+	a, _ := w.sink(t, config("a"))
+	slept := false
+	w.onInsert = func(b sink.Block) (error, error) {
+		if len(b.Rows) == 0 {
+			t.Error("a block without rows")
+		}
+		if !slept {
+			slept = true
+			w.now = w.now.Add(time.Minute)
+		}
+		return nil, nil
+	}
+	settle(t, a)
+	if got := w.events(); got != "e0-0 e0-1" || w.inserted != 2 {
+		t.Errorf("stored %s in %d rows", got, w.inserted)
+	}
+}
+
 func TestLostRecordsStopTheSink(t *testing.T) {
 	w := newWorld()
 	w.write(0, -1, 0, "2026-11-01")

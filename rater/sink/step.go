@@ -111,7 +111,7 @@ func (s *Sink) Close(ctx context.Context) error {
 // hold renews the lease when less than two thirds of it are left.
 func (s *Sink) hold(ctx context.Context) (bool, error) {
 	now := s.clock.Now()
-	if s.leaseEnds.Sub(now) > s.cfg.LeaseTTL*2/3 {
+	if s.leaseEnds.Sub(now) > s.cfg.LeaseTTL*2/3 || s.cfg.Faults.SleepNotNoticed && !s.leaseEnds.IsZero() {
 		return true, nil
 	}
 	if !s.leaseEnds.IsZero() && !now.Before(s.leaseEnds) {
@@ -123,7 +123,7 @@ func (s *Sink) hold(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("take the sink's lease: %w", err)
 	}
-	if !held {
+	if !held && !s.cfg.Faults.LeaseNotChecked {
 		s.forget()
 		return false, nil
 	}
@@ -201,6 +201,9 @@ func (s *Sink) readMarks(ctx context.Context) error {
 	}
 	clear(s.marks)
 	for _, m := range marks {
+		if s.cfg.Faults.NoMarks {
+			break
+		}
 		s.marks[markKey{m.Partition, m.Month}] = m.Offset
 	}
 	s.marksStale = false
@@ -231,7 +234,7 @@ func (s *Sink) takeAll(f *Fetch) error {
 			s.pass(f.Partition, r)
 			continue
 		}
-		if !r.follow.Take(&s.record) {
+		if !s.takes(r) {
 			s.pass(f.Partition, r)
 			continue
 		}
@@ -285,8 +288,13 @@ func (s *Sink) moved() bool {
 
 // flush inserts what has gathered, a block a month, and then stores the position.
 func (s *Sink) flush(ctx context.Context) error {
-	if s.marksStale {
+	if s.marksStale && !s.cfg.Faults.MarksNotRefreshed {
 		if err := s.refresh(ctx); err != nil {
+			return err
+		}
+	}
+	if s.cfg.Faults.PositionFirst {
+		if err := s.savePositions(ctx); err != nil {
 			return err
 		}
 	}
@@ -296,7 +304,7 @@ func (s *Sink) flush(ctx context.Context) error {
 	}
 	slices.Sort(months)
 	for _, m := range months {
-		if held, err := s.hold(ctx); err != nil || !held {
+		if held, err := s.hold(ctx); err != nil || !held || !s.ready { // asleep in the insert before: what was pending is dropped
 			return err
 		}
 		if err := s.insert(ctx, Block{Month: m, Rows: s.pending[m]}); err != nil {
@@ -312,7 +320,7 @@ func (s *Sink) insert(ctx context.Context, b Block) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.InsertTimeout)
 	defer cancel()
 	start := s.clock.Now()
-	if err := s.store.Insert(ctx, b); err != nil {
+	if err := s.store.Insert(ctx, b); err != nil && !s.cfg.Faults.InsertNotAwaited {
 		s.marksStale = true
 		return fmt.Errorf("insert %d activities of month %s into the report store: %w", len(b.Rows), MonthText(b.Month), err)
 	}
