@@ -37,6 +37,10 @@ var simActions = []simAction{
 	{"publish", 4, func(w *world, _ int, _ *simRater) { w.publish() }},
 	{"retry", 2, func(w *world, _ int, _ *simRater) { w.retry() }},
 	{"seal", 2, func(w *world, _ int, _ *simRater) { w.sealSome() }},
+	{"sink", 8, func(w *world, _ int, _ *simRater) { w.sinks.step(w.n(2)) }},
+	{"pause the sinks", 1, func(w *world, _ int, _ *simRater) { w.sinks.now = w.sinks.now.Add(simLease) }},
+	{"kill a sink", 1, func(w *world, _ int, _ *simRater) { w.sinks.kill(w.n(2)) }},
+	{"late insert", 1, func(w *world, _ int, _ *simRater) { w.sinks.landLate() }},
 	{"time", 6, func(w *world, _ int, _ *simRater) { w.now += int64(w.n(3)) * simHour }},
 	{"rebalance", 5, func(w *world, p int, _ *simRater) {
 		if !w.stopped[p] && (w.cur[p] == nil || w.cur[p].dead || w.n(3) == 0) { // the old owner goes on as a zombie
@@ -72,7 +76,8 @@ var simActions = []simAction{
 		w.pg = slices.Clone(w.hist[w.n(len(w.hist))])
 		w.synced()
 		w.commits = nil
-		w.log("failover")
+		w.sinks.failover()
+		w.log("PostgreSQL fails over and has lost its last commits")
 	}},
 }
 

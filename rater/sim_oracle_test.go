@@ -16,6 +16,9 @@ import (
 // check compares the drained world with a replay without faults, and that with a naive oracle.
 func (w *world) check() string {
 	w.checking = true
+	if why := w.sinks.check(); why != "" {
+		return why
+	}
 	for p := range w.parts {
 		if w.stopped[p] {
 			continue

@@ -239,10 +239,11 @@ func (w *world) drain() {
 	}
 	w.quiet = true
 	failover := w.n(4) == 0
-	for range 400 {
+	for round := range 400 {
 		w.lateCommit()
 		w.publish()
-		done := w.pub == int64(len(w.defs)) && len(w.commits) == 0
+		done := w.sinks.settled(round)
+		done = done && w.pub == int64(len(w.defs)) && len(w.commits) == 0
 		for p := range w.parts {
 			if w.stopped[p] {
 				continue

@@ -15,6 +15,7 @@ import (
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/activity"
 	"github.com/tollstream/tollstream/rater/dedup"
+	"github.com/tollstream/tollstream/rater/sink"
 )
 
 // The simulated world: the real Partition and everything below it, with a broker, PostgreSQL, a live store,
@@ -37,6 +38,7 @@ type simPG struct { // one committed, immutable version of a partition's rows
 	ids   map[usage.Identity]dedup.Entry
 	days  map[int32]dedup.Filter // compacted
 	rej   map[Skip]RejectedUsage
+	sunk  sink.Position // the sinks'
 }
 
 type simRedis struct {
@@ -83,25 +85,15 @@ type usageEntry struct {
 	rec   usage.Record
 }
 
-// simFaults are the rater's own faults and those of what stands around it.
-type simFaults struct {
-	Faults
-	NoFence           bool // a commit does not check the row
-	FenceOnEpochAlone bool // … or only its epoch, after a failover not enough
-	UnfencedReads     bool
-	ResumeFromGroup   bool // a new owner reads on from the consumer group's offset
-	NewerDefinitions  bool // definitions are read newer than activated
-	AnyClock          bool // log time is the rater's own clock
-	KeepRoutingKey    bool // a retry keeps the routing key of its first try
-}
-
 type world struct {
 	r        *rand.Rand
 	faults   simFaults
 	upgrades bool // raters of two versions meet; a partition may stop
 	stopped  []bool
 	group    []int64
+	tracing  bool
 	trace    []string
+	done     map[string]int // what was exercised, how often
 	odds     []*simAction
 	now      int64
 	parts    int
@@ -113,6 +105,7 @@ type world struct {
 
 	pg    []*simPG
 	hist  [][]*simPG
+	sinks *simSinks
 	redis []*simRedis
 	snaps [][]*simRedis
 	shown []simWrite
@@ -136,7 +129,7 @@ var (
 )
 
 func newWorld(seed uint64, faults simFaults) *world {
-	w := &world{r: rand.New(rand.NewPCG(seed, 7)), faults: faults, odds: odds(nil), now: simStart + 12*simHour, bill: map[string][]simBill{}}
+	w := &world{r: rand.New(rand.NewPCG(seed, 7)), faults: faults, odds: odds(nil), now: simStart + 12*simHour, bill: map[string][]simBill{}, done: map[string]int{}}
 	w.parts = 2 + w.r.IntN(2)
 	w.upgrades = seed%8 == 7
 	w.stopped, w.group = make([]bool, w.parts), make([]int64, w.parts)
@@ -154,13 +147,12 @@ func newWorld(seed uint64, faults simFaults) *world {
 		w.define(w.accountRow(a))
 	}
 	w.synced()
+	w.sinks = newSimSinks(w)
 	return w
 }
 
 func (w *world) n(k int) int { return w.r.IntN(k) }
 func (w *world) synced()     { w.hist = [][]*simPG{slices.Clone(w.pg)} }
-
-func (w *world) log(f string, a ...any) { w.trace = append(w.trace, fmt.Sprintf(f, a...)) }
 
 func (w *world) name() [16]byte {
 	w.names++
@@ -372,7 +364,7 @@ func (w *world) apply(c *Cut) bool {
 	if !ok && !w.faults.NoFence {
 		return false
 	}
-	v := &simPG{epoch: o.epoch, owner: o.owner, lines: maps.Clone(o.lines), seals: maps.Clone(o.seals), ids: maps.Clone(o.ids), rej: maps.Clone(o.rej), days: o.days}
+	v := &simPG{epoch: o.epoch, owner: o.owner, lines: maps.Clone(o.lines), seals: maps.Clone(o.seals), ids: maps.Clone(o.ids), rej: maps.Clone(o.rej), days: o.days, sunk: o.sunk}
 	if v.lines == nil {
 		v.lines, v.seals = map[activity.ID][]LineState{}, map[string]SealState{}
 		v.ids, v.rej = map[usage.Identity]dedup.Entry{}, map[Skip]RejectedUsage{}
