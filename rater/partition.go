@@ -118,6 +118,11 @@ func (p *Partition) Room() bool {
 	return len(p.machine.dirty)+len(p.inCut) < p.limits.Dirty && len(p.unacked) < p.limits.Unacked
 }
 
+// HalfFull says that the next cut would hold half of what may be unsaved: it should not wait any longer.
+func (p *Partition) HalfFull() bool {
+	return 2*max(len(p.machine.dirty), len(p.machine.rejected)) >= p.limits.Dirty
+}
+
 // Rate rates one usage record. It returns the record that is to be produced to `rated`, nil when that already holds
 // it. A failed read of a store changes nothing and may be tried again.
 func (p *Partition) Rate(ctx context.Context, in *Input) (value []byte, err error) {

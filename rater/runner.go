@@ -41,10 +41,11 @@ type runner struct {
 	failing  bool // reads of rating fail
 	draining bool
 
-	lastProject time.Time
+	level    time.Time // when the partition had last caught up with its log, at first when it was opened
+	lastShow time.Time // when it last turned to the live view
+	lastCut  time.Time // when it last froze its changes
 	// from when on something may be done, or done again after it failed
-	sentAt                                                                       time.Time // when the cut in flight was sent
-	rateAt, cutAt, calmAt, commitAt, readAt, projectAt, foldAt, lookAt, giveUpAt time.Time
+	rateAt, commitAt, readAt, projectAt, foldAt, lookAt, giveUpAt time.Time
 }
 
 type ack struct {
@@ -63,6 +64,7 @@ func newRunner(w *Worker, c *claim, p *Partition, end int64) *runner {
 		w: w, claim: c, partition: c.partition, p: p,
 		inbox: inbox{wake: make(chan struct{}, 1)}, gone: make(chan struct{}),
 	}
+	r.level = w.host.now()
 	r.ctx, r.cancel = context.WithCancel(w.ctx)
 	r.rating, r.stopRating = context.WithCancel(r.ctx)
 	r.position.Store(p.Position())
@@ -118,11 +120,13 @@ func (r *runner) turn() error {
 	if r.draining {
 		return r.drain(now)
 	}
-	if !now.Before(r.cutAt) && (r.caughtUp() || !now.Before(r.calmAt)) && r.p.Freeze() {
-		r.cutAt = now.Add(r.w.Intervals.Checkpoint)
+	caughtUp := r.caughtUp()
+	if caughtUp {
+		r.level = now
 	}
+	r.freeze(now)
 	r.commit(now)
-	r.project(now)
+	r.project(now, caughtUp)
 	r.fold(now)
 	return r.look(now)
 }
@@ -216,13 +220,30 @@ func (r *runner) rateOne(ctx context.Context, in *Input) (err error) {
 	return nil
 }
 
+// stretched is an interval of a partition that may be behind its log. While it is, a line that changes ten times in an interval is
+// written once, so that it catches up sooner; and what it shows and saves is late anyway, to which half as much is added.
+func (r *runner) stretched(now time.Time, usual, most time.Duration) time.Duration {
+	return max(usual, min(now.Sub(r.level)/2, most))
+}
+
+// freeze freezes what changed since the last checkpoint when it is time to.
+func (r *runner) freeze(now time.Time) {
+	i := &r.w.Intervals
+	interval := r.stretched(now, i.Checkpoint, i.CheckpointBehind)
+	if r.p.HalfFull() {
+		interval = i.Checkpoint
+	}
+	if now.Sub(r.lastCut) >= interval && r.p.Freeze() {
+		r.lastCut = now
+	}
+}
+
 // commit sends the frozen cut once its rated records stand, and reads back what somebody else wrote between them.
 func (r *runner) commit(now time.Time) {
 	if now.Before(r.commitAt) {
 		return
 	}
 	if c := r.p.Commit(); c != nil {
-		r.sentAt = now
 		r.w.cuts.put(cutWork{c, func(o Outcome) { r.answer(func() error { return r.cutDone(o) }) }})
 		return
 	}
@@ -262,14 +283,14 @@ func (r *runner) fold(now time.Time) {
 }
 
 // project turns to the live view when it is time to, at once when nothing waits to be rated.
-func (r *runner) project(now time.Time) {
-	caughtUp := r.caughtUp()
-	since := now.Sub(r.lastProject)
-	if now.Before(r.projectAt) || !caughtUp && since < r.w.Intervals.Project {
+func (r *runner) project(now time.Time, caughtUp bool) {
+	i := &r.w.Intervals
+	since := now.Sub(r.lastShow)
+	if now.Before(r.projectAt) || !caughtUp && since < r.stretched(now, i.Project, i.ProjectBehind) {
 		return
 	}
-	if work := r.p.Project(caughtUp, since >= r.w.Intervals.Look); work != nil {
-		r.lastProject = now
+	if work := r.p.Project(caughtUp, since >= i.Look); work != nil {
+		r.lastShow = now
 		r.ask(func(ctx context.Context) { r.show(ctx, work) })
 	}
 }
@@ -344,9 +365,6 @@ func (r *runner) haveShown(result LiveResult) {
 // caughtUp says that nothing more is known to be rated.
 func (r *runner) caughtUp() bool { return r.p.Position() >= r.end.Load() && r.empty() }
 
-// stretch bounds for how many intervals checkpoints leave a store alone that is slow under load.
-const stretch = 4
-
 // pause is how long nothing has to be done unless something happens.
 func (r *runner) pause() time.Duration {
 	const often, seldom = 3, 4
@@ -402,8 +420,6 @@ func (r *runner) cutFound(epoch int64, owner Owner, next int64, err error) error
 
 // committed does what follows a checkpoint.
 func (r *runner) committed() {
-	now := r.w.host.now() // a slow store is left alone for longer while there is more to rate: with more at a time it does less
-	r.calmAt = now.Add(min(2*now.Sub(r.sentAt), stretch*r.w.Intervals.Checkpoint))
 	next := r.p.Fence().Next
 	r.w.progressed(r.claim)
 	r.w.group.Committed(r.partition, next)

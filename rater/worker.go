@@ -31,21 +31,23 @@ type Group interface {
 
 // Intervals say how often a partition turns to its stores. Under load each waits for the one before it.
 type Intervals struct {
-	Project    time.Duration // while busy; an idle partition projects at once
-	Checkpoint time.Duration
-	Look       time.Duration // of an idle owner at its row; also how often an idle view's head moves
-	Drain      time.Duration // the longest that a graceful stop waits for acknowledgements and the checkpoint
-	Retry      time.Duration // after a store failed
-	Answer     time.Duration // the longest that a store may take to answer; after that it counts as away
-	Reopen     time.Duration // after a partition was forgotten
-	Skip       time.Duration // between looks for an operator's skip
+	Project          time.Duration // while busy; an idle partition projects at once
+	ProjectBehind    time.Duration // of a partition that has been behind its log for twice as long
+	Checkpoint       time.Duration
+	CheckpointBehind time.Duration // likewise
+	Look             time.Duration // of an idle owner at its row; also how often an idle view's head moves
+	Drain            time.Duration // the longest that a graceful stop waits for acknowledgements and the checkpoint
+	Retry            time.Duration // after a store failed
+	Answer           time.Duration // the longest that a store may take to answer; after that it counts as away
+	Reopen           time.Duration // after a partition was forgotten
+	Skip             time.Duration // between looks for an operator's skip
 }
 
 // DefaultIntervals are those of the design.
 func DefaultIntervals() Intervals {
 	return Intervals{
-		Project: 75 * time.Millisecond, Checkpoint: 500 * time.Millisecond, Look: 2 * time.Second, Drain: 20 * time.Second,
-		Retry: 200 * time.Millisecond, Answer: 30 * time.Second, Reopen: time.Second, Skip: 10 * time.Second,
+		Project: 75 * time.Millisecond, ProjectBehind: time.Second, Checkpoint: 500 * time.Millisecond, CheckpointBehind: 4 * time.Second,
+		Look: 2 * time.Second, Drain: 20 * time.Second, Retry: 200 * time.Millisecond, Answer: 30 * time.Second, Reopen: time.Second, Skip: 10 * time.Second,
 	}
 }
 

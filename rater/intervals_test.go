@@ -1,0 +1,90 @@
+package rater_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A partition that is behind its log turns to its stores ever more seldom, and as often as before once it has caught up.
+func TestWorkerStretchesIntervalsWhileBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, s := newBroker(1), newSettings()
+		p := newProcess(t, b, s)
+		defer p.end()
+		p.Assign(0)
+		within(t, "open", time.Minute, func() bool { return count(t, p, "tollstream_rater_project_seconds") >= 3 }) // its view is rebuilt
+		p.change(func() { p.paused[0] = true })                                                                     // the test delivers
+		const records, cadence = 160, 250 * time.Millisecond
+		b.send(0, records)
+		deliver := func(from, to int, end func(i int) int64) (shown, saved int) {
+			shown, saved = -count(t, p, "tollstream_rater_project_seconds"), -count(t, p, "tollstream_rater_checkpoint_seconds")
+			for i := from; i < to; i++ {
+				p.Deliver(0, b.usage[0][i:i+1], end(i))
+				pass(cadence)
+			}
+			synctest.Wait()
+			return shown + count(t, p, "tollstream_rater_project_seconds"), saved + count(t, p, "tollstream_rater_checkpoint_seconds")
+		}
+		// 30 s behind. Shown when the last time is half as long ago as the partition is behind, in steps of the cadence: after 0.25, 0.5,
+		// 1, 2 s, then every second. Saved after 0.25, 0.75, 1.5, 3, 6 and then every 4 s.
+		shown, saved := deliver(0, 120, func(int) int64 { return records })
+		if shown < 28 || shown > 36 {
+			t.Errorf("shown %d times in 30 s behind, about 32 expected", shown)
+		}
+		if saved < 9 || saved > 13 {
+			t.Errorf("%d checkpoints in 30 s behind, about 11 expected", saved)
+		}
+		// 10 s in which each record is the last one: each is shown at once, a checkpoint follows every 0.5 s.
+		shown, saved = deliver(120, records, func(i int) int64 { return int64(i + 1) })
+		if shown < 40 || shown > 46 {
+			t.Errorf("shown %d times in 10 s with 40 records, each at once expected", shown)
+		}
+		if saved < 18 || saved > 22 {
+			t.Errorf("%d checkpoints in 10 s, about 20 expected", saved)
+		}
+		within(t, "rated", time.Minute, b.ratedAll(s.store, 0))
+		b.verify(t, s.store, 0, 0, 0)
+	})
+}
+
+// Unsaved work that has reached half of its bound is saved at the usual interval, however far behind the partition is.
+func TestWorkerSavesMuchUnsavedSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, s := newBroker(1), newSettings()
+		s.limits.Dirty = 4 // two records change three lines
+		p := newProcess(t, b, s)
+		defer p.end()
+		p.Assign(0)
+		within(t, "open", time.Minute, func() bool { return count(t, p, "tollstream_rater_project_seconds") >= 3 })
+		p.change(func() { p.paused[0] = true })
+		b.send(0, 120)
+		for i := range 119 {
+			p.Deliver(0, b.usage[0][i:i+1], 120)
+			pass(250 * time.Millisecond)
+		}
+		synctest.Wait()
+		if saved := count(t, p, "tollstream_rater_checkpoint_seconds"); saved < 55 || saved > 65 {
+			t.Errorf("%d checkpoints in 30 s behind, about 60 expected", saved)
+		}
+		p.Deliver(0, b.usage[0][119:], 120)
+		within(t, "rated", time.Minute, b.ratedAll(s.store, 0))
+		b.verify(t, s.store, 0, 0, 0)
+	})
+}
+
+// count returns how often a histogram of the process was observed.
+func count(t *testing.T, p *process, name string) int {
+	t.Helper()
+	families, err := p.metric.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return int(f.GetMetric()[0].GetHistogram().GetSampleCount())
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return 0
+}
