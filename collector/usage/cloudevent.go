@@ -7,8 +7,8 @@ package usage
 func (p *parser) cloudEvent(s *Sent, bad *problem) {
 	var seen uint
 	version := ""
-	p.sc.members(func(name string, _ kind) {
-		switch name {
+	for more := p.sc.open(); more; more = p.sc.more() {
+		switch name, _ := p.sc.member(); name {
 		case "specversion":
 			once(&seen, memberSpecVersion, name, bad)
 			version = p.name(name, CodeSpecVersion, bad)
@@ -38,7 +38,7 @@ func (p *parser) cloudEvent(s *Sent, bad *problem) {
 				bad.set(notJSON(of, CodeJSON), "member %s is not JSON: %s", quoted(name), quoted(text))
 			}
 		}
-	})
+	}
 	switch {
 	case version != "1.0":
 		bad.set(CodeSpecVersion, "specversion must be \"1.0\", not %s", quoted(version))
@@ -56,12 +56,13 @@ func (p *parser) data(s *Sent, seen *uint, bad *problem) {
 		}
 		return
 	}
-	p.sc.members(func(name string, of kind) {
+	for more := p.sc.open(); more; more = p.sc.more() {
+		name, of := p.sc.member()
 		if name == "quantity" && of == kindString {
 			once(seen, memberQuantity, name, bad)
 			s.Quantity, s.HasQuantity = p.decimal(name, CodeQuantity, bad)
-			return
+			continue
 		}
 		p.attribute(name, of, true, bad)
-	})
+	}
 }

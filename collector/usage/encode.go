@@ -2,6 +2,7 @@ package usage
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -85,8 +86,9 @@ const KindSize = 2
 
 // AppendEvent appends an event as a member of a batch or retry record: e.Size() bytes.
 func AppendEvent(b []byte, e *Event) []byte {
-	b = protowire.AppendTag(b, recordEvents, protowire.BytesType)
-	b = protowire.AppendVarint(b, uint64(e.bodySize()))
+	size := e.bodySize()
+	b = slices.Grow(b, size+protowire.SizeVarint(uint64(size))+1)
+	b = appendLength(append(b, tag(recordEvents)), size)
 	b = appendString(b, eventID, e.ID)
 	b = appendString(b, eventSource, e.Source)
 	b = appendString(b, eventAccount, e.Account)
@@ -106,8 +108,7 @@ func AppendEvent(b []byte, e *Event) []byte {
 	b = appendString(b, eventCurrency, e.Currency)
 	for i := range e.Attributes {
 		a := &e.Attributes[i]
-		b = protowire.AppendTag(b, eventAttributes, protowire.BytesType)
-		b = protowire.AppendVarint(b, uint64(sizeString(a.Name)+sizeString(a.Value)))
+		b = appendLength(append(b, tag(eventAttributes)), sizeString(a.Name)+sizeString(a.Value))
 		b = appendString(b, attributeName, a.Name)
 		b = appendString(b, attributeValue, a.Value)
 	}
@@ -121,7 +122,7 @@ func AppendEvent(b []byte, e *Event) []byte {
 
 // Size is the number of bytes that the event takes in a record, its own tag and length included.
 func (e *Event) Size() int {
-	return 1 + protowire.SizeBytes(e.bodySize())
+	return 1 + sizeBytes(e.bodySize())
 }
 
 func (e *Event) bodySize() int {
@@ -139,7 +140,7 @@ func (e *Event) bodySize() int {
 	}
 	for i := range e.Attributes {
 		a := &e.Attributes[i]
-		n += 1 + protowire.SizeBytes(sizeString(a.Name)+sizeString(a.Value))
+		n += 1 + sizeBytes(sizeString(a.Name)+sizeString(a.Value))
 	}
 	if e.Backfill {
 		n += 2
@@ -200,27 +201,49 @@ func sizeSeal(s *Seal) int {
 // The scalar helpers leave out a member that holds its default, as proto3 does. Every field number
 // of the format is below 16, so that a tag is one byte.
 
-func appendString(b []byte, field protowire.Number, s string) []byte {
-	if s == "" {
-		return b
+// tag is the byte before a member of variable length.
+func tag(field protowire.Number) byte { return byte(field)<<3 | byte(protowire.BytesType) }
+
+func appendLength(b []byte, n int) []byte {
+	if n < 0x80 { // nearly always
+		return append(b, byte(n))
 	}
-	b = protowire.AppendTag(b, field, protowire.BytesType)
-	return protowire.AppendString(b, s)
+	return protowire.AppendVarint(b, uint64(n))
+}
+
+func appendString(b []byte, field protowire.Number, s string) []byte {
+	switch {
+	case s == "":
+		return b
+	case len(s) < 0x80:
+		b = append(b, tag(field), byte(len(s)))
+	default:
+		b = appendLength(append(b, tag(field)), len(s))
+	}
+	return append(b, s...)
 }
 
 func sizeString(s string) int {
 	if s == "" {
 		return 0
 	}
-	return 1 + protowire.SizeBytes(len(s))
+	return 1 + sizeBytes(len(s))
+}
+
+// sizeBytes is the size of so many bytes with their length.
+func sizeBytes(n int) int {
+	if n < 0x80 {
+		return 1 + n
+	}
+	return protowire.SizeBytes(n)
 }
 
 func appendFixed64(b []byte, field protowire.Number, v uint64) []byte {
 	if v == 0 {
 		return b
 	}
-	b = protowire.AppendTag(b, field, protowire.Fixed64Type)
-	return protowire.AppendFixed64(b, v)
+	b = append(b, byte(field)<<3|byte(protowire.Fixed64Type))
+	return binary.LittleEndian.AppendUint64(b, v)
 }
 
 func sizeFixed64(v uint64) int {
@@ -249,8 +272,8 @@ func appendDecimal(b []byte, field protowire.Number, d money.Decimal) []byte {
 	var buffer [16]byte
 	full := d.AppendBinary16(buffer[:0])
 	full = full[redundant(full):]
-	b = protowire.AppendTag(b, field, protowire.BytesType)
-	return protowire.AppendBytes(b, full)
+	b = append(b, tag(field), byte(len(full)))
+	return append(b, full...)
 }
 
 func sizeDecimal(d money.Decimal) int {
@@ -261,6 +284,11 @@ func sizeDecimal(d money.Decimal) int {
 // redundant counts the leading bytes of a two's complement number that only repeat its sign.
 func redundant(b []byte) int {
 	n := 0
+	if len(b) == 16 {
+		if high := int64(binary.BigEndian.Uint64(b)); high == int64(binary.BigEndian.Uint64(b[8:]))>>63 {
+			n = 8 // the usual amounts fit 64 bits
+		}
+	}
 	for n < len(b)-1 && ((b[n] == 0 && b[n+1] < 0x80) || (b[n] == 0xff && b[n+1] >= 0x80)) {
 		n++
 	}

@@ -74,7 +74,7 @@ const (
 // 3.0, an instant in another zone); sending a member or leaving it out does, even where the default
 // says the same. Id and source are not part of it: the identity holds them.
 func HashOf(s *Sent) uint64 {
-	var stack [1024]byte
+	var stack [256]byte // most events fit; a larger one would have to be cleared for each of them
 	b := appendMember(stack[:0], hashAccount, s.Account)
 	b = appendMember(b, hashProduct, s.Product)
 	b = appendMember(b, hashPackage, s.Package)

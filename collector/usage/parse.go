@@ -46,35 +46,52 @@ func ShapeOf(contentType string) (Shape, bool) {
 
 // Request is what a body was read to. Events and refusals together are all that it held.
 type Request struct {
-	Events  []Sent
-	Refused []Refusal
+	Events     []Sent
+	Refused    []Refusal
+	attributes []Attribute // of all events, in one growing array
 }
 
-// Parse reads and checks the events of a request. An event that is wrong is refused by itself; a
-// body of which the rest cannot be read, or that holds too many events, is refused as a whole with
-// a *RequestError, so that a sender who resends what was refused cannot miss any.
+// Parse is Request.Parse into a request of its own.
+func Parse(shape Shape, body string) (*Request, error) {
+	r := new(Request)
+	if err := r.Parse(shape, body); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Parse reads and checks the events of a body, in place of what the request held, whose memory it
+// uses again. An event that is wrong is refused by itself; a body of which the rest cannot be read,
+// or that holds too many events, is refused as a whole with a *RequestError, so that a sender who
+// resends what was refused cannot miss any; the request is empty then.
 //
 // The strings of the result share the memory of body.
-func Parse(shape Shape, body string) (*Request, error) {
+func (r *Request) Parse(shape Shape, body string) error {
+	r.Events, r.Refused, r.attributes = r.Events[:0], r.Refused[:0], r.attributes[:0]
 	if len(body) > MaxRequestBytes {
-		return nil, &RequestError{CodeRequestTooLarge, fmt.Sprintf("the request has %d bytes, at most %d; send it in parts", len(body), MaxRequestBytes)}
+		return &RequestError{CodeRequestTooLarge, fmt.Sprintf("the request has %d bytes, at most %d; send it in parts", len(body), MaxRequestBytes)}
 	}
-	p := parser{sc: scanner{s: body, utf8OK: utf8.ValidString(body)}, into: new(Request)}
+	p := parser{sc: scanner{s: body, utf8OK: utf8.ValidString(body), escapes: strings.IndexByte(body, '\\') >= 0}, into: r}
 	p.cloud = shape == ShapeCloudEvent || shape == ShapeCloudEventBatch
-	p.into.Events = make([]Sent, 0, min(len(body)/64+1, 1024))
+	r.Events = slices.Grow(r.Events, min(len(body)/64+1, 1024))
+	var err error
 	if shape == ShapeLines {
-		return p.lines(body)
+		err = p.lines(body)
+	} else {
+		err = p.document(shape)
 	}
-	return p.document(shape)
+	if err != nil {
+		r.Events, r.Refused = r.Events[:0], r.Refused[:0]
+	}
+	return err
 }
 
-// parser fills one Request. Attributes of all events share one growing array.
+// parser fills one Request.
 type parser struct {
-	sc         scanner
-	cloud      bool
-	into       *Request
-	count      int
-	attributes []Attribute
+	sc    scanner
+	cloud bool
+	into  *Request
+	count int
 }
 
 func tooMany() *RequestError {
@@ -82,40 +99,41 @@ func tooMany() *RequestError {
 }
 
 // lines reads one event a line. Empty lines do not count.
-func (p *parser) lines(body string) (*Request, error) {
-	utf8OK := p.sc.utf8OK
+func (p *parser) lines(body string) error {
+	sc := p.sc
 	for len(body) > 0 {
 		line, rest, _ := strings.Cut(body, "\n")
 		body = rest
-		p.sc = scanner{s: line, utf8OK: utf8OK}
+		sc.s = line
+		p.sc = sc
 		if p.sc.next() == 0 && p.sc.at == len(line) {
 			continue
 		}
 		if p.count == MaxRequestEvents {
-			return nil, tooMany()
+			return tooMany()
 		}
 		p.event(true)
 	}
-	return p.into, nil
+	return nil
 }
 
 // document reads one event or an array of events.
-func (p *parser) document(shape Shape) (*Request, error) {
+func (p *parser) document(shape Shape) error {
 	array := p.sc.next() == '['
 	switch {
 	case shape == ShapeCloudEvent && array:
-		return nil, &RequestError{CodeJSON, "application/cloudevents+json is one event; send an array as application/cloudevents-batch+json"}
+		return &RequestError{CodeJSON, "application/cloudevents+json is one event; send an array as application/cloudevents-batch+json"}
 	case shape == ShapeCloudEventBatch && !array:
-		return nil, &RequestError{CodeJSON, "application/cloudevents-batch+json is an array; send one event as application/cloudevents+json"}
+		return &RequestError{CodeJSON, "application/cloudevents-batch+json is an array; send one event as application/cloudevents+json"}
 	case !array:
 		p.event(true)
-		return p.into, nil
+		return nil
 	}
 	p.sc.at++
 	if !p.sc.take(']') {
 		for {
 			if p.count == MaxRequestEvents {
-				return nil, tooMany()
+				return tooMany()
 			}
 			p.event(false)
 			if !p.sc.broken && p.sc.take(',') {
@@ -126,22 +144,23 @@ func (p *parser) document(shape Shape) (*Request, error) {
 		}
 	}
 	if p.sc.broken || p.sc.next() != 0 || p.sc.at < len(p.sc.s) {
-		return nil, &RequestError{CodeJSON, fmt.Sprintf("the body is not JSON at byte %d, in or after event %d; nothing of it was accepted: correct it and send all of it again", p.sc.at, max(p.count-1, 0))}
+		return &RequestError{CodeJSON, fmt.Sprintf("the body is not JSON at byte %d, in or after event %d; nothing of it was accepted: correct it and send all of it again", p.sc.at, max(p.count-1, 0))}
 	}
-	return p.into, nil
+	return nil
 }
 
 // event reads the event that starts here; whole says that nothing else may follow it.
 func (p *parser) event(whole bool) {
-	s := Sent{Index: p.count}
+	p.into.Events = append(p.into.Events, Sent{Index: p.count})
+	s := &p.into.Events[len(p.into.Events)-1]
 	p.count++
 	var bad problem
-	first := len(p.attributes)
+	first := len(p.into.attributes)
 	if p.sc.next() == '{' {
 		if p.cloud {
-			p.cloudEvent(&s, &bad)
+			p.cloudEvent(s, &bad)
 		} else {
-			p.members(&s, &bad)
+			p.members(s, &bad)
 		}
 	} else if of, text := p.sc.value(); of != kindNone {
 		bad.set(notJSON(of, CodeEvent), "an event is an object like {\"id\": …, \"account\": …, \"product\": …}, not %s", quoted(text))
@@ -149,13 +168,16 @@ func (p *parser) event(whole bool) {
 	if p.sc.broken || whole && (p.sc.next() != 0 || p.sc.at < len(p.sc.s)) {
 		bad = problem{CodeJSON, fmt.Sprintf("not JSON at byte %d of the event's text", p.sc.at)}
 	}
-	p.finish(&s, &bad, first)
+	p.finish(s, &bad, first)
 }
 
-// finish sorts the attributes, runs the checks of the whole and files the event.
+// finish sorts the attributes, runs the checks of the whole and takes back an event that is refused.
 func (p *parser) finish(s *Sent, bad *problem, first int) {
-	if own := p.attributes[first:len(p.attributes):len(p.attributes)]; len(own) > 0 {
-		slices.SortFunc(own, func(a, b Attribute) int { return strings.Compare(a.Name, b.Name) })
+	r := p.into
+	if own := r.attributes[first:len(r.attributes):len(r.attributes)]; len(own) > 0 {
+		if len(own) > 1 {
+			slices.SortFunc(own, func(a, b Attribute) int { return strings.Compare(a.Name, b.Name) })
+		}
 		for i := 1; i < len(own); i++ {
 			if own[i].Name == own[i-1].Name {
 				bad.set(CodeAttributes, "attribute %s stands twice", quoted(own[i].Name))
@@ -165,11 +187,11 @@ func (p *parser) finish(s *Sent, bad *problem, first int) {
 	}
 	s.check(bad)
 	if bad.code == "" {
-		p.into.Events = append(p.into.Events, *s)
 		return
 	}
-	p.attributes = p.attributes[:first]
-	p.into.Refused = append(p.into.Refused, Refusal{s.Index, s.ID, bad.code, bad.message})
+	r.Refused = append(r.Refused, Refusal{s.Index, s.ID, bad.code, bad.message})
+	r.Events = r.Events[:len(r.Events)-1]
+	r.attributes = r.attributes[:first]
 }
 
 // The members of an event, as bits, to notice one that stands twice.
@@ -198,8 +220,8 @@ func once(seen *uint, member uint, name string, bad *problem) {
 // members reads an event of our own format.
 func (p *parser) members(s *Sent, bad *problem) {
 	var seen uint
-	p.sc.members(func(name string, _ kind) {
-		switch name {
+	for more := p.sc.open(); more; more = p.sc.more() {
+		switch name, _ := p.sc.member(); name {
 		case "id":
 			once(&seen, memberID, name, bad)
 			s.ID = p.name(name, CodeIDInvalid, bad)
@@ -234,7 +256,7 @@ func (p *parser) members(s *Sent, bad *problem) {
 			p.sc.value()
 			bad.set(CodeMemberUnknown, "unknown member %s; an event has id, source, account, product, package, time, quantity, amount, currency, and your own data under attributes", quoted(name))
 		}
-	})
+	}
 }
 
 // notJSON gives the code for a value that is no JSON, else the member's own.
@@ -264,11 +286,13 @@ func (p *parser) name(name string, code Code, bad *problem) string {
 		bad.set(CodeJSON, "%s holds a control character that is not escaped", name)
 	case of != kindString:
 		bad.set(notJSON(of, code), "%s must be a string, not %s", name, quoted(text))
-	default:
+	case len(text) > MaxNameBytes || p.sc.escapes: // without an escape there is no NUL
 		if message := CheckName(name, text); message != "" {
 			bad.set(code, "%s", message)
 			return ""
 		}
+		return text
+	default:
 		return text
 	}
 	return ""
@@ -328,7 +352,20 @@ func (p *parser) attributeMembers(bad *problem) {
 		}
 		return
 	}
-	p.sc.members(func(name string, of kind) { p.attribute(name, of, false, bad) })
+	for more := p.sc.open(); more; more = p.sc.more() {
+		name, of := p.sc.member()
+		p.attribute(name, of, false, bad)
+	}
+}
+
+// shortest gives the decimal's shortest form: the text itself where it is that already.
+func shortest(d money.Decimal, text string) string {
+	var buffer [64]byte
+	b, _ := d.AppendText(buffer[:0]) // never fails
+	if string(b) == text {
+		return text
+	}
+	return string(b)
 }
 
 // attribute reads one attribute's value. Numbers are written in their shortest form, so that 1 and
@@ -338,13 +375,13 @@ func (p *parser) attribute(name string, nameKind kind, nested bool, bad *problem
 	switch {
 	case nameKind != kindString:
 		bad.set(notJSON(nameKind, CodeAttributes), "an attribute's name is not valid text")
-	case name == "" || len(name) > MaxAttributeName || strings.IndexByte(name, 0) >= 0:
+	case name == "" || len(name) > MaxAttributeName || p.sc.escapes && strings.IndexByte(name, 0) >= 0:
 		bad.set(CodeAttributes, "attribute name %s: 1 to %d bytes without NUL", quoted(name), MaxAttributeName)
 	case of == kindNull:
 		return
 	case of == kindNumber:
 		if d, err := money.Parse(text); err == nil {
-			text = d.String()
+			text = shortest(d, text)
 		}
 	case of == kindNested && !nested:
 		bad.set(CodeAttributes, "attribute %s must be a string, number or boolean; flatten what is nested", quoted(name))
@@ -352,10 +389,10 @@ func (p *parser) attribute(name string, nameKind kind, nested bool, bad *problem
 		bad.set(CodeUTF8, "attribute %s is not valid UTF-8", quoted(name))
 	case of == kindNoJSON || of == kindControl:
 		bad.set(CodeJSON, "attribute %s is not JSON: %s", quoted(name), quoted(text))
-	case of == kindString && strings.IndexByte(text, 0) >= 0:
+	case of == kindString && p.sc.escapes && strings.IndexByte(text, 0) >= 0:
 		bad.set(CodeAttributes, "attribute %s holds a NUL character", quoted(name))
 	}
 	if bad.code == "" {
-		p.attributes = append(p.attributes, Attribute{name, text})
+		p.into.attributes = append(p.into.attributes, Attribute{name, text})
 	}
 }

@@ -272,6 +272,31 @@ func TestParseTimeAgainstStandard(t *testing.T) {
 	}
 }
 
+// TestRequestIsUsedAgain: nothing of an earlier body shows in the next one.
+func TestRequestIsUsedAgain(t *testing.T) {
+	r := new(Request)
+	for _, body := range []string{
+		event(`,"quantity":7,"amount":1,"currency":"EUR","package":"k","attributes":{"b":1,"a":2}`) + "\n{}\n" + event(`,"attributes":{"c":3}`),
+		`{"id":"only","account":"a","product":"p"}`,
+		"no JSON",
+		event(`,"attributes":{"d":1.50}`) + "\n" + event(""),
+	} {
+		fresh, err := Parse(ShapeLines, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Parse(ShapeLines, body); err != nil || len(r.Events)+len(r.Refused) == 0 {
+			t.Fatal(err)
+		}
+		if got, want := fmt.Sprint(r.Events, r.Refused), fmt.Sprint(fresh.Events, fresh.Refused); got != want {
+			t.Errorf("%s:\n got %s\nwant %s", body, got, want)
+		}
+	}
+	if err := r.Parse(ShapeJSON, "["); err == nil || len(r.Events)+len(r.Refused) != 0 {
+		t.Errorf("a broken body left %+v, %v", r, err)
+	}
+}
+
 // FuzzParse: what is accepted is JSON to the standard library too, and says the same.
 func FuzzParse(f *testing.F) {
 	f.Add(event(`,"quantity":1.5e1,"attributes":{"a":"\ud83d\ude00","b":[1]}`))
@@ -325,14 +350,14 @@ func compareWithStandard(t *testing.T, body string, s *Sent) {
 func BenchmarkParseLines(b *testing.B) {
 	var body strings.Builder
 	for i := range 1000 {
-		fmt.Fprintf(&body, `{"id": "e-%d", "source": "gateway-7", "account": "acme-%d", "product": "api-calls", "time": "2026-11-21T10:00:00.%03dZ", "quantity": "3", "attributes": {"region": "eu", "zone": "a"}}`+"\n", i, i%50, i)
+		fmt.Fprintf(&body, `{"id":"e-%012d","source":"gateway-7","account":"acct-%07d","product":"traffic","time":"2026-11-21T10:00:00.%03d123Z","quantity":"2.5","attributes":{"region":"eu-central-1"}}`+"\n", i, i*7919%10_000, i)
 	}
 	text := body.String()
 	b.ReportAllocs()
 	b.SetBytes(int64(len(text)))
+	r := new(Request)
 	for b.Loop() {
-		r, err := Parse(ShapeLines, text)
-		if err != nil || len(r.Events) != 1000 {
+		if err := r.Parse(ShapeLines, text); err != nil || len(r.Events) != 1000 {
 			b.Fatal(err)
 		}
 	}

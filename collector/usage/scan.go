@@ -1,6 +1,7 @@
 package usage
 
 import (
+	"math/bits"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -12,10 +13,11 @@ import (
 // up the document; numbers stay text, so that none passes through a float; and members that stand
 // twice are seen. What it accepts, encoding/json accepts (FuzzParse).
 type scanner struct {
-	s      string
-	at     int
-	utf8OK bool // the whole text is valid UTF-8, so that no string needs a check
-	broken bool // the structure is lost; nothing can be read from here
+	s       string
+	at      int
+	utf8OK  bool // the whole text is valid UTF-8, so that no string needs a check
+	escapes bool // there is a backslash somewhere, so that strings may hold NUL
+	broken  bool // the structure is lost; nothing can be read from here
 }
 
 // kind is what a JSON value is.
@@ -38,12 +40,11 @@ const maxDepth = 64 // of nested values
 // next skips white space and gives the next byte without taking it, 0 at the end.
 func (sc *scanner) next() byte {
 	for sc.at < len(sc.s) {
-		switch c := sc.s[sc.at]; c {
-		case ' ', '\t', '\n', '\r':
-			sc.at++
-		default:
+		c := sc.s[sc.at]
+		if c > ' ' || c != ' ' && c != '\n' && c != '\t' && c != '\r' {
 			return c
 		}
+		sc.at++
 	}
 	return 0
 }
@@ -64,36 +65,47 @@ func (sc *scanner) expect(c byte) {
 	}
 }
 
-// members calls visit for each member of the object that starts here; visit reads the value. It
-// returns when the object has ended or the structure is broken.
-func (sc *scanner) members(visit func(name string, of kind)) {
+// open enters the object that starts here; false when it has no members or the structure is broken.
+//
+//	for more := sc.open(); more; more = sc.more() {
+//		name, of := sc.member()
+//		sc.value()
+//	}
+func (sc *scanner) open() bool {
 	sc.expect('{')
-	if sc.take('}') {
-		return
+	return !sc.take('}') && !sc.broken
+}
+
+// member reads a member's name, "" when the structure is broken; its value comes next.
+func (sc *scanner) member() (name string, of kind) {
+	if sc.next() == '"' {
+		if of, name = sc.text(); sc.take(':') {
+			return name, of
+		}
 	}
-	for !sc.broken {
-		if sc.next() != '"' {
-			sc.broken = true
-			return
-		}
-		of, name := sc.text()
-		sc.expect(':')
-		if sc.broken {
-			return
-		}
-		visit(name, of)
-		if sc.take(',') {
-			continue
-		}
-		sc.expect('}')
-		return
+	sc.broken = true
+	return "", kindNone
+}
+
+// more goes on to the next member of an object, behind the value of the last; false when it has ended or the structure is broken.
+func (sc *scanner) more() bool {
+	if sc.broken {
+		return false
 	}
+	if sc.take(',') {
+		return true
+	}
+	sc.expect('}')
+	return false
 }
 
 // value reads any value; nested ones are passed over.
 func (sc *scanner) value() (kind, string) {
+	if sc.broken {
+		return kindNone, ""
+	}
 	switch c := sc.next(); {
-	case sc.broken || c == 0:
+	case c == 0:
 		sc.broken = true
 		return kindNone, ""
 	case c == '"':
@@ -124,12 +136,12 @@ func (sc *scanner) skip(depth int) {
 		return
 	}
 	if c == '{' {
-		sc.members(func(_ string, of kind) {
-			if of != kindString {
+		for more := sc.open(); more; more = sc.more() {
+			if _, of := sc.member(); of != kindString {
 				sc.broken = true
 			}
 			sc.skip(depth + 1)
-		})
+		}
 		return
 	}
 	sc.at++
@@ -218,13 +230,29 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
+// plainUntil gives the first place from i on whose byte does not stand for itself in a string; the length of s when there is none.
+func plainUntil(s string, i int) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= len(s); i += 8 {
+		p := s[i : i+8]
+		w := uint64(p[0]) | uint64(p[1])<<8 | uint64(p[2])<<16 | uint64(p[3])<<24 | uint64(p[4])<<32 | uint64(p[5])<<40 | uint64(p[6])<<48 | uint64(p[7])<<56
+		// In x-ones&^x&tops the lowest bit that is set belongs to the first byte of x that is zero. So with 0x20 in place
+		// of 1 for the first byte below 0x20.
+		quote, backslash := w^ones*'"', w^ones*'\\'
+		if found := ((quote-ones)&^quote | (backslash-ones)&^backslash | (w-ones*' ')&^w) & tops; found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
+	for i < len(s) && plain[s[i]] {
+		i++
+	}
+	return i
+}
+
 // text reads a string that starts here.
 func (sc *scanner) text() (kind, string) {
 	start := sc.at + 1
-	i := start
-	for i < len(sc.s) && plain[sc.s[i]] {
-		i++
-	}
+	i := plainUntil(sc.s, start)
 	if i < len(sc.s) && sc.s[i] == '"' {
 		sc.at = i + 1
 		return sc.checked(sc.s[start:i])
