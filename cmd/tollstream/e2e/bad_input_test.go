@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tollstream/tollstream/cmd/tollstream/e2e/drive"
+	"github.com/tollstream/tollstream/cmd/tollstream/e2e/oracle"
 )
 
 // answer is what the sender of usage is told, or why a request failed.
@@ -26,19 +29,19 @@ type answer struct {
 // usage sends a body and reads what came back, whatever it was.
 func (c *caller) usage(t testing.TB, body []byte, header ...string) (int, *answer) {
 	t.Helper()
-	res, err := c.do(http.MethodPost, "/v1/usage", bytes.NewReader(body), header...)
+	res, err := c.Do(http.MethodPost, "/v1/usage", bytes.NewReader(body), header...)
 	if err != nil {
 		t.Fatalf("send usage: %v", err)
 	}
 	a := new(answer)
-	if err := json.Unmarshal(res.body, a); err != nil {
-		t.Fatalf("answer %d %q is not JSON: %v", res.status, res.body, err)
+	if err := json.Unmarshal(res.Body, a); err != nil {
+		t.Fatalf("answer %d %q is not JSON: %v", res.Status, res.Body, err)
 	}
-	return res.status, a
+	return res.Status, a
 }
 
 // eventTime is when the usage of the smaller tests happened; all of it lies in one period.
-var eventTime = window()
+var eventTime = drive.Window()
 
 // event writes one event; members in pairs replace those of a good one, nil removes.
 func event(id string, members ...any) map[string]any {
@@ -154,10 +157,10 @@ func TestBadInputDisturbsNothing(t *testing.T) {
 	keys := map[string]*caller{}
 	for role, account := range map[string]string{"ingest": "", "customer": "acme"} {
 		var key struct{ Key string }
-		if err := admin.call(http.MethodPost, "/v1/keys", map[string]any{"name": role, "role": role, "account": account}, &key); err != nil {
+		if err := admin.Call(http.MethodPost, "/v1/keys", map[string]any{"name": role, "role": role, "account": account}, &key); err != nil {
 			t.Fatal(err)
 		}
-		keys[role] = &caller{admin.address, key.Key}
+		keys[role] = newCaller(admin.Address, key.Key)
 	}
 	ingest := keys["ingest"]
 	good := 0
@@ -166,16 +169,16 @@ func TestBadInputDisturbsNothing(t *testing.T) {
 		good++
 		ingest.mustAccept(t, event(fmt.Sprintf("good-%d", good)))
 	}
-	for _, c := range refused(ingest.key, keys["customer"].key) {
+	for _, c := range refused(ingest.Key, keys["customer"].Key) {
 		t.Run(c.name, func(t *testing.T) {
 			sendGood(t)
 			from := *ingest
 			switch c.key {
 			case "":
 			case "none":
-				from.key = ""
+				from.Key = ""
 			default:
-				from.key = c.key
+				from.Key = c.key
 			}
 			status, a := from.usage(t, c.body, c.header...)
 			said := a.Detail
@@ -198,21 +201,21 @@ func TestBadInputDisturbsNothing(t *testing.T) {
 	}
 	good += 2
 	ingest.mustAccept(t, event("back", "quantity", "-3")) // what was used too much is taken back
-	if res, err := ingest.do(http.MethodGet, "/v1/accounts/acme/invoice", nil); err != nil || res.status != http.StatusForbidden {
+	if res, err := ingest.Do(http.MethodGet, "/v1/accounts/acme/invoice", nil); err != nil || res.Status != http.StatusForbidden {
 		t.Errorf("an ingest key reads an invoice: %v %v", res, err)
 	}
 	good += uploadTorn(t, admin)
-	quantity := rat(fmt.Sprint(2*good - 3))
-	want := &expectation{lines: map[string]*expectedLine{"acme calls": {
-		amount: quantity.Mul(quantity, rat("0.25")), quantity: rat(fmt.Sprint(2*good - 3)), events: good + 1,
+	quantity := oracle.Rat(fmt.Sprint(2*good - 3))
+	want := &oracle.Expectation{Lines: map[string]*oracle.ExpectedLine{"acme calls": {
+		Amount: quantity.Mul(quantity, oracle.Rat("0.25")), Quantity: oracle.Rat(fmt.Sprint(2*good - 3)), Events: good + 1,
 	}}}
-	want.total = want.lines["acme calls"].amount
+	want.Total = want.Lines["acme calls"].Amount
 	eventually(t, "only good usage is billed", func() error {
-		got, err := keys["customer"].invoiceAt("acme", eventTime)
+		got, err := keys["customer"].InvoiceAt("acme", eventTime)
 		if err != nil {
 			return err
 		}
-		return want.differs(got)
+		return want.Differs(got)
 	})
 	rejectedThenRetried(t, admin, want)
 	admin.proveReconciled(t, eventTime.Format("2006-01"))
@@ -229,12 +232,12 @@ func (c *caller) upload(t testing.TB, collector, file string, content []byte, qu
 	}
 	_, _ = part.Write(content) // memory takes everything
 	_ = form.Close()
-	res, err := c.do(http.MethodPost, "/v1/collectors/"+collector+"/files"+query, &body, "Content-Type", form.FormDataContentType())
-	if err != nil || res.status != http.StatusOK {
+	res, err := c.Do(http.MethodPost, "/v1/collectors/"+collector+"/files"+query, &body, "Content-Type", form.FormDataContentType())
+	if err != nil || res.Status != http.StatusOK {
 		t.Fatalf("upload %s: %v %+v", file, err, res)
 	}
 	r := new(collectorRun)
-	if err := json.Unmarshal(res.body, r); err != nil {
+	if err := json.Unmarshal(res.Body, r); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -256,7 +259,7 @@ func uploadTorn(t *testing.T, admin *caller) int {
 		"format":  map[string]any{"type": "delimited", "header": true},
 		"mapping": map[string]any{"id": "id", "account": "account", "product": map[string]any{"value": "calls"}, "quantity": "quantity", "time": map[string]any{"value": eventTime.Format(time.RFC3339), "layout": "2006-01-02T15:04:05Z07:00"}},
 	}
-	if err := admin.call(http.MethodPut, "/v1/collectors/torn", config, nil); err != nil {
+	if err := admin.Call(http.MethodPut, "/v1/collectors/torn", config, nil); err != nil {
 		t.Fatal(err)
 	}
 	run := admin.upload(t, "torn", "torn.csv", []byte("id,account,quantity\nt-1,acme,2\nt-2,acme,2\nt-3,ac"), "")
@@ -282,7 +285,7 @@ type rejectedPage struct {
 }
 
 // rejectedThenRetried sends usage that is accepted and cannot be rated, mends the catalogue and tries again.
-func rejectedThenRetried(t *testing.T, admin *caller, want *expectation) {
+func rejectedThenRetried(t *testing.T, admin *caller, want *oracle.Expectation) {
 	t.Helper()
 	now := time.Now().UTC()
 	admin.mustAccept(t,
@@ -298,7 +301,7 @@ func rejectedThenRetried(t *testing.T, admin *caller, want *expectation) {
 		t.Helper()
 		eventually(t, what, func() error {
 			var page rejectedPage
-			if err := admin.get("/v1/rejected", nil, &page); err != nil {
+			if err := admin.Get("/v1/rejected", nil, &page); err != nil {
 				return err
 			}
 			if len(page.Data) != len(reasons) {
@@ -320,8 +323,8 @@ func rejectedThenRetried(t *testing.T, admin *caller, want *expectation) {
 	// Once the change was answered, usage is rated under it.
 	admin.mustAccept(t, event("now-known", "account", "nobody"))
 	retry := func(body string) {
-		res, err := admin.do(http.MethodPost, "/v1/rejected/retry", strings.NewReader(body), "Content-Type", "application/json")
-		if err != nil || res.status >= 300 {
+		res, err := admin.Do(http.MethodPost, "/v1/rejected/retry", strings.NewReader(body), "Content-Type", "application/json")
+		if err != nil || res.Status >= 300 {
 			t.Errorf("retry: %v %+v", err, res)
 		}
 	}
@@ -335,16 +338,16 @@ func rejectedThenRetried(t *testing.T, admin *caller, want *expectation) {
 	admin.mustAccept(t, event("no-account", "account", "nobody"), event("no-product", "product", "faxes"))
 	retry(`{}`) // what was not mended comes back
 	listIs("the rest is rejected again", reasons)
-	want.lines["acme faxes"] = &expectedLine{amount: rat("6"), quantity: rat("2"), events: 1}
-	want.total = new(big.Rat).Add(want.total, rat("6"))
-	other := &expectation{total: rat("1"), lines: map[string]*expectedLine{"nobody calls": {amount: rat("1"), quantity: rat("4"), events: 2}}}
-	for account, want := range map[string]*expectation{"acme": want, "nobody": other} {
+	want.Lines["acme faxes"] = &oracle.ExpectedLine{Amount: oracle.Rat("6"), Quantity: oracle.Rat("2"), Events: 1}
+	want.Total = new(big.Rat).Add(want.Total, oracle.Rat("6"))
+	other := &oracle.Expectation{Total: oracle.Rat("1"), Lines: map[string]*oracle.ExpectedLine{"nobody calls": {Amount: oracle.Rat("1"), Quantity: oracle.Rat("4"), Events: 2}}}
+	for account, want := range map[string]*oracle.Expectation{"acme": want, "nobody": other} {
 		eventually(t, "billed once after the retry: "+account, func() error {
-			got, err := admin.invoiceAt(account, eventTime)
+			got, err := admin.InvoiceAt(account, eventTime)
 			if err != nil {
 				return err
 			}
-			return want.differs(got)
+			return want.Differs(got)
 		})
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"testing"
 	"time"
+
+	"github.com/tollstream/tollstream/cmd/tollstream/e2e/oracle"
 )
 
 // TestCatalogChangesUnderUsage sends usage, changes definitions, sends usage, and so on: what is accepted after a change was
@@ -14,20 +16,20 @@ import (
 func TestCatalogChangesUnderUsage(t *testing.T) {
 	_, admin, _ := embedded(t)
 	hour := func(n int) time.Time { return eventTime.Add(time.Duration(n) * time.Hour) }
-	list := func(price string) *rate { return &rate{model: "per_unit", unit: price} }
-	agreed := func(first string) *rate { // for two hours in the middle
-		return &rate{model: "graduated", tiers: []tier{{"10", first, ""}, {"", "0.02", "1.5"}}, start: hour(1), end: hour(3)}
+	list := func(price string) *oracle.Rate { return &oracle.Rate{Model: "per_unit", Unit: price} }
+	agreed := func(first string) *oracle.Rate { // for two hours in the middle
+		return &oracle.Rate{Model: "graduated", Tiers: []oracle.Tier{{UpTo: "10", Unit: first}, {Unit: "0.02", Flat: "1.5"}}, Start: hour(1), End: hour(3)}
 	}
-	product := func(r *rate) map[string]any {
-		return map[string]any{"products": []any{map[string]any{"id": "calls", "rates": []any{r.document()}}}}
+	product := func(r *oracle.Rate) map[string]any {
+		return map[string]any{"products": []any{map[string]any{"id": "calls", "rates": []any{r.Document()}}}}
 	}
-	contract := func(r *rate) map[string]any {
-		d := r.document()
+	contract := func(r *oracle.Rate) map[string]any {
+		d := r.Document()
 		d["product"] = "calls"
 		delete(d, "start")
 		delete(d, "end")
 		return map[string]any{"contracts": []any{map[string]any{
-			"id": "c-1", "account": "special", "start": r.start.Format(time.RFC3339), "end": r.end.Format(time.RFC3339), "rates": []any{d},
+			"id": "c-1", "account": "special", "start": r.Start.Format(time.RFC3339), "end": r.End.Format(time.RFC3339), "rates": []any{d},
 		}}}
 	}
 	first := product(list("0.10"))
@@ -38,7 +40,7 @@ func TestCatalogChangesUnderUsage(t *testing.T) {
 	}
 	rounds := []struct {
 		document     map[string]any
-		list, agreed *rate
+		list, agreed *oracle.Rate
 		accounts     []string // that use something under it
 	}{
 		{first, list("0.10"), nil, []string{"plain"}},
@@ -47,11 +49,11 @@ func TestCatalogChangesUnderUsage(t *testing.T) {
 		{contract(agreed("0.07")), list("0.123456789"), agreed("0.07"), []string{"special"}},
 		{product(list("0.09")), list("0.09"), agreed("0.07"), []string{"plain", "special"}},
 	}
-	var uses []use
+	var uses []oracle.Use
 	seqs := map[string]int64{} // of each event
 	for round, r := range rounds {
 		var applied struct{ Seq int64 }
-		if err := admin.call(http.MethodPut, "/v1/catalog", r.document, &applied); err != nil {
+		if err := admin.Call(http.MethodPut, "/v1/catalog", r.document, &applied); err != nil {
 			t.Fatal(err)
 		}
 		var events []map[string]any
@@ -60,31 +62,31 @@ func TestCatalogChangesUnderUsage(t *testing.T) {
 				at, quantity := eventTime.Add(time.Duration(i)*30*time.Minute), fmt.Sprintf("%d.%03d", 1+i, 7*round+i)
 				id := fmt.Sprintf("r%d-%d-%s", round, i, account)
 				events = append(events, event(id, "account", account, "time", at.Format(time.RFC3339), "quantity", quantity))
-				uses = append(uses, use{billed: account, account: account, product: "calls", quantity: quantity, at: at})
+				uses = append(uses, oracle.Use{Billed: account, Account: account, Product: "calls", Quantity: quantity, At: at})
 				seqs[id] = applied.Seq
 			}
 		}
 		admin.mustAccept(t, events...)
-		bills := bill(uses, func(account, _ string) []*rate {
+		bills := oracle.Bill(uses, func(account, _ string) []*oracle.Rate {
 			if account == "special" && r.agreed != nil {
 				below := *r.list
-				below.yields = r.agreed
-				return []*rate{&below, r.agreed}
+				below.Yields = r.agreed
+				return []*oracle.Rate{&below, r.agreed}
 			}
-			return []*rate{r.list}
+			return []*oracle.Rate{r.list}
 		})
 		for _, account := range r.accounts {
 			eventually(t, fmt.Sprintf("invoice of %s after change %d", account, round), func() error {
-				got, err := admin.invoiceAt(account, eventTime)
+				got, err := admin.InvoiceAt(account, eventTime)
 				if err != nil {
 					return err
 				}
-				return bills[account].differs(got)
+				return bills[account].Differs(got)
 			})
 		}
 		if round == len(rounds)-1 {
 			for account, want := range bills {
-				proveActivities(t, admin, account, want.total, seqs)
+				proveActivities(t, admin, account, want.Total, seqs)
 			}
 		}
 	}
@@ -102,12 +104,12 @@ func proveActivities(t *testing.T, c *caller, account string, total *big.Rat, se
 				ActivatedSeq     int64 `json:"activated_seq"`
 			}
 		}
-		if err := c.get("/v1/accounts/"+account+"/activities", url.Values{"limit": {"1000"}}, &page); err != nil {
+		if err := c.Get("/v1/accounts/"+account+"/activities", url.Values{"limit": {"1000"}}, &page); err != nil {
 			return err
 		}
 		sum, adjustments := new(big.Rat), 0
 		for _, a := range page.Data {
-			charge, err := decimal(a.Charge)
+			charge, err := oracle.Decimal(a.Charge)
 			if err != nil {
 				return err
 			}

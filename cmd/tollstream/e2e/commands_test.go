@@ -8,12 +8,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tollstream/tollstream/cmd/tollstream/e2e/oracle"
 )
 
 const bookYAML = `currency: EUR
 seller: {id: main, name: E2E}
 products:
-  - {id: calls, identifiers: [voice.call], rates: [{model: graduated, tiers: [{up_to: 10, unit_price: 0.10}, {unit_price: 0.05}]}]}
+  - {id: calls, identifiers: [voice.call], rates: [{model: graduated, Tiers: [{up_to: 10, unit_price: 0.10}, {unit_price: 0.05}]}]}
 accounts:
   - {id: acme, currency: EUR, time_zone: UTC, identifiers: ["+49301"]}
 `
@@ -67,7 +69,7 @@ mapping:
   id: call
   account: number
   product: {value: voice.call}
-  quantity: minutes
+  Quantity: minutes
   time: {from: began, layout: "02.01.2006 15:04:05", time_zone: UTC}
 `)
 		began := eventTime.Format("02.01.2006 15:04:05")
@@ -84,13 +86,13 @@ mapping:
 		}
 		mustSay(t, "an unknown collector", said, "--config")
 		// 10 at 0.10 and 1.25 at 0.05.
-		want := &expectation{total: rat("1.0625"), lines: map[string]*expectedLine{"acme calls": {amount: rat("1.0625"), quantity: rat("11.25"), events: 2}}}
+		want := &oracle.Expectation{Total: oracle.Rat("1.0625"), Lines: map[string]*oracle.ExpectedLine{"acme calls": {Amount: oracle.Rat("1.0625"), Quantity: oracle.Rat("11.25"), Events: 2}}}
 		eventually(t, "the file is billed once", func() error {
-			got, err := admin.invoiceAt("acme", eventTime)
+			got, err := admin.InvoiceAt("acme", eventTime)
 			if err != nil {
 				return err
 			}
-			return want.differs(got)
+			return want.Differs(got)
 		})
 	})
 
@@ -100,7 +102,7 @@ mapping:
 		mustSay(t, "rate", out, "0.10 EUR", "product_default")
 		out, errs, code := admin.command(t, `{"id": "q", "account": "acme", "product": "calls", "quantity": "100", "time": "`+at+`"}`, "rate", "--output", "json")
 		var quote struct{ Charge string }
-		if err := json.Unmarshal([]byte(out), &quote); err != nil || code != 0 || same(quote.Charge, rat("5")) != nil {
+		if err := json.Unmarshal([]byte(out), &quote); err != nil || code != 0 || oracle.Same(quote.Charge, oracle.Rat("5")) != nil {
 			t.Errorf("rate from standard input: %d %v %s%s", code, err, out, errs)
 		}
 		if _, _, code := admin.command(t, "", "rate", "--account", "acme"); code != 2 {
@@ -119,13 +121,13 @@ mapping:
 		admin.must(t, "catalog", "apply", write(t, "more.json", `{"accounts": [{"id": "stranger", "currency": "EUR", "time_zone": "UTC", "identifiers": ["+49999"]}]}`))
 		mustSay(t, "retry", admin.must(t, "rejected", "retry", "--reason", "account_unknown"), "1 events tried again")
 		mustSay(t, "the list", admin.must(t, "rejected", "list"), "no rejected usage")
-		want := &expectation{total: rat("0.1"), lines: map[string]*expectedLine{"stranger calls": {amount: rat("0.1"), quantity: rat("1"), events: 1}}}
+		want := &oracle.Expectation{Total: oracle.Rat("0.1"), Lines: map[string]*oracle.ExpectedLine{"stranger calls": {Amount: oracle.Rat("0.1"), Quantity: oracle.Rat("1"), Events: 1}}}
 		eventually(t, "billed after the retry", func() error {
-			got, err := admin.invoiceAt("stranger", eventTime)
+			got, err := admin.InvoiceAt("stranger", eventTime)
 			if err != nil {
 				return err
 			}
-			return want.differs(got)
+			return want.Differs(got)
 		})
 	})
 
@@ -134,7 +136,7 @@ mapping:
 		if err := json.Unmarshal([]byte(admin.must(t, "key", "create", "--role", "auditor", "--name", "books", "--output", "json")), &key); err != nil {
 			t.Fatal(err)
 		}
-		auditor := &caller{admin.address, key.Key}
+		auditor := newCaller(admin.Address, key.Key)
 		auditor.must(t, "catalog", "export")
 		if _, said, code := auditor.command(t, "", "catalog", "apply", write(t, "book.yaml", bookYAML)); code != 1 || !strings.Contains(said, "auditor") {
 			t.Errorf("an auditor writes: %d %s", code, said)
@@ -158,16 +160,16 @@ mapping:
 		if code := second.wait(); code != 1 {
 			t.Errorf("exit code %d", code)
 		}
-		mustSay(t, "a second server", second.out.String(), dir, "in use by process")
+		mustSay(t, "a second server", second.Output(), dir, "in use by process")
 	})
 
 	t.Run("no server", func(t *testing.T) {
-		nobody := &caller{freeAddress(t), "x"}
+		nobody := newCaller(freeAddress(t), "x")
 		_, said, code := nobody.command(t, "", "reconcile")
 		if code != 1 {
 			t.Errorf("exit code %d", code)
 		}
-		mustSay(t, "a command without a server", said, nobody.address)
+		mustSay(t, "a command without a server", said, nobody.Address)
 	})
 
 	if code := server.stop(); code != 0 {
@@ -181,21 +183,21 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 	admin.apply(t, smallCatalog)
 	admin.mustAccept(t, event("kept"))
 	for range 2 {
-		server.signal(syscall.SIGTERM)
+		server.Signal(syscall.SIGTERM)
 		server.says("tollstream: terminated")
 	}
 	if code := server.wait(); code != 130 && code != 0 { // 0: it was done before the second signal came
 		t.Errorf("exit code %d", code)
 	}
-	again := start(t, "the server", "run", "--data-dir", dir, "--http-addr", admin.address)
+	again := start(t, "the server", "run", "--data-dir", dir, "--http-addr", admin.Address)
 	again.says("listening on ")
-	want := &expectation{total: rat("0.5"), lines: map[string]*expectedLine{"acme calls": {amount: rat("0.5"), quantity: rat("2"), events: 1}}}
+	want := &oracle.Expectation{Total: oracle.Rat("0.5"), Lines: map[string]*oracle.ExpectedLine{"acme calls": {Amount: oracle.Rat("0.5"), Quantity: oracle.Rat("2"), Events: 1}}}
 	eventually(t, "what was accepted is billed", func() error {
-		got, err := admin.invoiceAt("acme", eventTime)
+		got, err := admin.InvoiceAt("acme", eventTime)
 		if err != nil {
 			return err
 		}
-		return want.differs(got)
+		return want.Differs(got)
 	})
 	if code := again.stop(); code != 0 {
 		t.Errorf("SIGTERM: exit code %d", code)

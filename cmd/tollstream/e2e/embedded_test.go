@@ -66,17 +66,17 @@ func TestEmbeddedKilledFiveTimes(t *testing.T) {
 	}
 	t.Logf("killed after %v acknowledged events and %v", at, delays)
 	server, admin, dir := embedded(t)
-	admin.apply(t, l.catalog())
+	admin.apply(t, l.Catalog())
 	f := whenReached(at, func(n int) {
 		pause(delays[n]) // so that the kill meets rating, projecting and checkpoints too
-		server.kill()
-		server = start(t, "the server", "run", "--data-dir", dir, "--http-addr", admin.address)
+		server.Kill()
+		server = start(t, "the server", "run", "--data-dir", dir, "--http-addr", admin.Address)
 		server.says("listening on ")
 	})
-	l.send(t, []string{admin.address}, admin.key, f.after)
+	l.send(t, []string{admin.Address}, admin.Key, f.after)
 	f.done()
 	l.prove(t, admin)
-	if strings.Contains(server.out.String(), "admin key: ") {
+	if strings.Contains(server.Output(), "admin key: ") {
 		t.Error("a later start printed an admin key")
 	}
 	if code := server.stop(); code != 0 {

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tollstream/tollstream/cmd/tollstream/e2e/oracle"
 )
 
 // The figures of the file, worked out beforehand from the CSV with exact fractions.
@@ -81,17 +83,17 @@ func (r *focusRow) judge() string {
 	if r.price == "NULL" {
 		return "no price"
 	}
-	exact := new(big.Rat).Mul(rat(r.quantity), rat(r.price))
-	off := new(big.Rat).Sub(rat(r.cost), exact)
+	exact := new(big.Rat).Mul(oracle.Rat(r.quantity), oracle.Rat(r.price))
+	off := new(big.Rat).Sub(oracle.Rat(r.cost), exact)
 	switch {
 	case off.Sign() == 0:
 		return ""
-	case round12(exact).Cmp(rat(r.cost)) == 0:
+	case oracle.Round(exact).Cmp(oracle.Rat(r.cost)) == 0:
 		return "at 12 decimals"
-	case off.Abs(off).Cmp(rat("0.0000000001")) <= 0:
+	case off.Abs(off).Cmp(oracle.Rat("0.0000000001")) <= 0:
 		return "rounded by the provider"
 	}
-	if new(big.Rat).Mul(exact, rat("10000")).Cmp(rat(r.cost)) == 0 {
+	if new(big.Rat).Mul(exact, oracle.Rat("10000")).Cmp(oracle.Rat(r.cost)) == 0 {
 		return "quantity 10,000 times too small"
 	}
 	return "unexplained"
@@ -154,7 +156,7 @@ func TestFocusBillRows(t *testing.T) {
 	document, accounts, products := focusCatalog(t, rows)
 	admin.apply(t, document)
 	for name, product := range map[string]string{"focus": "SkuPriceId", "focus-sku": "SkuId"} {
-		if err := admin.call(http.MethodPut, "/v1/collectors/"+name, focusCollector(product), nil); err != nil {
+		if err := admin.Call(http.MethodPut, "/v1/collectors/"+name, focusCollector(product), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -189,24 +191,24 @@ func TestFocusBillRows(t *testing.T) {
 // proveFocusInvoices compares each account's invoice with the oracle.
 func proveFocusInvoices(t *testing.T, admin *caller, rows []focusRow, accounts, products map[string]string) {
 	t.Helper()
-	prices := map[string][]*rate{}
-	var uses []use
+	prices := map[string][]*oracle.Rate{}
+	var uses []oracle.Use
 	for i := range rows {
 		r := &rows[i]
 		if r.price == "NULL" {
 			continue
 		}
 		id := products[r.product()]
-		prices[id] = []*rate{{model: "per_unit", unit: r.price}}
-		uses = append(uses, use{billed: accounts[r.account], account: accounts[r.account], product: id, quantity: r.quantity})
+		prices[id] = []*oracle.Rate{{Model: "per_unit", Unit: r.price}}
+		uses = append(uses, oracle.Use{Billed: accounts[r.account], Account: accounts[r.account], Product: id, Quantity: r.quantity})
 	}
-	for account, want := range bill(uses, func(_, product string) []*rate { return prices[product] }) {
+	for account, want := range oracle.Bill(uses, func(_, product string) []*oracle.Rate { return prices[product] }) {
 		eventually(t, "invoice of "+account, func() error {
-			got, err := admin.invoiceAt(account, time.Date(2024, 9, 15, 0, 0, 0, 0, time.UTC))
+			got, err := admin.InvoiceAt(account, time.Date(2024, 9, 15, 0, 0, 0, 0, time.UTC))
 			if err != nil {
 				return err
 			}
-			return want.differs(got)
+			return want.Differs(got)
 		})
 	}
 }
@@ -227,7 +229,7 @@ func focusCharges(t *testing.T, admin *caller, accounts map[string]string, rows 
 				if cursor != "" {
 					q.Set("cursor", cursor)
 				}
-				if err := admin.get("/v1/accounts/"+account+"/activities", q, &page); err != nil {
+				if err := admin.Get("/v1/accounts/"+account+"/activities", q, &page); err != nil {
 					return err
 				}
 				for _, a := range page.Data {
@@ -264,17 +266,17 @@ func proveFocusRows(t *testing.T, rows []focusRow, charges map[string]string) {
 			exceptions = append(exceptions, fmt.Sprintf("row %s: %s: list cost %s; a credit is no usage", r.id, why, r.cost))
 			continue
 		}
-		charge, err := decimal(charges[r.id])
+		charge, err := oracle.Decimal(charges[r.id])
 		if err != nil {
 			t.Errorf("row %s: %v", r.id, err)
 			continue
 		}
-		exact := new(big.Rat).Mul(rat(r.quantity), rat(r.price))
+		exact := new(big.Rat).Mul(oracle.Rat(r.quantity), oracle.Rat(r.price))
 		off := new(big.Rat).Sub(charge, exact)
 		switch {
-		case why == "" && charge.Cmp(rat(r.cost)) != 0:
+		case why == "" && charge.Cmp(oracle.Rat(r.cost)) != 0:
 			t.Errorf("row %s: charged %s, list cost %s", r.id, charges[r.id], r.cost)
-		case off.Abs(off).Cmp(rat("0.000000000001")) > 0:
+		case off.Abs(off).Cmp(oracle.Rat("0.000000000001")) > 0:
 			t.Errorf("row %s: charged %s, quantity × price is %s", r.id, charges[r.id], exact.FloatString(24))
 		case why != "" && why != "at 12 decimals":
 			exceptions = append(exceptions, fmt.Sprintf("row %s: %s: list cost %s, quantity %s × price %s, charged %s", r.id, why, r.cost, r.quantity, r.price, charges[r.id]))
