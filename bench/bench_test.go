@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 
 // brief is enough to see that every figure can still be measured.
 var brief = settings{
-	Accounts: 200, Events: 20_000, Batch: 100, Partitions: 4, Rounds: 1, Repeats: 0, Requests: 3, Probes: 5, Load: 2000,
+	Accounts: 40, Events: 20_000, Batch: 100, Partitions: 4, Rounds: 1, Repeats: 0, Requests: 3, Probes: 5, Load: 2000,
 }
 
 // testCorner shares the tests' servers: the databases go with the corner, the HTTP figures' broker is an embedded one, since
@@ -36,35 +36,45 @@ func testCorner(t *testing.T) *corner {
 }
 
 func TestRatedBriefly(t *testing.T) {
-	c := testCorner(t)
-	r := measureBriefly(t, c, measureRated)
-	for _, name := range []string{"rated end to end", "bare loop, one event a record", "bare loop, the same batches", "rated / bare loop of events"} {
-		if figureOf(t, r, name).Median <= 0 {
-			t.Errorf("%s: nothing measured", name)
-		}
+	for _, rc := range ratedCases {
+		t.Run(rc.name, func(t *testing.T) {
+			s := brief
+			if rc.name != "rated" {
+				s.Events /= 4
+			}
+			r := measureBriefly(t, testCorner(t), s, rc.measure)
+			name := subjectRated(rc.accounts(s))
+			for _, figure := range []string{
+				": speed", ": ratio to the loop of events", ": ratio to the loop of batches", ": processor, all", ": lines saved", ": `usage`, bytes",
+			} {
+				if figureOf(t, r, name+figure).Median <= 0 {
+					t.Errorf("%s%s: nothing measured", name, figure)
+				}
+			}
+		})
 	}
 }
 
 func TestSiteBriefly(t *testing.T) {
 	c := testCorner(t)
 	c.kafka = nil // embedded
-	r := measureBriefly(t, c, measureLatency)
+	r := measureBriefly(t, c, brief, measureLatency)
 	if m := figureOf(t, r, "event accepted → live invoice, idle, p99"); m.Median <= 0 || m.Median < m.Min {
 		t.Errorf("latency: %+v", m)
 	}
 	c.data = t.TempDir()
-	r = measureBriefly(t, c, measureIngest)
+	r = measureBriefly(t, c, brief, measureIngest)
 	if figureOf(t, r, "POST /v1/usage, NDJSON of 1,000: processor of the server").Median <= 0 {
 		t.Error("ingest: nothing measured")
 	}
 }
 
-func measureBriefly(t *testing.T, c *corner, do func(context.Context, *corner, settings, *report) error) *report {
+func measureBriefly(t *testing.T, c *corner, s settings, do func(context.Context, *corner, settings, *report) error) *report {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	r := &report{Date: "2026-01-02", Commit: "none", Load: []float64{0}}
-	if err := do(ctx, c, brief, r); err != nil {
+	if err := do(ctx, c, s, r); err != nil {
 		t.Fatal(err)
 	}
 	if len(r.Warnings) > 0 {
@@ -110,20 +120,50 @@ func TestMeasured(t *testing.T) {
 func TestDisturbedRoundsAreLeftOut(t *testing.T) {
 	round := func(speed int, busy time.Duration) trial {
 		s := sample{events: speed, took: time.Second, cpu: usedCPU{busy: busy}}
-		return trial{s, s, s}
+		return trial{rater: s, single: s, batch: s}
 	}
-	m := &ratedFigures{s: settings{Rounds: 2}, rounds: []trial{round(100, 0), round(900, time.Hour), round(300, time.Millisecond)}}
+	m := &ratedFigures{s: settings{Rounds: 2, Accounts: 1}, rounds: []trial{round(100, 0), round(900, time.Hour), round(300, time.Millisecond)}}
 	if n := m.calm(); n != 2 {
 		t.Errorf("%d calm rounds", n)
 	}
-	if got := m.measures()[0]; got.Median != 200 || got.Max != 300 {
+	if got := figureOf(t, &report{Measures: m.measures()}, "rated, 1 account: speed"); got.Median != 200 || got.Max != 300 {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestGoals(t *testing.T) {
+	yes, no := true, false
+	for _, c := range []struct {
+		goal   string
+		median float64
+		met    *bool
+	}{
+		{"≥ 1.0", 1, &yes},
+		{"≥ 1.0", 0.99, &no},
+		{"≤ 2.5", 2.5, &yes},
+		{"≤ 2", 2.01, &no},
+		{"p99 ≤ 250 ms at half the maximum", 249, &yes},
+		{"≤ 100, 0 allocations", 101, &no},
+		{"flat", 5, nil},
+		{"≥ what it was", 5, nil},
+	} {
+		m := measured("x", "y", []float64{c.median}).goal(c.goal)
+		if (m.Met == nil) != (c.met == nil) || m.Met != nil && *m.Met != *c.met {
+			t.Errorf("%s with %v: %v", c.goal, c.median, m.Met)
+		}
 	}
 }
 
 func TestReportIsWritten(t *testing.T) {
 	r := &report{Date: "2026-01-02", Commit: "abc", Machine: map[string]string{"cores": "2"}, Load: []float64{1, 2}}
-	r.add(measured("speed", "events/s", []float64{1234567, 1, 3}).goal("≥ 2").note("of %s", "something"))
+	r.add(
+		measured("speed", "events/s", []float64{1234567, 1, 3}).goal("≥ 2").note("of %s", "something"),
+		measured("delay", "ms", []float64{9}).goal("≤ 2"),
+		measured("size", "GB", []float64{7}),
+		measured("a: all", "µs", []float64{4}).in(processorTable, "a", partAll),
+		measured("a: kafka", "µs", []float64{1}).in(processorTable, "a", "kafka"),
+		measured("b: redis", "µs", []float64{2}).in(processorTable, "b", "redis"),
+	)
 	dir := filepath.Join(t.TempDir(), "results")
 	if err := r.write(dir); err != nil {
 		t.Fatal(err)
@@ -132,7 +172,11 @@ func TestReportIsWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"| speed | 3.000 | 1.000 | 1234567 | events/s | ≥ 2 |", "speed: of something", "cores 2"} {
+	for _, want := range []string{
+		"| speed | ≥ 2 | 3.000 | 1.000–1234567 | events/s | met |", "| delay | ≤ 2 | 9.000 | 9.000–9.000 | ms | **not met** |",
+		"| size | 7.000 | 7.000–7.000 | GB |", "speed: of something", "cores 2",
+		"| kafka | redis | all |\n|---|---:|---:|---:|\n| a | 1.000 |  | 4.000 |\n| b |  | 2.000 |  |\n",
+	} {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("%q is missing in:\n%s", want, page)
 		}

@@ -1,13 +1,15 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"runtime"
 	"slices"
 	"sort"
+	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // measure is one figure as it is reported.
@@ -15,11 +17,17 @@ type measure struct {
 	Name    string    `json:"name"`
 	Unit    string    `json:"unit"`
 	Goal    string    `json:"goal,omitempty"`
+	Met     *bool     `json:"met,omitempty"` // whether the goal is; nil without one
 	Median  float64   `json:"median"`
 	Min     float64   `json:"min"`
 	Max     float64   `json:"max"`
 	Samples []float64 `json:"samples,omitempty"`
 	Note    string    `json:"note,omitempty"`
+
+	// Figures that several subjects have stand side by side in a table: a row a subject, a column a part.
+	Table   string `json:"table,omitempty"`
+	Subject string `json:"subject,omitempty"`
+	Part    string `json:"part,omitempty"`
 }
 
 func measured(name, unit string, samples []float64) measure {
@@ -35,7 +43,30 @@ func measured(name, unit string, samples []float64) measure {
 	return m
 }
 
-func (m measure) goal(text string) measure { m.Goal = text; return m }
+// goal says what is aimed at. Where the text has a bound, such as "≥ 1.0", it decides whether the median meets it.
+func (m measure) goal(text string) measure {
+	m.Goal = text
+	at := strings.IndexAny(text, "≥≤")
+	if at < 0 {
+		return m
+	}
+	sign, size := utf8.DecodeRuneInString(text[at:])
+	number, _, _ := strings.Cut(strings.TrimSpace(text[at+size:]), " ")
+	bound, err := strconv.ParseFloat(strings.TrimRight(number, ",;"), 64)
+	if err != nil {
+		return m
+	}
+	return m.judge(sign == '≥' && m.Median >= bound || sign == '≤' && m.Median <= bound)
+}
+
+// judge says whether the goal is met, where its text alone cannot.
+func (m measure) judge(met bool) measure { m.Met = &met; return m }
+
+// in puts the figure into a table.
+func (m measure) in(table, subject, part string) measure {
+	m.Table, m.Subject, m.Part = table, subject, part
+	return m
+}
 
 func (m measure) note(format string, args ...any) measure {
 	m.Note = fmt.Sprintf(format, args...)
@@ -61,13 +92,6 @@ func (s sample) disturbed() float64 {
 	return s.cpu.others().Seconds() / (s.took.Seconds() * float64(runtime.NumCPU()))
 }
 
-// trial is a round: the same events by the rater and by both loops.
-type trial struct{ rater, single, batch sample }
-
-func (t trial) disturbed() float64 {
-	return max(t.rater.disturbed(), t.single.disturbed(), t.batch.disturbed())
-}
-
 // calmShare is how much of the machine others may use in a run without disturbing it.
 const calmShare = 0.2
 
@@ -75,7 +99,8 @@ const calmShare = 0.2
 type figure struct {
 	speed  []float64            // events a second
 	self   []float64            // µs of this process's processor time for an event
-	server map[string][]float64 // the same of the servers
+	server map[string][]float64 // the same of the other processes
+	all    []float64            // the same of all together
 	others []float64            // share of the machine that others used
 }
 
@@ -86,37 +111,37 @@ func (f *figure) add(s sample) {
 	if f.server == nil {
 		f.server = map[string][]float64{}
 	}
+	sum := s.cpu.self
 	for name, d := range s.cpu.servers {
 		f.server[name] = append(f.server[name], d.Seconds()*1e6/n)
+		sum += d
 	}
+	f.all = append(f.all, sum.Seconds()*1e6/n)
 	f.others = append(f.others, s.disturbed())
 }
 
-// cost lists the processor time of an event, of this process and of each server that worked.
+// processorTable compares what an event costs in each process.
+const processorTable = "Processor time, µs an event"
+
+// The columns of processorTable that are no server.
+const (
+	partSelf   = "this process"
+	partAll    = "all"
+	partOthers = "others, share of the machine"
+)
+
+// cost lists the processor time of an event, of this process, of each server that worked and of all.
 func (f *figure) cost(subject string) []measure {
-	out := []measure{measured(subject+": processor, this process", "µs/event", f.self)}
+	row := func(part, unit string, samples []float64) measure {
+		return measured(subject+": processor, "+part, unit, samples).in(processorTable, subject, part)
+	}
+	out := []measure{row(partSelf, "µs/event", f.self)}
 	for _, name := range slices.Sorted(maps.Keys(f.server)) {
-		if m := measured(subject+": processor, "+name, "µs/event", f.server[name]); m.Max > 0 {
+		if m := row(name, "µs/event", f.server[name]); m.Median > 0 {
 			out = append(out, m)
 		}
 	}
-	return append(out, measured(subject+": others on the machine", "share", f.others))
-}
-
-// ratedFigures are the rounds of the rater and of both loops.
-type ratedFigures struct {
-	s      settings
-	rounds []trial
-}
-
-// calm counts the rounds that nobody disturbed.
-func (m *ratedFigures) calm() (n int) {
-	for _, t := range m.rounds {
-		if t.disturbed() <= calmShare {
-			n++
-		}
-	}
-	return n
+	return append(out, row(partAll, "µs/event", f.all), row(partOthers, "share", f.others))
 }
 
 // ratios divides round by round: what slowed one down has mostly slowed down the other.
@@ -126,32 +151,4 @@ func ratios(a, b []float64) []float64 {
 		out[i] = a[i] / b[i]
 	}
 	return out
-}
-
-// measures takes the rounds that were disturbed least.
-func (m *ratedFigures) measures() []measure {
-	rounds := slices.Clone(m.rounds)
-	slices.SortStableFunc(rounds, func(a, b trial) int { return cmp.Compare(a.disturbed(), b.disturbed()) })
-	rounds = rounds[:min(len(rounds), m.s.Rounds)]
-	var rater, single, batch figure
-	for _, t := range rounds {
-		rater.add(t.rater)
-		single.add(t.single)
-		batch.add(t.batch)
-	}
-	out := []measure{
-		measured("rated end to end", "events/s", rater.speed).
-			note("%d accounts, batches of %d, %d partitions; until the last checkpoint, so the last interval of 0.5 s is part of it. "+
-				"The %d of %d rounds in which others used least of the machine, at most %.0f%%",
-				m.s.Accounts, m.s.Batch, m.s.Partitions, len(rounds), len(m.rounds), 100*rounds[len(rounds)-1].disturbed()),
-		measured("bare loop, one event a record", "events/s", single.speed),
-		measured("bare loop, the same batches", "events/s", batch.speed),
-		measured("rated / bare loop of events", "ratio", ratios(rater.speed, single.speed)).goal("≥ 1.0"),
-		measured("rated / bare loop of batches", "ratio", ratios(rater.speed, batch.speed)),
-		measured("processor of this process: rated / loop of events", "ratio", ratios(rater.self, single.self)).
-			note("others on the machine disturb it less than the clock; below 1 the rater costs less than the loop"),
-	}
-	out = append(out, rater.cost("rated")...)
-	out = append(out, single.cost("loop of events")...)
-	return append(out, batch.cost("loop of batches")...)
 }

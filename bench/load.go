@@ -4,13 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
+	"slices"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/ledger/money"
-	"github.com/tollstream/tollstream/rater/catalog"
 )
 
 // products are the four that accounts use, one each in turn.
@@ -24,42 +25,32 @@ var products = []map[string]any{
 }
 
 // accountsInDocument bounds one document of the catalogue.
-const accountsInDocument = 2500
+const accountsInDocument = 25_000
 
-// documents are the catalogue: the products first, then the accounts in parts.
-func documents(accounts []string) ([][]byte, error) {
-	first := map[string]any{"currency": "EUR", "seller": map[string]any{"id": "main", "name": "Bench"}, "products": products}
-	all := []map[string]any{first}
-	for len(accounts) > 0 {
-		n := min(len(accounts), accountsInDocument)
-		var list []any
-		for _, id := range accounts[:n] {
-			list = append(list, map[string]any{"id": id, "currency": "EUR"})
+// documents are the catalogue: the products first, then the accounts in parts, each with a document of its own.
+func documents(accounts []string) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		document := map[string]any{"currency": "EUR", "seller": map[string]any{"id": "main", "name": "Bench"}, "products": products}
+		for part := range slices.Chunk(accounts, accountsInDocument) {
+			if !yieldDocument(yield, document) {
+				return
+			}
+			list := make([]any, len(part))
+			for i, id := range part {
+				list[i] = map[string]any{"id": id, "currency": "EUR"}
+			}
+			document = map[string]any{"accounts": list}
 		}
-		all = append(all, map[string]any{"accounts": list})
-		accounts = accounts[n:]
+		yieldDocument(yield, document)
 	}
-	var out [][]byte
-	for _, d := range all {
-		b, err := json.Marshal(d)
-		if err != nil {
-			return nil, fmt.Errorf("encode the catalogue: %w", err)
-		}
-		out = append(out, b)
-	}
-	return out, nil
 }
 
-func parsed(bodies [][]byte) ([]*catalog.Document, error) {
-	var out []*catalog.Document
-	for _, b := range bodies {
-		d, err := catalog.ParseDocument("bench.json", b)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, d)
+func yieldDocument(yield func([]byte, error) bool, document map[string]any) bool {
+	b, err := json.Marshal(document)
+	if err != nil {
+		err = fmt.Errorf("encode the catalogue: %w", err)
 	}
-	return out, nil
+	return yield(b, err)
 }
 
 func accountID(i int) string { return fmt.Sprintf("acct-%07d", i) }

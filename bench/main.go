@@ -57,7 +57,7 @@ func main() {
 	flag.IntVar(&s.Probes, "probes", 300, "events whose way to the invoice is timed")
 	flag.IntVar(&s.Load, "load", 20_000, "events a second beside the probes")
 	flag.StringVar(&s.Profile, "cpuprofile", "", "write CPU profiles of the rater's rounds and of the server's ingest to files that begin so")
-	only := flag.String("only", "rated,latency,ingest", "what is measured")
+	only := flag.String("only", names(), "what is measured")
 	out := flag.String("out", "bench/results", "directory of the results; empty: only printed")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -72,12 +72,27 @@ func exitOn(err error) {
 	}
 }
 
-// measures are what can be measured, in the order in which it is done.
-var measures = []struct {
+// measurement is something that can be measured by itself.
+type measurement struct {
 	name string
 	do   func(context.Context, *corner, settings, *report) error
-}{
-	{"rated", measureRated}, {"latency", measureLatency}, {"ingest", measureIngest},
+}
+
+// measurements are all of them, in the order in which they are done.
+func measurements() []measurement {
+	var all []measurement
+	for _, rc := range ratedCases {
+		all = append(all, measurement{rc.name, rc.measure})
+	}
+	return append(all, measurement{"latency", measureLatency}, measurement{"ingest", measureIngest})
+}
+
+func names() string {
+	var list []string
+	for _, m := range measurements() {
+		list = append(list, m.name)
+	}
+	return strings.Join(list, ",")
 }
 
 func run(ctx context.Context, s settings, only []string, out string, print io.Writer) (err error) {
@@ -86,18 +101,25 @@ func run(ctx context.Context, s settings, only []string, out string, print io.Wr
 		return err
 	}
 	defer c.close()
+	for _, name := range only {
+		if !slices.ContainsFunc(measurements(), func(m measurement) bool { return m.name == name }) {
+			return fmt.Errorf("nothing is called %q, choose from %s", name, names())
+		}
+	}
 	r, err := newReport(ctx, c, s)
 	if err != nil {
 		return err
 	}
-	for _, m := range measures {
+	for _, m := range measurements() {
 		if !slices.Contains(only, m.name) {
 			continue
 		}
-		fmt.Fprintf(print, "measuring %s …\n", m.name)
+		fmt.Fprintf(print, "measuring %s …", m.name)
+		began := time.Now()
 		if err := m.do(ctx, c, s, r); err != nil {
 			return fmt.Errorf("measure %s: %w", m.name, err)
 		}
+		fmt.Fprintf(print, " %.0f s\n", time.Since(began).Seconds())
 	}
 	r.finish()
 	fmt.Fprint(print, "\n"+r.markdown())

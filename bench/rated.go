@@ -1,277 +1,113 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
-	"crypto/rand"
-	"errors"
 	"fmt"
 	"os"
 	"runtime/pprof"
-	"sync"
+	"slices"
+	"strconv"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
-	"github.com/twmb/franz-go/pkg/kgo"
-
-	ckafka "github.com/tollstream/tollstream/collector/kafka"
-	"github.com/tollstream/tollstream/rater"
-	catalogpg "github.com/tollstream/tollstream/rater/catalog/pg"
-	rkafka "github.com/tollstream/tollstream/rater/kafka"
-	"github.com/tollstream/tollstream/rater/live"
-	raterpg "github.com/tollstream/tollstream/rater/pg"
 )
 
-const window = 35 * 24 * time.Hour // of the duplicates index
-
-// witness stands before the stores and notes up to where each partition is checkpointed and shown.
-type witness struct {
-	*raterpg.Store
-	live rater.Live
-
-	mu        sync.Mutex
-	committed offsets
-	shown     offsets // the newest version that the live view took: offset of the last record on a line, plus one
-	moved     chan struct{}
+// ratedCase is a number of accounts that the events of end-to-end rating are spread over.
+type ratedCase struct {
+	name     string
+	accounts func(settings) int
+	goal     string // of the ratio to the loop of events
 }
 
-// Commit implements rater.Store.
-func (w *witness) Commit(ctx context.Context, cuts []*rater.Cut) ([]rater.Outcome, error) {
-	outcomes, err := w.Store.Commit(ctx, cuts)
-	w.mu.Lock()
-	for i, c := range cuts {
-		if outcomes[i] == rater.OutcomeCommitted {
-			w.committed[c.Fence.Partition] = c.Next
+var ratedCases = []ratedCase{
+	{"rated", func(s settings) int { return s.Accounts }, "≥ 1.0"},
+	{"rated-many", func(s settings) int { return 10 * s.Accounts }, "≥ 0.7"},
+	{"rated-million", func(s settings) int { return 100 * s.Accounts }, "≥ 0.4"},
+	{"rated-hot", func(settings) int { return 1 }, "≥ 1.0"},
+}
+
+// trial is a round: the same events by the rater and by both loops.
+type trial struct {
+	rater, single, batch sample
+	moved                volumes
+}
+
+func (t trial) disturbed() float64 {
+	return max(t.rater.disturbed(), t.single.disturbed(), t.batch.disturbed())
+}
+
+// ratedFigures are the rounds of the rater and of both loops.
+type ratedFigures struct {
+	s      settings
+	goal   string
+	rounds []trial
+}
+
+// calm counts the rounds that nobody disturbed.
+func (m *ratedFigures) calm() (n int) {
+	for _, t := range m.rounds {
+		if t.disturbed() <= calmShare {
+			n++
 		}
 	}
-	w.mu.Unlock()
-	w.signal()
-	return outcomes, err
+	return n
 }
 
-// Project implements rater.Live.
-func (w *witness) Project(ctx context.Context, ps []*rater.Projection) ([]bool, error) {
-	applied, err := w.live.Project(ctx, ps)
-	w.mu.Lock()
-	for i, p := range ps {
-		if err != nil || !applied[i] {
-			continue
-		}
-		for j := range p.Lines {
-			w.shown[p.Partition] = max(w.shown[p.Partition], p.Lines[j].Version)
-		}
+// counted names a number of accounts as figures do.
+func counted(accounts int) string {
+	text := strconv.Itoa(accounts)
+	for at := len(text) - 3; at > 0; at -= 3 {
+		text = text[:at] + "," + text[at:]
 	}
-	w.mu.Unlock()
-	w.signal()
-	return applied, err
+	if accounts == 1 {
+		return "1 account"
+	}
+	return text + " accounts"
 }
 
-func (w *witness) signal() {
-	select {
-	case w.moved <- struct{}{}:
-	default:
-	}
-}
+// The subjects of the figures of end-to-end rating.
+func subjectRated(accounts int) string   { return "rated, " + counted(accounts) }
+func subjectSingles(accounts int) string { return "loop of events, " + counted(accounts) }
+func subjectBatches(accounts int) string { return "loop of batches, " + counted(accounts) }
 
-// await returns when every partition is checkpointed, and shown if that is asked, up to its end.
-func (w *witness) await(ctx context.Context, ends offsets, shown bool) error {
-	for {
-		w.mu.Lock()
-		left := 0
-		for p, end := range ends {
-			if w.committed[p] < end || shown && w.shown[p] < end {
-				left++
-			}
-		}
-		w.mu.Unlock()
-		if left == 0 {
-			return nil
-		}
-		select {
-		case <-w.moved:
-		case <-ctx.Done():
-			return fmt.Errorf("%d partitions are not done: %w", left, ctx.Err())
-		}
+// measures takes the rounds that were disturbed least.
+func (m *ratedFigures) measures() []measure {
+	rounds := slices.Clone(m.rounds)
+	slices.SortStableFunc(rounds, func(a, b trial) int { return cmp.Compare(a.disturbed(), b.disturbed()) })
+	rounds = rounds[:min(len(rounds), m.s.Rounds)]
+	var rater, single, batch figure
+	moved := volumeFigures{}
+	for _, t := range rounds {
+		rater.add(t.rater)
+		single.add(t.single)
+		batch.add(t.batch)
+		moved.add(t.moved, t.rater.events)
 	}
-}
-
-// rig is a rater at work in this process, as the server assembles it, and what it reads from.
-type rig struct {
-	c             *corner
-	usage, rated  string
-	single, moved string // topics of the bare loops: one event a record, and what they write
-	partitions    int
-	witness       *witness
-	consumer      *rkafka.Consumer
-	events        *stream
-	singles       offsets // where the single events end
-	closing       []func()
-}
-
-func (r *rig) onClose(do func()) { r.closing = append(r.closing, do) }
-
-func (r *rig) close() {
-	for i := len(r.closing) - 1; i >= 0; i-- {
-		r.closing[i]()
+	name, n := subjectRated(m.s.Accounts), counted(m.s.Accounts)
+	out := []measure{
+		measured(name+": ratio to the loop of events", "ratio", ratios(rater.speed, single.speed)).goal(m.goal),
+		measured(name+": ratio to the loop of batches", "ratio", ratios(rater.speed, batch.speed)),
+		measured(name+": ratio of processor time, all processes, to the loop of events", "ratio", ratios(rater.all, single.all)).
+			note("others on the machine disturb it less than the clock; below 1 rating costs less than the loop"),
+		measured(name+": speed", "events/s", rater.speed).
+			note("batches of %d, %d partitions; until the last checkpoint, so the last interval is part of it. "+
+				"The %d of %d rounds in which others used least of the machine, at most %.0f%%",
+				m.s.Batch, m.s.Partitions, len(rounds), len(m.rounds), 100*rounds[len(rounds)-1].disturbed()),
+		measured("loop of events, "+n+": speed", "events/s", single.speed),
+		measured("loop of batches, "+n+": speed", "events/s", batch.speed),
 	}
-}
-
-// newRig prepares topics and definitions and starts the rater; it returns when every partition has activated the catalogue.
-func newRig(ctx context.Context, c *corner, s settings) (_ *rig, err error) {
-	r := &rig{
-		c: c, usage: c.name + "-usage", rated: c.name + "-rated", single: c.name + "-single", moved: c.name + "-moved", partitions: s.Partitions,
-		events: &stream{accounts: accountIDs(s.Accounts), start: time.Now().Add(-time.Hour).UnixNano()},
-	}
-	defer func() {
-		if err != nil {
-			r.close()
-		}
-	}()
-	if err := errors.Join(c.pair(ctx, r.usage, r.rated, s.Partitions), c.pair(ctx, r.single, r.moved, s.Partitions)); err != nil {
-		return nil, err
-	}
-	url, err := c.database(ctx)
-	if err != nil {
-		return nil, err
-	}
-	config, err := pgxpool.ParseConfig(url)
-	if err != nil {
-		return nil, err
-	}
-	config.MaxConns = 16
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, err
-	}
-	r.onClose(pool.Close)
-	if err := r.define(ctx, pool, s); err != nil {
-		return nil, err
-	}
-	if err := r.start(pool); err != nil {
-		return nil, err
-	}
-	ends, err := c.ends(ctx, r.usage)
-	if err != nil {
-		return nil, err
-	}
-	return r, r.witness.await(ctx, ends, false)
-}
-
-// define applies the catalogue and publishes it on every partition.
-func (r *rig) define(ctx context.Context, pool *pgxpool.Pool, s settings) error {
-	producer, err := ckafka.New(ctx, ckafka.Config{Brokers: r.c.kafka, Topic: r.usage, Log: quiet()})
-	if err != nil {
-		return err
-	}
-	defer producer.Close()
-	definitions := catalogpg.New(pool, time.Now)
-	publisher, err := catalogpg.NewPublisher(definitions, producer, catalogpg.PublisherConfig{Partitions: s.Partitions}, quiet())
-	if err != nil {
-		return err
-	}
-	running, stop := context.WithCancel(ctx)
-	var wait sync.WaitGroup
-	wait.Go(func() { _ = publisher.Run(running) }) // its errors are those of ApplyAndPublish
-	defer wait.Wait()
-	defer stop()
-	bodies, err := documents(r.events.accounts)
-	if err != nil {
-		return err
-	}
-	documents, err := parsed(bodies)
-	if err != nil {
-		return err
-	}
-	for _, d := range documents {
-		if _, err := publisher.ApplyAndPublish(ctx, d); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *rig) start(pool *pgxpool.Pool) error {
-	options, err := redis.ParseURL(r.c.redis)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", envRedis, err)
-	}
-	view := redis.NewClient(options)
-	r.onClose(func() { _ = view.Close() })
-	r.witness = &witness{
-		Store: raterpg.New(pool, window), live: live.NewProjector(view, systemClock{}, r.c.name),
-		committed: offsets{}, shown: offsets{}, moved: make(chan struct{}, 1),
-	}
-	kafka := rkafka.Config{
-		Brokers: r.c.kafka, Usage: r.usage, Rated: r.rated, Group: r.c.name, Log: quiet(),
-		Options: []kgo.Opt{kgo.ProducerBatchCompression(kgo.NoCompression())},
-	}
-	producer, err := rkafka.NewProducer(kafka)
-	if err != nil {
-		return err
-	}
-	r.onClose(producer.Close)
-	log, err := rkafka.NewRatedLog(kafka)
-	if err != nil {
-		return err
-	}
-	r.onClose(log.Close)
-	worker := rater.NewWorker(rater.Config{
-		Stores:   rater.Stores{Store: r.witness, Definitions: catalogpg.New(pool, time.Now), Rated: log},
-		Live:     r.witness,
-		Producer: producer, Poison: r.witness.Store, Limits: rater.DefaultLimits(), Intervals: rater.DefaultIntervals(),
-		Random: random, Metrics: rater.NewMetrics(prometheus.NewRegistry()), Log: quiet(),
-	})
-	r.onClose(worker.Close)
-	if r.consumer, err = rkafka.NewConsumer(kafka, worker); err != nil {
-		return err
-	}
-	running, stop := context.WithCancel(context.Background())
-	var wait sync.WaitGroup
-	wait.Go(func() { r.consumer.Run(running) })
-	r.onClose(func() { stop(); wait.Wait() })
-	return nil
-}
-
-type systemClock struct{}
-
-// Now implements rater.Clock.
-func (systemClock) Now() time.Time { return time.Now() }
-
-func random() (b [16]byte) {
-	_, _ = rand.Read(b[:]) // never fails, see its documentation
-	return b
-}
-
-// fill loads a round's events while the rater's reading is paused; it returns where they begin and end.
-func (r *rig) fill(ctx context.Context, n, batch int) (begin, end offsets, err error) {
-	for p := range r.partitions {
-		r.consumer.Pause(int32(p))
-	}
-	if begin, err = r.c.ends(ctx, r.usage); err != nil {
-		return nil, nil, err
-	}
-	if err = load(ctx, r.c.kafka, r.usage, r.partitions, r.events, n, batch); err != nil {
-		return nil, nil, err
-	}
-	end, err = r.c.ends(ctx, r.usage)
-	return begin, end, err
-}
-
-// rate lets the rater go and waits until everything is rated, acknowledged, shown and checkpointed.
-func (r *rig) rate(ctx context.Context, end offsets) (time.Duration, error) {
-	began := time.Now()
-	for p := range r.partitions {
-		r.consumer.Resume(int32(p))
-	}
-	err := r.witness.await(ctx, end, true)
-	return time.Since(began), err
+	out = append(out, rater.cost(name)...)
+	out = append(out, single.cost(subjectSingles(m.s.Accounts))...)
+	out = append(out, batch.cost(subjectBatches(m.s.Accounts))...)
+	return append(out, moved.measures(name)...)
 }
 
 // roundTimeout bounds what is waited for one round.
 const roundTimeout = 2 * time.Minute
 
-func measureRated(ctx context.Context, c *corner, s settings, out *report) error {
+// measure compares end-to-end rating with both loops. The first round warms up: every account gets its line in it.
+func (rc ratedCase) measure(ctx context.Context, c *corner, s settings, out *report) error {
+	s.Accounts = rc.accounts(s)
 	r, err := newRig(ctx, c, s)
 	if err != nil {
 		return err
@@ -285,25 +121,26 @@ func measureRated(ctx context.Context, c *corner, s settings, out *report) error
 	if r.singles, err = c.ends(ctx, r.single); err != nil {
 		return err
 	}
-	m := &ratedFigures{s: s}
-	for round := 0; round <= s.Rounds+s.Repeats && m.calm() < s.Rounds; round++ {
-		t, err := r.round(ctx, s, round)
+	if _, err := r.round(ctx, s, 0, max(s.Events, s.Accounts)); err != nil {
+		return fmt.Errorf("warm up: %w", err)
+	}
+	m := &ratedFigures{s: s, goal: rc.goal}
+	for round := 1; round <= s.Rounds+s.Repeats && m.calm() < s.Rounds; round++ {
+		t, err := r.round(ctx, s, round, s.Events)
 		if err != nil {
 			return fmt.Errorf("round %d: %w", round, err)
 		}
-		if round > 0 { // the first one warms up
-			m.rounds = append(m.rounds, t)
-		}
+		m.rounds = append(m.rounds, t)
 	}
 	out.add(m.measures()...)
 	return nil
 }
 
 // round runs the rater and both loops in turn, each time another one first.
-func (r *rig) round(ctx context.Context, s settings, round int) (t trial, err error) {
+func (r *rig) round(ctx context.Context, s settings, round, events int) (t trial, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 4*roundTimeout)
 	defer cancel()
-	begin, end, err := r.fill(ctx, s.Events, s.Batch)
+	begin, end, err := r.fill(ctx, events, s.Batch)
 	if err != nil {
 		return t, err
 	}
@@ -313,40 +150,54 @@ func (r *rig) round(ctx context.Context, s settings, round int) (t trial, err er
 	}
 	runs := []struct {
 		sample *sample
+		events int
 		do     func() (time.Duration, error)
 	}{
-		{&t.rater, func() (time.Duration, error) { return r.profiled(ctx, s, round, end) }},
-		{&t.single, func() (time.Duration, error) { return r.c.loop(ctx, r.single, r.moved, none, r.singles) }},
-		{&t.batch, func() (time.Duration, error) { return r.c.loop(ctx, r.usage, r.moved, begin, end) }},
+		{&t.rater, events, func() (took time.Duration, err error) {
+			t.moved, took, err = r.weighed(ctx, func() (time.Duration, error) { return r.profiled(ctx, s, round, end) })
+			return took, err
+		}},
+		{&t.single, s.Events, func() (time.Duration, error) { return r.c.loop(ctx, r.single, r.moved, none, r.singles) }},
+		{&t.batch, events, func() (time.Duration, error) { return r.c.loop(ctx, r.usage, r.moved, begin, end) }},
 	}
 	for i := range runs {
 		run := &runs[(i+round)%len(runs)]
-		if err := awaitCalm(ctx, s.Patience); err != nil {
+		if *run.sample, err = r.c.timed(ctx, s, run.events, run.do); err != nil {
 			return t, err
 		}
-		before := r.c.cpu()
-		took, err := run.do()
-		if err != nil {
-			return t, err
-		}
-		*run.sample = sample{s.Events, took, r.c.cpu().minus(before)}
 	}
 	return t, nil
 }
 
+// timed measures what a run of events took, in a calm moment if there is one.
+func (c *corner) timed(ctx context.Context, s settings, events int, do func() (time.Duration, error)) (sample, error) {
+	if err := awaitCalm(ctx, s.Patience); err != nil {
+		return sample{}, err
+	}
+	before := c.cpu()
+	took, err := do()
+	return sample{events, took, c.cpu().minus(before)}, err
+}
+
 // profiled rates a round, with a profile if that is asked.
-func (r *rig) profiled(ctx context.Context, s settings, round int, end offsets) (time.Duration, error) {
+func (r *rig) profiled(ctx context.Context, s settings, round int, end offsets) (took time.Duration, err error) {
 	if s.Profile == "" || round == 0 {
 		return r.rate(ctx, end)
 	}
-	f, err := os.Create(fmt.Sprintf("%s.%d", s.Profile, round))
+	profile, err := profileOf(func() (err error) { took, err = r.rate(ctx, end); return err })
 	if err != nil {
-		return 0, fmt.Errorf("create the profile: %w", err)
+		return 0, err
 	}
-	defer func() { _ = f.Close() }()
-	if err := pprof.StartCPUProfile(f); err != nil {
-		return 0, fmt.Errorf("start the profile: %w", err)
+	return took, os.WriteFile(fmt.Sprintf("%s.%d.%d", s.Profile, s.Accounts, round), profile, 0o600)
+}
+
+// profileOf takes a processor profile of this process while something is done.
+func profileOf(do func() error) ([]byte, error) {
+	var b bytes.Buffer
+	if err := pprof.StartCPUProfile(&b); err != nil {
+		return nil, fmt.Errorf("start the profile: %w", err)
 	}
-	defer pprof.StopCPUProfile()
-	return r.rate(ctx, end)
+	err := do()
+	pprof.StopCPUProfile()
+	return b.Bytes(), err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -132,9 +133,10 @@ func (r *report) finish() { r.Load = append(r.Load, loadAverage()) }
 func (r *report) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Benchmarks of %s, commit %s\n\n", r.Date, r.Commit)
-	b.WriteString("| figure | median | min | max | unit | goal |\n|---|---:|---:|---:|---|---|\n")
-	for _, m := range r.Measures {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", m.Name, number(m.Median), number(m.Min), number(m.Max), m.Unit, m.Goal)
+	r.goals(&b)
+	r.figures(&b)
+	for _, table := range []string{processorTable, volumeTable} {
+		r.table(&b, table)
 	}
 	b.WriteString("\n")
 	for _, m := range r.Measures {
@@ -159,6 +161,66 @@ func (r *report) markdown() string {
 	fmt.Fprintf(&b, "\nLoad average of the machine before and after: %v. What others used of it is among the figures.\n", r.Load)
 	return b.String()
 }
+
+// goals lists what has one, and whether it is met.
+func (r *report) goals(b *strings.Builder) {
+	b.WriteString("| measure | goal | reached | smallest–largest | unit | |\n|---|---|---:|---:|---|---|\n")
+	for _, m := range r.Measures {
+		if m.Goal == "" {
+			continue
+		}
+		verdict := ""
+		if m.Met != nil {
+			verdict = map[bool]string{true: "met", false: "**not met**"}[*m.Met]
+		}
+		fmt.Fprintf(b, "| %s | %s | %s | %s–%s | %s | %s |\n", m.Name, m.Goal, number(m.Median), number(m.Min), number(m.Max), m.Unit, verdict)
+	}
+}
+
+// figures lists those without a goal that stand in no table.
+func (r *report) figures(b *strings.Builder) {
+	head := "\n| figure | median | smallest–largest | unit |\n|---|---:|---:|---|\n"
+	for _, m := range r.Measures {
+		if m.Goal != "" || m.Table != "" {
+			continue
+		}
+		fmt.Fprintf(b, "%s| %s | %s | %s–%s | %s |\n", head, m.Name, number(m.Median), number(m.Min), number(m.Max), m.Unit)
+		head = ""
+	}
+}
+
+// table sets the medians of several subjects side by side.
+func (r *report) table(b *strings.Builder, name string) {
+	var subjects, parts []string
+	cells := map[[2]string]string{}
+	for _, m := range r.Measures {
+		if m.Table != name {
+			continue
+		}
+		if !slices.Contains(subjects, m.Subject) {
+			subjects = append(subjects, m.Subject)
+		}
+		if !slices.Contains(parts, m.Part) {
+			parts = append(parts, m.Part)
+		}
+		cells[[2]string{m.Subject, m.Part}] = number(m.Median)
+	}
+	if len(subjects) == 0 {
+		return
+	}
+	slices.SortStableFunc(parts, func(a, b string) int { return cmp.Compare(columnRank(a), columnRank(b)) })
+	fmt.Fprintf(b, "\n| %s | %s |\n|---|%s\n", name, strings.Join(parts, " | "), strings.Repeat("---:|", len(parts)))
+	for _, subject := range subjects {
+		fmt.Fprintf(b, "| %s |", subject)
+		for _, part := range parts {
+			fmt.Fprintf(b, " %s |", cells[[2]string{subject, part}])
+		}
+		b.WriteString("\n")
+	}
+}
+
+// columnRank keeps the sums of a table behind what they are made of.
+func columnRank(part string) int { return slices.Index([]string{partAll, partOthers}, part) }
 
 func number(v float64) string {
 	switch {

@@ -140,11 +140,10 @@ func (s *site) call(ctx context.Context, method, path, contentType string, body 
 
 // define applies the catalogue through the API.
 func (s *site) define(ctx context.Context, accounts []string) error {
-	bodies, err := documents(accounts)
-	if err != nil {
-		return err
-	}
-	for _, b := range bodies {
+	for b, err := range documents(accounts) {
+		if err != nil {
+			return err
+		}
 		if _, err := s.call(ctx, http.MethodPut, "/v1/catalog", "application/json", b); err != nil {
 			return err
 		}
