@@ -1,10 +1,11 @@
 package rater
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"time"
 
 	"github.com/tollstream/tollstream/rater/activity"
 )
@@ -13,189 +14,203 @@ type violation string
 
 func fail(f string, a ...any) { panic(violation(fmt.Sprintf(f, a...))) }
 
-func (w *world) acquire(p int) {
-	if old := w.cur[p]; old != nil && !old.dead {
-		w.zombies = append(w.zombies, old)
-	}
-	limits := Limits{Window: 2 * 24 * 3600 * 1e9, Families: 3 + w.n(20), Dirty: 12, Unacked: 40, PageLines: 1 + w.n(5)}
-	faults := w.faults.Faults
-	faults.OtherVersion = w.upgrades && w.n(3) == 0
-	part, err := Open(context.Background(), int32(p), Stores{Store: w, Definitions: w, Rated: w}, limits, faults, w.name)
-	if err != nil {
-		fail("open: %v", err)
-	}
-	next, _ := part.Next()
-	if w.faults.ResumeFromGroup {
-		next = w.group[p]
-	}
-	w.cur[p] = &simRater{p: part, part: int32(p), pos: next}
-	w.log("acquire %d from %d", p, next)
+// ---- the consumer group's coordinator
+
+// simNews is what a process learns late: the group gave its partition to another.
+type simNews struct {
+	x         *simProcess
+	partition int32
 }
 
-// die ends a rater: with a violation when it stopped with an alarm for which the schedule gives no reason.
-func (w *world) die(x *simRater, err error) {
-	if errors.Is(err, ErrDiverged) && w.upgrades {
-		w.stopped[x.part] = true
-		x.dead = true
+// rebalance gives a partition to some process: the owner is asked to give it up first, or was taken for dead and goes on
+// as a zombie.
+func (w *world) rebalance(p int32) {
+	if w.stopped[p] {
 		return
 	}
-	if errors.Is(err, ErrDiverged) || errors.Is(err, ErrDefinitions) {
-		fail("partition %d stopped: %v", x.part, err)
-	}
-	w.log("dead %d: %v", x.part, err)
-	x.dead = true
-}
-
-func (w *world) poll(x *simRater, n int) {
-	for ; n > 0 && !x.dead && x.p.Room() && x.pos < int64(len(w.usage[x.part])); n-- {
-		u := w.usage[x.part][x.pos]
-		in := &Input{Offset: x.pos, LeaderEpoch: -1, Time: u.time, Value: u.value}
-		if w.faults.AnyClock {
-			in.Time = w.now
-		}
-		value, err := x.p.Rate(context.Background(), in)
-		if errors.Is(err, errSim) {
-			return
-		}
-		if err != nil {
-			w.die(x, err)
-			return
-		}
-		if value != nil {
-			e := x.p.unacked[len(x.p.unacked)-1]
-			x.inflight = append(x.inflight, ratedRecord{e.Offset, e.Previous, value})
-		}
-		x.pos++
-		w.group[x.part] = max(w.group[x.part], x.pos)
+	old, to := w.owners[p], w.procs[w.n(len(w.procs))]
+	w.moves[p]++
+	switch {
+	case old == nil || old.ended:
+		w.assign(p, to)
+	case w.n(3) == 0:
+		w.did("zombie")
+		w.log("partition %d is taken from process %d without its knowledge", p, old.id)
+		w.news = append(w.news, simNews{old, p})
+		w.assign(p, to)
+	default:
+		w.did("handed over")
+		w.log("process %d is asked to give partition %d to process %d", old.id, p, to.id)
+		w.owners[p], w.moving[p] = to, old
+		move := w.moves[p]
+		old.tell(func() {
+			old.worker.Revoke([]int32{p})
+			if w.moves[p] == move {
+				w.assign(p, to)
+			}
+		})
 	}
 }
 
-// land lets produced records reach the broker, and their acknowledgements the rater if it still lives.
-func (w *world) land(x *simRater, n int) {
-	for ; n > 0 && len(x.inflight) > 0; n-- {
-		at := int64(len(w.rated[x.part]))
-		w.rated[x.part] = append(w.rated[x.part], x.inflight[0])
-		x.inflight = x.inflight[1:]
-		if x.dead {
+func (w *world) assign(p int32, to *simProcess) {
+	w.owners[p], w.moving[p] = to, nil
+	if to.ended {
+		return
+	}
+	w.log("partition %d is assigned to process %d", p, to.id)
+	w.news = slices.DeleteFunc(w.news, func(n simNews) bool { return n == simNews{to, p} })
+	to.tell(func() { to.worker.Assign(p) })
+}
+
+// hearNews lets a process learn what it has lost.
+func (w *world) hearNews() {
+	if len(w.news) == 0 {
+		return
+	}
+	i := w.n(len(w.news))
+	n := w.news[i]
+	w.news = slices.Delete(w.news, i, i+1)
+	if !n.x.ended {
+		w.log("process %d learns that it has lost partition %d", n.x.id, n.partition)
+		n.x.tell(func() { n.x.worker.Lost([]int32{n.partition}) })
+	}
+}
+
+// adopt gives away what an ended process owned or was asked for.
+func (w *world) adopt() {
+	for p := range w.owners {
+		switch {
+		case w.stopped[p]:
+		case w.owners[p] == nil || w.owners[p].ended:
+			w.moves[p]++
+			w.assign(int32(p), w.procs[w.n(len(w.procs))])
+		case w.moving[p] != nil && w.moving[p].ended:
+			w.assign(int32(p), w.owners[p])
+		}
+	}
+}
+
+// ---- what processes do
+
+// crash kills a process; another is started in its place.
+func (w *world) crash(x *simProcess) {
+	w.did("crash")
+	i := slices.Index(w.procs, x)
+	x.crash()
+	w.procs[i] = w.startProcess()
+}
+
+// stop ends a process in good order.
+func (w *world) stop(x *simProcess) {
+	if x.stopping {
+		return
+	}
+	w.did("graceful stop")
+	w.log("process %d is stopped", x.id)
+	x.stopping = true
+	x.tell(func() {
+		var all []int32
+		for p := range w.parts {
+			all = append(all, int32(p))
+		}
+		x.worker.Revoke(all)
+		x.worker.Close()
+		x.ended = true
+		x.leaveBehind()
+		w.log("process %d has stopped", x.id)
+		w.procs[slices.Index(w.procs, x)] = w.startProcess()
+	})
+}
+
+// goOnSome runs some of what is ready.
+func (w *world) goOnSome(n int) {
+	for ; n > 0; n-- {
+		f := w.someReady()
+		if f == nil {
+			w.tick()
+			return
+		}
+		w.goOn(f)
+	}
+}
+
+// someReady picks a fiber that may go on, nil when all wait.
+func (w *world) someReady() *fiber {
+	first := w.n(len(w.procs))
+	for i := range w.procs {
+		x := w.procs[(first+i)%len(w.procs)]
+		if x.frozen || len(x.fibers) == 0 {
 			continue
 		}
-		if err := x.p.Acked(at); err != nil {
-			w.die(x, err)
-			continue
-		}
-		if from, to, ok := x.p.Gap(); ok {
-			entries, end, _ := w.Read(context.Background(), x.part, from, to)
-			if err := x.p.ReadBack(entries, end); err != nil {
-				w.die(x, err)
+		start := w.n(len(x.fibers))
+		for j := range x.fibers {
+			if f := x.fibers[(start+j)%len(x.fibers)]; f.ready(w) {
+				return f
 			}
 		}
 	}
+	return nil
 }
 
-func (w *world) checkpoint(x *simRater) {
-	switch {
-	case x.unknown:
-		epoch, owner, next, _ := w.Position(context.Background(), x.part)
-		if err := x.p.CutFound(epoch, owner, next); err != nil {
-			w.die(x, err)
-		}
-		x.unknown = false
-	case x.p.Idle():
-		if err := x.p.Look(context.Background()); err != nil {
-			w.die(x, err)
-		}
+// tick moves the processes' clock: to the moment for which somebody waits first, or a little, or far.
+func (w *world) tick() {
+	switch w.n(8) {
+	case 0:
+		w.clock += time.Duration(w.n(1000)) * time.Millisecond
+	case 1, 2:
+		w.clock += time.Duration(w.n(20)) * time.Millisecond
 	default:
-		c := x.p.Commit()
-		if c == nil {
-			return
+		first := time.Duration(-1)
+		for _, x := range w.procs {
+			for _, f := range x.fibers {
+				if !x.frozen && f.waits && f.until >= 0 && (first < 0 || f.until < first) {
+					first = f.until
+				}
+			}
 		}
-		w.checkCut(x, c)
-		out := OutcomeUnknown
-		switch k := w.n(8); {
-		case w.quiet || k > 2:
-			outcomes, _ := w.Commit(context.Background(), []*Cut{c})
-			out = outcomes[0]
-		case k == 0: // committed, the answer lost
-			w.apply(c)
-		case k == 1: // not committed
-		case k == 2: // still on its way
-			w.commits = append(w.commits, c)
-		}
-		if err := x.p.CutDone(out); err != nil {
-			w.die(x, err)
-		}
-		x.unknown = out == OutcomeUnknown
+		w.clock = max(w.clock, first)
 	}
 }
+
+// halted is told of a partition that waits for an operator: a violation when the schedule gives no reason for it.
+func (w *world) halted(x *simProcess, p int32, err error) {
+	w.log("partition %d stops in process %d: %v", p, x.id, err)
+	if !errors.Is(err, ErrDiverged) || !w.upgrades {
+		fail("partition %d stopped: %v", p, err)
+	}
+	w.stopped[p] = true
+}
+
+// ---- what is checked on the way
 
 // checkCut: a cut may only be committed when the records that readers of `rated` take below it are the ones that this
 // rater computed.
-func (w *world) checkCut(x *simRater, c *Cut) {
-	last := int64(-1)
-	for _, r := range w.rated[x.part] {
-		if r.previous != last || r.offset > c.Last {
-			continue
-		}
-		last = r.offset
-		if sum, ok := x.p.mine[r.offset]; ok && sum != SumOf(r.value) {
-			fail("partition %d: lines by one version, rated by another", x.part)
-		}
+func (w *world) checkCut(x *simProcess, c *Cut) {
+	p := c.Fence.Partition
+	if int64(len(w.taken[p])) <= c.Last {
+		fail("partition %d: a checkpoint before its rated records stand", p)
 	}
-	if last < c.Last {
-		fail("partition %d: a checkpoint before its rated records stand", x.part)
-	}
-}
-
-func (w *world) lateCommit() {
-	if len(w.commits) > 0 {
-		i := w.n(len(w.commits))
-		w.apply(w.commits[i])
-		w.commits = slices.Delete(w.commits, i, i+1)
-	}
-}
-
-// project begins or ends a piece of work towards the live store; between the two anything may happen.
-func (w *world) projectStep(x *simRater) {
-	if x.work == nil {
-		x.work = x.p.Project(x.pos == int64(len(w.usage[x.part])), w.n(3) == 0)
+	r := x.runner(p)
+	if r == nil || r.p.fence.Owner != c.Fence.Owner {
 		return
 	}
-	work, result := x.work, LiveResult{}
-	x.work = nil
-	if work.Look {
-		if err := w.Look(context.Background(), work.Fence); err != nil {
-			w.die(x, err)
-			return
+	for o := c.Fence.Next; o <= c.Last; o++ {
+		if sum, ok := r.p.mine[o]; ok && sum != SumOf(w.taken[p][o].value) {
+			fail("partition %d: lines by one version, rated by another", p)
 		}
 	}
-	if work.Page {
-		lines, next, more, err := w.OpenLines(context.Background(), x.p.Fence(), work.EndsAfter, work.PageFrom, work.PageLimit)
-		if err != nil {
-			w.die(x, err)
-			return
-		}
-		work.Projection.Lines, result.PageNext, result.PageMore = lines, next, more
-	}
-	if w.quiet || w.n(12) > 0 {
-		result.Applied = w.project(work.Projection)
-	}
-	x.p.Projected(result)
 }
 
 // lookAtLive is a reader: under a head that it may trust no line is older than what PostgreSQL says, unless it waits
 // to be shown.
 func (w *world) lookAtLive(p int) {
-	x := w.cur[p]
-	v := w.redis[p]
-	if x == nil || x.dead || v.build || v.head != x.p.live.head || x.p.live.stage != stageShown {
-		return
-	}
-	pg := w.pg[p]
-	if pg.owner != x.p.fence.Owner || pg.c.Next != x.p.fence.Next {
+	v, pg := w.redis[p], w.pg[p]
+	r := w.ownerOf(int32(p))
+	if r == nil || v.build || v.head != r.p.live.head || r.p.live.stage != stageShown || pg.c.Next != r.p.fence.Next {
 		return
 	}
 	waiting := map[activity.ID]bool{}
-	for _, f := range slices.Concat(x.p.machine.unshown, x.p.live.sent) {
+	for _, f := range slices.Concat(r.p.machine.unshown, r.p.live.sent) {
 		waiting[f.id] = true
 	}
 	for _, ls := range pg.lines {
@@ -207,11 +222,32 @@ func (w *world) lookAtLive(p int) {
 	}
 }
 
+// ownerOf is the runner whose claim stands in the checkpoint's row, nil for none.
+func (w *world) ownerOf(p int32) *runner {
+	for _, x := range w.procs {
+		if r := x.runner(p); r != nil && r.p.fence.Owner == w.pg[p].owner && r.p.fence.Epoch == w.pg[p].epoch {
+			return r
+		}
+	}
+	return nil
+}
+
+// ---- the schedule
+
 // simulate runs one schedule and returns what it violated, "" for nothing.
 func simulate(seed uint64, faults simFaults) (why string, w *world) {
 	w = newWorld(seed, faults)
+	return w.run(), w
+}
+
+// run runs the schedule and returns what it violated.
+func (w *world) run() (why string) {
 	defer func() {
-		if e := recover(); e != nil {
+		e := recover()
+		for _, x := range w.procs {
+			x.unwind()
+		}
+		if e != nil {
 			v, ok := e.(violation)
 			if !ok {
 				panic(e)
@@ -223,57 +259,144 @@ func simulate(seed uint64, faults simFaults) (why string, w *world) {
 		w.act()
 	}
 	w.drain()
-	return w.check(), w
+	return w.check()
 }
 
+// drain ends all faults and runs the world until nothing is left to be done.
 func (w *world) drain() {
+	w.quiet = true
 	for len(w.late) > 0 {
 		w.land1()
 	}
-	for _, z := range w.zombies {
-		w.land(z, 1<<20)
-		if !z.dead && w.n(2) == 0 {
-			w.poll(z, 3)
-			w.land(z, 99)
-		}
+	for len(w.news) > 0 {
+		w.hearNews()
 	}
-	w.quiet = true
-	failover := w.n(4) == 0
+	for _, x := range w.procs {
+		x.frozen = false
+	}
+	failover, waits := w.n(4) == 0, ""
 	for round := range 400 {
-		w.lateCommit()
-		w.publish()
-		done := w.sinks.settled(round)
-		done = done && w.pub == int64(len(w.defs)) && len(w.commits) == 0
-		for p := range w.parts {
-			if w.stopped[p] {
-				continue
-			}
-			if w.cur[p] == nil || w.cur[p].dead {
-				w.acquire(p)
-			}
-			x := w.cur[p]
-			w.poll(x, 40)
-			w.land(x, 1<<20)
-			if !x.dead {
-				x.p.Freeze()
-				w.checkpoint(x)
-			}
-			for range 3 {
-				if !x.dead {
-					w.projectStep(x)
-				}
-			}
-			done = done && !x.dead && !x.unknown && w.pg[p].c.Next == int64(len(w.usage[p])) && x.p.Idle() && x.p.Shown() && x.work == nil &&
-				w.redis[p].head == x.p.live.head
+		for len(w.commits)+len(w.projections)+len(w.strays) > 0 {
+			w.landCommit()
+			w.landProjection()
+			w.landStray()
 		}
-		if done && !failover {
+		w.publish()
+		w.adopt()
+		w.round()
+		settled := w.sinks.settled(round)
+		if waits = w.waitsFor(); waits == "" && !settled {
+			waits = "the sinks"
+		}
+		if waits != "" {
+			continue
+		}
+		if !failover {
 			return
 		}
-		if done { // owners without work must notice that PostgreSQL fell back, and that the live store is empty
-			failover = false
-			w.pg = slices.Clone(w.hist[w.n(len(w.hist))])
-			w.redis[w.n(w.parts)] = &simRedis{lines: map[activity.ID]simShown{}}
+		failover = false // owners without work must notice that PostgreSQL fell back, and that the live store is empty
+		w.failPostgresOver()
+		w.redis[w.n(w.parts)] = &simRedis{lines: map[activity.ID]simShown{}}
+	}
+	fail("no progress: %s", waits)
+}
+
+// round lets everything that is on its way arrive and everybody do what there is to do.
+func (w *world) round() {
+	const most = 2000
+	for _, x := range slices.Clone(w.procs) {
+		for p := range int32(w.parts) {
+			x.land(p, 1<<20)
+			x.acknowledge(p, 1<<20)
+			x.fetch(p, 40)
+		}
+		for len(x.fetched) > 0 {
+			x.deliver()
 		}
 	}
-	fail("no progress")
+	for range most {
+		f := w.someReady()
+		if f == nil {
+			break
+		}
+		w.goOn(f)
+	}
+	w.clock += 30 * time.Millisecond
+}
+
+// waitsFor says what is not rated, checkpointed and shown yet, "" for nothing.
+func (w *world) waitsFor() string {
+	if w.pub < int64(len(w.defs)) {
+		return "definitions"
+	}
+	for p := range int32(w.parts) {
+		if w.stopped[p] {
+			continue
+		}
+		r, end := w.ownerOf(p), int64(len(w.usage[p]))
+		switch {
+		case r == nil || w.owners[p] != r.w.host || w.moving[p] != nil:
+			return fmt.Sprintf("partition %d has no owner", p)
+		case w.pg[p].c.Next != end || !r.p.Idle():
+			return fmt.Sprintf("partition %d is rated up to %d of %d, committed up to %d", p, r.p.Position(), end, w.pg[p].c.Next)
+		case !r.p.Shown() || w.redis[p].head != r.p.live.head:
+			return fmt.Sprintf("partition %d is not shown", p)
+		}
+	}
+	return ""
+}
+
+func (w *world) landCommit() {
+	if len(w.commits) == 0 {
+		return
+	}
+	i := w.n(len(w.commits))
+	cuts := w.commits[i]
+	w.commits = slices.Delete(w.commits, i, i+1)
+	for _, c := range cuts {
+		w.log("a late commit of partition %d up to %d: %v", c.Fence.Partition, c.Next, w.apply(c))
+	}
+}
+
+func (w *world) landProjection() {
+	if len(w.projections) == 0 {
+		return
+	}
+	i := w.n(len(w.projections))
+	w.project(w.projections[i])
+	w.projections = slices.Delete(w.projections, i, i+1)
+}
+
+func (w *world) landStray() {
+	if len(w.strays) == 0 {
+		return
+	}
+	i := 0 // mostly in order
+	if w.n(4) == 0 {
+		i = w.n(len(w.strays))
+	}
+	s := w.strays[i]
+	if w.quiet || w.n(20) > 0 { // otherwise it will come once more
+		w.strays = slices.Delete(w.strays, i, i+1)
+	}
+	w.appendRated(s.partition, s.ratedRecord)
+}
+
+// failPostgresOver lets PostgreSQL lose its last commits, and every connection.
+func (w *world) failPostgresOver() {
+	w.did("PostgreSQL failover")
+	w.log("PostgreSQL fails over and has lost its last commits")
+	w.pg = slices.Clone(w.hist[w.n(len(w.hist))])
+	w.synced()
+	w.commits = nil
+	w.term++
+	w.sinks.failover()
+}
+
+func cloneRedis(in []*simRedis) []*simRedis {
+	var out []*simRedis
+	for _, v := range in {
+		out = append(out, &simRedis{v.head, v.build, maps.Clone(v.lines)})
+	}
+	return out
 }

@@ -18,8 +18,8 @@ import (
 	"github.com/tollstream/tollstream/rater/sink"
 )
 
-// The simulated world: the real Partition and everything below it, with a broker, PostgreSQL, a live store,
-// definitions and time that a seed drives. It only keeps what stores keep and fails as stores fail.
+// The simulated world: processes of real raters, see simProcess, around a broker, PostgreSQL, a live store, definitions and
+// time that a seed drives. What stands here only keeps what stores keep; requests and answers fail on their way.
 
 const (
 	simHour   = int64(time.Hour)
@@ -68,15 +68,10 @@ type pendingUsage struct {
 	r usage.Record
 }
 
-// simRater is one assignment of one partition; an older one lives on as a zombie.
-type simRater struct {
-	p        *Partition
-	part     int32
-	dead     bool
-	pos      int64
-	inflight []ratedRecord
-	unknown  bool // a cut's outcome has to be read
-	work     *LiveWork
+// simStray is a rated record that nobody waits for any more; it may still reach the broker, or reach it twice.
+type simStray struct {
+	partition int32
+	ratedRecord
 }
 
 type usageEntry struct {
@@ -99,7 +94,8 @@ type world struct {
 	parts    int
 	usage    [][]usageEntry
 	rated    [][]ratedRecord
-	defs     []simRow // index = seq-1
+	taken    [][]ratedRecord // those that any reader takes; the offset of usage is the index
+	defs     []simRow        // index = seq-1
 	pub      int64
 	bill     map[string][]simBill
 
@@ -110,10 +106,23 @@ type world struct {
 	snaps [][]*simRedis
 	shown []simWrite
 
-	cur      []*simRater
-	zombies  []*simRater
-	late     []pendingUsage
-	commits  []*Cut
+	late        []pendingUsage
+	commits     [][]*Cut      // transactions that nobody waits for any more
+	projections []*Projection // as such
+	strays      []simStray
+	failures    map[simPlace]int
+	term        int // of PostgreSQL: a failover cuts the connections
+
+	procs     []*simProcess
+	processes int           // started so far
+	running   *fiber        // nil: the schedule itself
+	clock     time.Duration // of the processes
+	steps     int
+	owners    []*simProcess // as the group sees it, nil: nobody
+	moving    []*simProcess // who is being asked to give the partition up
+	moves     []int         // of each partition
+	news      []simNews
+
 	sent     []usage.Event
 	next     int
 	quiet    bool
@@ -130,6 +139,7 @@ var (
 
 func newWorld(seed uint64, faults simFaults) *world {
 	w := &world{r: rand.New(rand.NewPCG(seed, 7)), faults: faults, odds: odds(nil), now: simStart + 12*simHour, bill: map[string][]simBill{}, done: map[string]int{}}
+	w.tracing = *simSeed >= 0
 	w.parts = 2 + w.r.IntN(2)
 	w.upgrades = seed%8 == 7
 	w.stopped, w.group = make([]bool, w.parts), make([]int64, w.parts)
@@ -137,7 +147,6 @@ func newWorld(seed uint64, faults simFaults) *world {
 		w.usage, w.rated = append(w.usage, nil), append(w.rated, nil)
 		w.pg = append(w.pg, &simPG{c: Checkpoint{Partition: int32(i), Last: -1, LeaderEpoch: -1}})
 		w.redis = append(w.redis, &simRedis{lines: map[activity.ID]simShown{}})
-		w.cur = append(w.cur, nil)
 	}
 	for _, p := range simProducts {
 		w.define(w.priceRow(&simPrice{product: p, limit: 30, first: 10, second: 7}))
@@ -148,6 +157,14 @@ func newWorld(seed uint64, faults simFaults) *world {
 	}
 	w.synced()
 	w.sinks = newSimSinks(w)
+	w.owners, w.moving, w.moves, w.taken = make([]*simProcess, w.parts), make([]*simProcess, w.parts), make([]int, w.parts), make([][]ratedRecord, w.parts)
+	w.failures = map[simPlace]int{}
+	for range 2 + w.n(2) {
+		w.procs = append(w.procs, w.startProcess())
+	}
+	for p := range w.parts {
+		w.assign(int32(p), w.procs[w.n(len(w.procs))])
+	}
 	return w
 }
 
@@ -407,9 +424,6 @@ func (w *world) Lines(_ context.Context, f Fence, families []activity.ID) ([]Lin
 	if err != nil {
 		return nil, err
 	}
-	if !w.quiet && w.n(40) == 0 {
-		return nil, errSim
-	}
 	var out []LineState
 	for _, id := range families {
 		out = append(out, v.lines[id]...)
@@ -514,6 +528,17 @@ func (w *world) Read(_ context.Context, p int32, from, to int64) ([]RatedEntry, 
 	return out, end, nil
 }
 
+// appendRated is the broker's.
+func (w *world) appendRated(p int32, r ratedRecord) int64 {
+	at := int64(len(w.rated[p]))
+	w.log("rated partition %d: at %d the result of offset %d after %d", p, at, r.offset, r.previous)
+	w.rated[p] = append(w.rated[p], r)
+	if r.previous == int64(len(w.taken[p]))-1 && r.offset == r.previous+1 {
+		w.taken[p] = append(w.taken[p], r)
+	}
+	return at
+}
+
 // project writes to the live store as its script does.
 func (w *world) project(pr *Projection) bool {
 	v := w.redis[pr.Partition]
@@ -533,12 +558,4 @@ func (w *world) project(pr *Projection) bool {
 	}
 	v.head, v.build = pr.Next, pr.Rebuilding
 	return true
-}
-
-func cloneRedis(in []*simRedis) []*simRedis {
-	var out []*simRedis
-	for _, v := range in {
-		out = append(out, &simRedis{v.head, v.build, maps.Clone(v.lines)})
-	}
-	return out
 }
