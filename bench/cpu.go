@@ -113,13 +113,3 @@ func awaitCalm(ctx context.Context, patience time.Duration) error {
 	}
 	return nil
 }
-
-// loadAverage is the first figure of /proc/loadavg.
-func loadAverage() float64 {
-	b, err := os.ReadFile("/proc/loadavg")
-	if err != nil || len(b) == 0 {
-		return 0
-	}
-	v, _ := strconv.ParseFloat(strings.Fields(string(b))[0], 64)
-	return v
-}

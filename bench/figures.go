@@ -5,7 +5,6 @@ import (
 	"maps"
 	"runtime"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -71,13 +70,6 @@ func (m measure) in(table, subject, part string) measure {
 func (m measure) note(format string, args ...any) measure {
 	m.Note = fmt.Sprintf(format, args...)
 	return m
-}
-
-// quantile gives the smallest sample that the share q of all does not exceed.
-func quantile(samples []float64, q float64) float64 {
-	sorted := slices.Clone(samples)
-	sort.Float64s(sorted)
-	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
 }
 
 // sample is what one run of events took.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tollstream/tollstream/bench/result"
 	"github.com/tollstream/tollstream/cmd/tollstream/server"
 	rkafka "github.com/tollstream/tollstream/rater/kafka"
 )
@@ -108,7 +109,7 @@ func latencies(name, goal string, samples []float64, note string) []measure {
 	m := measured(name, "ms", samples)
 	m.Samples = nil // hundreds
 	p99 := m
-	p99.Name, p99.Median = name+", p99", quantile(samples, 0.99)
+	p99.Name, p99.Median = name+", p99", result.Quantile(samples, 0.99)
 	m.Name = name + ", p50"
 	return []measure{m.note("%s", note), p99.goal(goal)}
 }

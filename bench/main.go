@@ -121,7 +121,7 @@ func run(ctx context.Context, s settings, only []string, out string, print io.Wr
 		}
 		fmt.Fprintf(print, " %.0f s\n", time.Since(began).Seconds())
 	}
-	r.finish()
+	r.Finish()
 	fmt.Fprint(print, "\n"+r.markdown())
 	if out == "" {
 		return nil
