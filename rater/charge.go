@@ -27,7 +27,7 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 		}
 		m.commitPrices(rec, f, -1, r)
 	}
-	at := slices.IndexFunc(f.lines, func(l line) bool { return l.invoice == r.invoice })
+	at := slices.IndexFunc(f.lines, func(l line) bool { return l.target.Invoice == r.invoice })
 	segments := []segment(nil)
 	quantity, events := money.Decimal{}, int64(0)
 	if at >= 0 {
@@ -45,10 +45,11 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 		return ReasonOverflow
 	}
 	if at < 0 {
-		f.lines = append(f.lines, line{
-			id: activity.LineID(f.id, r.invoice), invoice: r.invoice, billed: r.billed, period: r.period,
-		})
+		f.lines = append(f.lines, line{period: r.period, target: activity.Target{
+			Account: f.account, Billed: r.billed, Group: f.group, Invoice: r.invoice, Line: activity.LineID(f.id, r.invoice),
+		}})
 		at = len(f.lines) - 1
+		f.lines[at].plain(f)
 	}
 	if !m.reprice(f, at, m.scratch) {
 		if segments == nil && events == 0 {
@@ -62,9 +63,7 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 	charged := m.commitPrices(rec, f, at, r)
 	m.emit(rec, f, l, activity.Activity{
 		Kind: activity.KindUsage, EventID: e.ID, Source: e.Source, EventTime: e.Time, Attributes: e.Attributes,
-		Quantity: e.Quantity, Charge: charged,
-		Level: string(r.rate.Level), RateAccount: r.rate.OwnerAccount, RateID: r.rate.ID, RateSeq: r.rate.Seq,
-		RateModel: string(r.rate.Model), ActivatedSeq: r.seq,
+		Quantity: e.Quantity, Charge: charged, Terms: m.termsOf(f, l, r.rate, r.seq),
 	})
 	return ""
 }
@@ -141,7 +140,7 @@ func (m *machine) commitPrices(rec *activity.Record, f *family, at int, r *resol
 		}
 		l.version = rec.Offset + 1
 		m.emit(rec, f, l, activity.Activity{
-			Kind: activity.KindAdjustment, EventTime: f.period.Start, Charge: change, ActivatedSeq: r.seq,
+			Kind: activity.KindAdjustment, EventTime: f.period.Start, Charge: change, Terms: m.termsOf(f, l, lastRate(l.segments), r.seq),
 		})
 	}
 	f.seq = r.seq
@@ -158,25 +157,45 @@ func (m *machine) commitPrices(rec *activity.Record, f *family, at int, r *resol
 
 // emit appends the activity with what it shares with its line, and counts its charge.
 func (m *machine) emit(rec *activity.Record, f *family, l *line, a activity.Activity) {
-	a.Index = len(rec.Activities)
-	a.Account, a.Billed, a.Seller, a.Product, a.Package, a.Group = f.account, l.billed, f.seller, f.product, f.pkg, f.group
-	a.Currency, a.Invoice, a.Line, a.LineAmount = f.currency, l.invoice, l.id, l.amount
-	a.PeriodStart, a.PeriodEnd, a.UsageStart, a.UsageEnd = l.period.Start, l.period.End, f.period.Start, f.period.End
-	if a.Kind == activity.KindAdjustment {
-		if s := lastBound(l.segments); s != nil {
-			a.Level, a.RateAccount, a.RateID = string(s.rate.Level), s.rate.OwnerAccount, s.rate.ID
-			a.RateSeq, a.RateModel = s.rate.Seq, string(s.rate.Model)
-		}
-	}
+	a.Index, a.Target, a.LineAmount = len(rec.Activities), &l.target, l.amount
 	rec.Activities = append(rec.Activities, a)
-	m.counts.charge(m.counts.month(a.EventTime), a.Currency, a.Charge)
+	m.counts.charge(m.counts.month(a.EventTime), f.currency, a.Charge)
 }
 
-func lastBound(segments []segment) *segment {
-	if n := len(segments); n > 0 && segments[n-1].rate != nil {
-		return &segments[n-1]
+// lastRate is the rate under which a line is adjusted, nil when it is bound to none.
+func lastRate(segments []segment) *catalog.Rate {
+	if n := len(segments); n > 0 {
+		return segments[n-1].rate
 	}
 	return nil
+}
+
+// maxTerms bounds the terms that lines share; a full table is emptied.
+const maxTerms = 4096
+
+// termsOf gives the terms of an activity on the line under the rate. Lines with the same terms mostly share them, so that the
+// encoder finds them fast; what is written does not depend on it.
+func (m *machine) termsOf(f *family, l *line, r *catalog.Rate, seq int64) *activity.Terms {
+	if l.terms != nil && l.termsRate == r && l.terms.ActivatedSeq == seq {
+		return l.terms
+	}
+	t := activity.Terms{
+		Seller: f.seller, Product: f.product, Package: f.pkg, Currency: f.currency, ActivatedSeq: seq,
+		PeriodStart: l.period.Start, PeriodEnd: l.period.End, UsageStart: f.period.Start, UsageEnd: f.period.End,
+	}
+	if r != nil {
+		t.Level, t.RateAccount, t.RateID, t.RateSeq, t.RateModel = string(r.Level), r.OwnerAccount, r.ID, r.Seq, string(r.Model)
+	}
+	shared := m.terms[t]
+	if shared == nil {
+		if len(m.terms) == maxTerms {
+			clear(m.terms)
+		}
+		shared = &t
+		m.terms[t] = shared
+	}
+	l.terms, l.termsRate = shared, r
+	return shared
 }
 
 // touch marks the family as changed for the next cut and the next projection.

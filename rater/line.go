@@ -37,9 +37,7 @@ type family struct {
 
 // line is one line of a family, on one invoice.
 type line struct {
-	id       activity.ID
-	invoice  activity.ID
-	billed   string
+	target   activity.Target // what its activities point at
 	period   catalog.Period
 	segments []segment // ordered by rate start, then rate id
 	quantity money.Decimal
@@ -48,6 +46,16 @@ type line struct {
 	last     *catalog.Rate // of the event rated last; nil after loading
 	shown    lineRate
 	version  int64
+
+	terms     *activity.Terms // of the last activity, and of which rate they are
+	termsRate *catalog.Rate
+}
+
+// plain notes whether the ids of the line follow from what its activities say.
+func (l *line) plain(f *family) {
+	l.target.Plain = l.target.Follows(&activity.Terms{
+		Seller: f.seller, Product: f.product, Package: f.pkg, PeriodStart: l.period.Start, UsageStart: f.period.Start,
+	})
 }
 
 // lineRate is what a line shows of the rate of its last event.
@@ -245,8 +253,8 @@ func (f *family) states(dst []LineState) []LineState {
 			shown = lineRate{level: string(r.Level), account: r.OwnerAccount, id: r.ID, model: string(r.Model)}
 		}
 		dst = append(dst, LineState{
-			Family: f.id, Line: l.id, Invoice: l.invoice, Position: i,
-			Account: f.account, Billed: l.billed, Seller: f.seller, Product: f.product, Package: f.pkg,
+			Family: f.id, Line: l.target.Line, Invoice: l.target.Invoice, Position: i,
+			Account: f.account, Billed: l.target.Billed, Seller: f.seller, Product: f.product, Package: f.pkg,
 			Group: f.group, Currency: f.currency, Period: l.period, UsagePeriod: f.period,
 			Quantity: l.quantity, Events: l.events, Amount: l.amount,
 			Segments: appendSegments(make([]byte, 0, 96*len(l.segments)), l.segments), Seq: f.seq,
@@ -271,13 +279,14 @@ func loadFamily(stored []LineState) (*family, error) {
 			return nil, fmt.Errorf("line %x: %w", s.Line, err)
 		}
 		l := line{
-			id: s.Line, invoice: s.Invoice, billed: s.Billed, period: s.Period, quantity: s.Quantity, events: s.Events,
-			amount: s.Amount, version: s.Version,
+			target: activity.Target{Account: f.account, Billed: s.Billed, Group: f.group, Invoice: s.Invoice, Line: s.Line},
+			period: s.Period, quantity: s.Quantity, events: s.Events, amount: s.Amount, version: s.Version,
 			shown: lineRate{level: s.RateLevel, account: s.RateAccount, id: s.RateID, model: s.RateModel},
 		}
 		for _, g := range segs {
 			l.segments = append(l.segments, segment{owner: g.Owner, id: g.Rate, start: g.Start, seq: g.Seq, state: g.State})
 		}
+		l.plain(f)
 		f.lines = append(f.lines, l)
 	}
 	return f, nil

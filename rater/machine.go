@@ -55,7 +55,8 @@ type machine struct {
 
 	index    *dedup.Index
 	families map[activity.ID]*family
-	seals    map[string]*SealState // by billed account; an empty one is known to have none
+	terms    map[activity.Terms]*activity.Terms // what lines share, see termsOf
+	seals    map[string]*SealState              // by billed account; an empty one is known to have none
 	skips    map[Skip]struct{}
 	counts   tallies
 
@@ -88,7 +89,7 @@ func newMachine(c *Checkpoint, window time.Duration, faults Faults) *machine {
 		partition: c.Partition, window: window, faults: faults,
 		last: c.Last, logTime: c.LogTime, act: c.ActivatedSeq, sum: c.ActivatedSum,
 		index:    dedup.New(remembered(window, faults)),
-		families: map[activity.ID]*family{}, seals: map[string]*SealState{}, skips: c.Skips,
+		families: map[activity.ID]*family{}, terms: map[activity.Terms]*activity.Terms{}, seals: map[string]*SealState{}, skips: c.Skips,
 		counts: newTallies(c.Counts), sealed: map[string]struct{}{}, defs: newDefinitions(),
 	}
 	m.index.Load(c.Identities, c.Filters)

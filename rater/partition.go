@@ -64,7 +64,8 @@ type Partition struct {
 	cut       *Cut
 	cutSent   bool
 	inCut     []*family
-	committed int64  // log time of the last commit
+	committed int64 // log time of the last commit
+	encoder   activity.Encoder
 	encoded   []byte // buffer of the record in work
 
 	live live
@@ -139,7 +140,7 @@ func (p *Partition) Rate(ctx context.Context, in *Input) (value []byte, err erro
 		return nil, fmt.Errorf("partition %d offset %d: %w", p.fence.Partition, in.Offset, err)
 	}
 	p.leaderEpoch = in.LeaderEpoch
-	p.encoded = activity.Append(p.encoded[:0], rec)
+	p.encoded = p.encoder.Append(p.encoded[:0], rec)
 	sum := SumOf(p.encoded)
 	p.mine[in.Offset] = sum
 	if in.Offset <= p.taken {

@@ -35,24 +35,30 @@ const (
 	KindAdjustment Kind = 2 // a line was priced anew under newer definitions
 )
 
-// Activity is one charge: a usage event's, or an adjustment of a line.
+// Activity is one charge: a usage event's, or an adjustment of a line. What many activities have in common they share;
+// it must not be changed.
 type Activity struct {
 	Kind  Kind
-	Index int // within the record, from 0
+	Index int // its place in the record, from 0
 
 	EventID    string // of the usage event; empty for adjustments
 	Source     string
-	EventTime  int64 // instant; an adjustment's is the start of its line's own period
-	Account    string
-	Billed     string // the account that is invoiced
-	Seller     string
-	Product    string
-	Package    string
+	EventTime  int64       // instant; an adjustment's is the start of its line's own period
 	Attributes []Attribute // all that the event carried
-	Group      []Attribute // the values of the product's group_by
 
-	Quantity money.Decimal // zero for adjustments
-	Charge   money.Decimal // 12 decimals
+	Quantity   money.Decimal // zero for adjustments
+	Charge     money.Decimal // 12 decimals
+	LineAmount money.Decimal // of the line after this charge
+
+	*Terms
+	*Target
+}
+
+// Terms are what an activity shares with others of the same product, period and rate.
+type Terms struct {
+	Seller   string
+	Product  string
+	Package  string
 	Currency string
 
 	Level        string // of the pricing hierarchy, a catalog.Level
@@ -62,13 +68,34 @@ type Activity struct {
 	RateModel    string
 	ActivatedSeq int64 // under which the line was priced
 
-	Invoice     ID    // the invoice that is charged
-	PeriodStart int64 // of that invoice
+	PeriodStart int64 // of the invoice that is charged
 	PeriodEnd   int64
-	Line        ID    // the line that is charged
 	UsageStart  int64 // the period that the usage belongs to; differs from PeriodStart for late usage
 	UsageEnd    int64
-	LineAmount  money.Decimal // of the line after this charge
+}
+
+// Target is the line that is charged, and whose it is.
+type Target struct {
+	Account string
+	Billed  string      // the account that is invoiced
+	Group   []Attribute // the values of the product's group_by
+	Invoice ID
+	Line    ID
+	// Plain says that both ids follow from the other members and the terms, see Follows: the usual case, in which the record leaves
+	// them out.
+	Plain bool
+}
+
+// Follows says whether the target's ids are those of the line that usage of the period itself falls on.
+func (t *Target) Follows(terms *Terms) bool {
+	invoice, line := t.derived(terms)
+	return t.Invoice == invoice && t.Line == line
+}
+
+func (t *Target) derived(terms *Terms) (invoice, line ID) {
+	invoice = InvoiceID(terms.Seller, t.Billed, terms.PeriodStart)
+	family := FamilyID(terms.Seller, t.Account, terms.Product, terms.Package, t.Group, t.Billed, terms.UsageStart)
+	return invoice, LineID(family, invoice)
 }
 
 // Attribute is a name and a value, as the usage event carried it.

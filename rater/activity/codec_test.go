@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,24 +22,48 @@ func TestAppendBytes(t *testing.T) {
 	r := activity.Record{
 		Offset: 300, Previous: -1, Version: 1, LogTime: 2, Duplicates: 3,
 		Activities: []activity.Activity{{
-			Kind: activity.KindUsage, EventID: "e", EventTime: 1,
+			Kind: activity.KindUsage, EventID: "e", EventTime: 1, Source: "s",
 			Attributes: []activity.Attribute{{Name: "a", Value: "b"}},
 			Quantity:   money.MustParse("0.000000000128"), Charge: money.MustParse("-0.000000000001"),
+			Terms: &activity.Terms{
+				Product: "p", Currency: "USD", RateAccount: "acme", RateID: "p", RateSeq: 5, ActivatedSeq: 64,
+				PeriodStart: 1_795_000_000_000_000_000, PeriodEnd: 1_795_000_000_000_000_001,
+				UsageStart: 1_795_000_000_000_000_000, UsageEnd: 1_795_000_000_001_000_001,
+			},
+			Target: &activity.Target{Account: "acme", Billed: "b", Group: []activity.Attribute{{Name: "a", Value: "s"}}, Line: activity.ID{0xff}},
 		}},
 		Rejected: []activity.Rejected{{EventIndex: 1, Reason: "no_rate"}},
 	}
-	want := "08ac02" + "1001" + "1801" + "210200000000000000" + "2803" +
-		"321d" + "0801" + "1a0165" + "290100000000000000" + "5a060a0161120162" + "6a020080" + "7201ff" +
-		"3a0b" + "0801" + "12076e6f5f72617465"
+	again := r.Activities[0]
+	again.Terms, again.Target = &activity.Terms{}, &activity.Target{}
+	*again.Terms, *again.Target = *r.Activities[0].Terms, *r.Activities[0].Target // equal, not the same
+	again.EventID, again.EventTime = "f", 1_000_001
+	r.Activities = append(r.Activities, again)
+	zeros := strings.Repeat("00", 15)
+	want := "01" + "ac02" + "da04" + "01" + "0200000000000000" + "03" + // format, offset, 301 in zigzag, version, log time, duplicates
+		"02" + "01" + "01" + "01" + "06" + "03" + // 2 activities, 1 rejected, 1 terms, 1 target, texts s, b, a, p, USD, no_rate; 3 attributes
+		"11" + "00" + "0165" + "0373" + // kind 1, new target; new terms; e; text s
+		"04" + "0461636d65" + "0362" + "0361" + "00" + zeros + "00" + "ff" + zeros + // 1 group; acme; text b; text a, text 0; ids
+		"01" + "0370" + "01" + "07555344" + "01" + "01" + "06" + "0a" + "01" + "8001" + // "", p, "", USD, ""; the account; text 3; 5; ""; 64
+		"83d8e1fe6a" + "10" + "03" + "12" + // 1795000000 s, 1 ns, 0, 1 ms
+		"08" + "01" + "04" + "02" + "8010" + "11" + "00" + // −1 ns; 1 attribute, texts 2 and 1; 128, −1, 0
+		"0d" + "00" + "01" + "0166" + "12" + "02" + "8010" + "11" + "00" + // as before but the target; 0; 0 + 1; f; 1 ms; text 1
+		"01" + "0f6e6f5f72617465" + "00" + "01" + "18" + "01" // 1; text no_rate; ""; ""; −2 ns; ""
 	if got := hex.EncodeToString(activity.Append(nil, &r)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
 
-func TestLongMessages(t *testing.T) {
-	for _, n := range []int{0, 1, 100, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 16370, 16380, 16390, 1 << 21} {
+// use is an activity with little in it.
+func use(kind activity.Kind, event, account string) activity.Activity {
+	return activity.Activity{Kind: kind, EventID: event, Terms: &activity.Terms{Product: "p"}, Target: &activity.Target{Account: account, Billed: account}}
+}
+
+func TestLongTexts(t *testing.T) {
+	for _, n := range []int{0, 1, 62, 63, 64, 65, 100, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 16370, 16380, 16390, 1 << 21} {
 		r := activity.Record{Offset: 1, Activities: []activity.Activity{
-			{Kind: 1, EventID: strings.Repeat("x", n)}, {Kind: 2, Index: 1}}}
+			use(1, strings.Repeat("x", n), strings.Repeat("y", n)), use(2, "", "z")}}
+		r.Activities[1].Index, r.Activities[0].Source = 1, strings.Repeat("z", n)
 		var got activity.Record
 		if err := activity.Decode(activity.Append([]byte("before"), &r)[6:], &got); err != nil {
 			t.Fatalf("%d bytes: %v", n, err)
@@ -49,22 +75,43 @@ func TestLongMessages(t *testing.T) {
 }
 
 func TestMalformed(t *testing.T) {
-	good := activity.Append(nil, &activity.Record{Offset: 5, Previous: 4, Version: 1, LogTime: 9,
-		Activities: []activity.Activity{{Kind: 1, Account: "acme", Charge: money.One}}})
+	good := activity.Append(nil, &activity.Record{Offset: 5, Previous: 4, Version: 1, LogTime: 9, Activities: []activity.Activity{use(1, "e", "acme")}})
+	header := []byte{1, 5, 2, 1, 9, 0, 0, 0, 0, 0, 0, 0, 0}              // up to the duplicates
+	counts := func(n ...byte) []byte { return slices.Concat(header, n) } // activities, rejected, terms, targets, texts, attributes
+	if !bytes.HasPrefix(good, counts(1, 0, 1, 1, 1, 0)) {
+		t.Fatalf("%x does not begin as the cases do", good)
+	}
+	body := good[len(header)+6:]
+	with := func(at int, b ...byte) []byte { // the record with other bytes at a place of its body
+		return slices.Concat(counts(1, 0, 1, 1, 1, 0), body[:at], b, body[at+len(b):])
+	}
 	tests := map[string][]byte{
-		"cut in a tag":            {0x80},
-		"cut in a varint":         {0x08, 0x80},
-		"length past the end":     {0x32, 0x05, 0x08},
-		"huge length":             {0x32, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
-		"field number zero":       {0x00, 0x01},
-		"offset as bytes":         {0x0a, 0x01, 0x00},
-		"version past 32 bits":    {0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01},
-		"decimal of 17 bytes":     append([]byte{0x32, 0x13, 0x6a, 0x11}, make([]byte, 17)...),
-		"empty decimal":           {0x32, 0x02, 0x6a, 0x00},
-		"smallest 128-bit number": append([]byte{0x32, 0x12, 0x6a, 0x10, 0x80}, make([]byte, 15)...),
-		"invoice of 15 bytes":     append([]byte{0x32, 0x12, 0xb2, 0x01, 0x0f}, make([]byte, 15)...),
-		"cut short":               good[:len(good)-1],
-		"too many activities":     bytes.Repeat([]byte{0x32, 0x00}, activity.MaxActivities+1),
+		"nothing":                  {},
+		"another format":           append([]byte{2}, good[1:]...),
+		"cut in a varint":          {1, 0x80},
+		"cut in the log time":      good[:9],
+		"version past 32 bits":     {1, 5, 2, 0xff, 0xff, 0xff, 0xff, 0x1f, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+		"more activities":          slices.Concat(counts(2, 0, 1, 1, 1, 0), body),
+		"a rejected event more":    slices.Concat(counts(1, 1, 1, 1, 1, 0), body),
+		"more terms":               slices.Concat(counts(1, 0, 2, 1, 1, 0), body),
+		"no terms":                 slices.Concat(counts(1, 0, 0, 1, 1, 0), body),
+		"no target":                slices.Concat(counts(1, 0, 1, 0, 1, 0), body),
+		"more texts":               slices.Concat(counts(1, 0, 1, 1, 2, 0), body),
+		"no text":                  slices.Concat(counts(1, 0, 1, 1, 0, 0), body),
+		"more attributes":          slices.Concat(counts(1, 0, 1, 1, 1, 1), body),
+		"something behind":         append(bytes.Clone(good), 0),
+		"no kind":                  with(0, 0x1c),
+		"kind 3":                   with(0, 0x1f),
+		"unknown flag":             with(0, 0x3d),
+		"target that is not there": with(0, 0x0d),
+		"terms that are not there": with(1, 1),
+		"huge length":              with(2, 0xff),
+		"unknown unit of a span":   with(len(body)-5, 0x85, 1),
+		"decimal with factor 5":    with(len(body)-1, 0x1a),
+		"too many activities":      append(slices.Concat(header, []byte{0x81, 0x20, 0, 1, 1, 0, 0}), make([]byte, 40_000)...),
+	}
+	for n := range good {
+		tests[fmt.Sprintf("cut after %d bytes", n)] = good[:n]
 	}
 	for name, b := range tests {
 		var r activity.Record
@@ -74,30 +121,25 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
-func TestUnknownFieldsArePassedOver(t *testing.T) {
-	r := activity.Record{Offset: 5, Previous: 4, Version: 1}
-	b := append(activity.Append(nil, &r), 0xa2, 0x06, 0x01, 0x78) // field 100, bytes
-	var got activity.Record
-	if err := activity.Decode(b, &got); err != nil || got.Offset != 5 || got.Previous != 4 {
-		t.Errorf("got %+v, %v", got, err)
-	}
-	if h, err := activity.DecodeHeader(b); err != nil || h != (activity.Header{Offset: 5, Previous: 4, Version: 1}) {
-		t.Errorf("header %+v, %v", h, err)
-	}
-}
-
 func TestDecodeForgetsTheRecordBefore(t *testing.T) {
 	first := activity.Append(nil, &activity.Record{Offset: 1, Duplicates: 2,
-		Activities: []activity.Activity{{Kind: 1, Account: "a", Attributes: []activity.Attribute{{Name: "n", Value: "v"}}}, {Kind: 1}}})
-	second := activity.Append(nil, &activity.Record{Offset: 2, Activities: []activity.Activity{{Kind: 2}}})
+		Activities: []activity.Activity{use(1, "e", "a"), use(1, "f", "b")}, Rejected: []activity.Rejected{{Reason: "no_rate"}}})
+	second := activity.Append(nil, &activity.Record{Offset: 2, Activities: []activity.Activity{use(2, "", "c")}})
 	var r activity.Record
 	if err := activity.Decode(first, &r); err != nil {
 		t.Fatal(err)
 	}
+	if r.Activities[0].Account != "a" {
+		t.Errorf("got %+v", r)
+	}
+	kept := r.Activities[0]
 	if err := activity.Decode(second, &r); err != nil {
 		t.Fatal(err)
 	}
-	want := []activity.Activity{{Kind: 2}}
+	if want := use(1, "e", "a"); !reflect.DeepEqual(kept, want) {
+		t.Errorf("an activity that was kept is now %+v", kept)
+	}
+	want := []activity.Activity{use(2, "", "c")}
 	if r.Offset != 2 || r.Duplicates != 0 || !reflect.DeepEqual(r.Activities, want) || len(r.Rejected) != 0 {
 		t.Errorf("got %+v", r)
 	}
@@ -118,8 +160,8 @@ func anyDecimal(t *rapid.T, label string) money.Decimal {
 }
 
 func anyRecord(t *rapid.T) activity.Record {
-	text := rapid.String()
-	instant := rapid.Int64()
+	text := rapid.OneOf(rapid.SampledFrom([]string{"", "acme", "eu", "region"}), rapid.String())
+	instant := rapid.OneOf(rapid.Int64(), rapid.Map(rapid.Int64Range(-1e9, 4e9), func(s int64) int64 { return s * 1e9 }))
 	id := func(label string) activity.ID {
 		return activity.ID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, label))
 	}
@@ -136,20 +178,41 @@ func anyRecord(t *rapid.T) activity.Record {
 		Version: rapid.Uint32().Draw(t, "version"), LogTime: instant.Draw(t, "log time"),
 		Duplicates: rapid.IntRange(0, math.MaxInt32).Draw(t, "duplicates"),
 	}
-	for i := range rapid.IntRange(0, 4).Draw(t, "activities") {
-		r.Activities = append(r.Activities, activity.Activity{
-			Kind: activity.Kind(rapid.IntRange(1, 2).Draw(t, "kind")), Index: i,
-			EventID: text.Draw(t, "event"), Source: text.Draw(t, "source"), EventTime: instant.Draw(t, "time"),
-			Account: text.Draw(t, "account"), Billed: text.Draw(t, "billed"), Seller: text.Draw(t, "seller"),
-			Product: text.Draw(t, "product"), Package: text.Draw(t, "package"),
-			Attributes: attributes("attributes"), Group: attributes("group"),
-			Quantity: anyDecimal(t, "quantity"), Charge: anyDecimal(t, "charge"), Currency: text.Draw(t, "currency"),
+	var shared []activity.Activity // what activities have in common: the same or, which must not show, a copy
+	for range rapid.IntRange(1, 3).Draw(t, "shared") {
+		terms := &activity.Terms{
+			Seller: text.Draw(t, "seller"), Product: text.Draw(t, "product"), Package: text.Draw(t, "package"), Currency: text.Draw(t, "currency"),
 			Level: text.Draw(t, "level"), RateAccount: text.Draw(t, "rate account"), RateID: text.Draw(t, "rate"),
 			RateSeq: instant.Draw(t, "seq"), RateModel: text.Draw(t, "model"), ActivatedSeq: instant.Draw(t, "activated"),
-			Invoice: id("invoice"), PeriodStart: instant.Draw(t, "start"), PeriodEnd: instant.Draw(t, "end"), Line: id("line"),
+			PeriodStart: instant.Draw(t, "start"), PeriodEnd: instant.Draw(t, "end"),
 			UsageStart: instant.Draw(t, "usage start"), UsageEnd: instant.Draw(t, "usage end"),
-			LineAmount: anyDecimal(t, "line amount"),
-		})
+		}
+		target := &activity.Target{
+			Account: text.Draw(t, "account"), Billed: text.Draw(t, "billed"), Group: attributes("group"),
+			Invoice: id("invoice"), Line: id("line"),
+		}
+		if rapid.Bool().Draw(t, "plain") {
+			target.Plain = true
+			target.Invoice = activity.InvoiceID(terms.Seller, target.Billed, terms.PeriodStart)
+			family := activity.FamilyID(terms.Seller, target.Account, terms.Product, terms.Package, target.Group, target.Billed, terms.UsageStart)
+			target.Line = activity.LineID(family, target.Invoice)
+			if !target.Follows(terms) {
+				t.Fatal("the ids do not follow")
+			}
+		}
+		shared = append(shared, activity.Activity{Terms: terms, Target: target})
+	}
+	for i := range rapid.IntRange(0, 6).Draw(t, "activities") {
+		a := rapid.SampledFrom(shared).Draw(t, "of")
+		if rapid.Bool().Draw(t, "copy") {
+			terms, target := *a.Terms, *a.Target
+			a.Terms, a.Target = &terms, &target
+		}
+		a.Kind, a.Index = activity.Kind(rapid.IntRange(1, 2).Draw(t, "kind")), i
+		a.EventID, a.Source, a.EventTime = text.Draw(t, "event"), text.Draw(t, "source"), instant.Draw(t, "time")
+		a.Attributes = attributes("attributes")
+		a.Quantity, a.Charge, a.LineAmount = anyDecimal(t, "quantity"), anyDecimal(t, "charge"), anyDecimal(t, "line amount")
+		r.Activities = append(r.Activities, a)
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "rejected") {
 		r.Rejected = append(r.Rejected, activity.Rejected{
@@ -161,10 +224,14 @@ func anyRecord(t *rapid.T) activity.Record {
 }
 
 func TestRoundTrip(t *testing.T) {
+	var encoder activity.Encoder // across all draws: nothing of one record may show in the next
+	var got activity.Record
 	rapid.Check(t, func(t *rapid.T) {
 		r := anyRecord(t)
 		b := activity.Append(nil, &r)
-		var got activity.Record
+		if !bytes.Equal(encoder.Append(nil, &r), b) {
+			t.Fatal("an encoder that was used before writes other bytes")
+		}
 		if err := activity.Decode(b, &got); err != nil {
 			t.Fatal(err)
 		}
@@ -189,9 +256,13 @@ func TestRoundTrip(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(nil))
+	rich := use(2, "", "acme")
+	rich.Target.Group, rich.Target.Line = []activity.Attribute{{Name: "n", Value: "v"}}, activity.ID{1}
+	rich.Attributes, rich.Charge = []activity.Attribute{{Name: "n", Value: "w"}}, money.One.Neg()
+	plain := use(1, "e", "sub")
+	plain.Target.Billed, plain.Target.Plain = "acme", true
 	f.Add(activity.Append(nil, &activity.Record{Offset: 7, Previous: 6, Version: 1, LogTime: 1,
-		Activities: []activity.Activity{{Kind: 1, Account: "acme", Group: []activity.Attribute{{Name: "n", Value: "v"}}, Charge: money.One.Neg(), Line: activity.ID{1}}},
-		Rejected:   []activity.Rejected{{Reason: "no_rate"}}}))
+		Activities: []activity.Activity{rich, plain, rich, use(1, "f", "acme")}, Rejected: []activity.Rejected{{Reason: "no_rate"}}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var r, again activity.Record
 		if activity.Decode(b, &r) != nil {
@@ -246,35 +317,49 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// BenchmarkCodec has the usual record of many accounts: each activity falls on another line, under one of four rates.
 func BenchmarkCodec(b *testing.B) {
 	r := activity.Record{Offset: 123456, Previous: 123455, Version: 1, LogTime: 1795000000000000000}
+	var terms [4]activity.Terms
+	for i := range terms {
+		terms[i] = activity.Terms{
+			Seller: "main", Product: fmt.Sprint("api-calls-", i), Currency: "USD", Level: "contract", RateAccount: "acme",
+			RateID: fmt.Sprintf("contract:c-%d/api-calls@2026-01-01", i), RateSeq: 17, RateModel: "graduated", ActivatedSeq: 30,
+			PeriodStart: 1795000000000000000, PeriodEnd: 1797592000000000000, UsageStart: 1795000000000000000, UsageEnd: 1797592000000000000,
+		}
+	}
 	for i := range 100 {
-		r.Activities = append(r.Activities, activity.Activity{
-			Kind: 1, Index: i, EventID: "e-123456789", Source: "gateway-7", EventTime: 1795000000000000000, Account: "acme", Billed: "acme",
-			Seller: "main", Product: "api-calls", Attributes: []activity.Attribute{{Name: "region", Value: "eu"}},
-			Quantity: money.MustParse("3"), Charge: money.MustParse("0.3"), Currency: "USD", Level: "contract", RateAccount: "acme",
-			RateID: "contract:c-1/api-calls@2026-01-01", RateSeq: 17, RateModel: "graduated", ActivatedSeq: 30, Invoice: activity.ID{1},
-			PeriodStart: 1795000000000000000, PeriodEnd: 1795000000000000000, Line: activity.ID{2},
-			UsageStart: 1795000000000000000, UsageEnd: 1795000000000000000, LineAmount: money.MustParse("1234.5"),
-		})
+		account := fmt.Sprintf("acct-%05d", i*7919%10_000)
+		a := activity.Activity{
+			Kind: 1, Index: i, EventID: fmt.Sprintf("e-%09d", i), Source: "gateway-7", EventTime: 1795000000000000000 + int64(i)*37_000_000,
+			Attributes: []activity.Attribute{{Name: "region", Value: "eu"}},
+			Quantity:   money.MustParse("3"), Charge: money.MustParse("0.3"), LineAmount: money.MustParse("1234.5"),
+			Terms:  &terms[i%len(terms)],
+			Target: &activity.Target{Account: account, Billed: account, Plain: true},
+		}
+		a.Invoice = activity.InvoiceID(a.Seller, a.Billed, a.PeriodStart)
+		a.Line = activity.LineID(activity.FamilyID(a.Seller, account, a.Product, "", nil, account, a.UsageStart), a.Invoice)
+		r.Activities = append(r.Activities, a)
 	}
 	encoded := activity.Append(nil, &r)
 	b.Run("append 100", func(b *testing.B) {
 		b.ReportAllocs()
-		b.SetBytes(int64(len(encoded)))
-		buffer := make([]byte, 0, len(encoded)+8)
+		var encoder activity.Encoder
+		buffer := make([]byte, 0, len(encoded)+64)
 		for b.Loop() {
-			buffer = activity.Append(buffer[:0], &r)
+			buffer = encoder.Append(buffer[:0], &r)
 		}
+		b.ReportMetric(float64(len(encoded))/100, "bytes/activity")
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100, "ns/activity")
 	})
 	b.Run("decode 100", func(b *testing.B) {
 		b.ReportAllocs()
-		b.SetBytes(int64(len(encoded)))
 		var got activity.Record
 		for b.Loop() {
 			if err := activity.Decode(encoded, &got); err != nil {
 				b.Fatal(err)
 			}
 		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100, "ns/activity")
 	})
 }

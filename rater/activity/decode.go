@@ -1,10 +1,9 @@
 package activity
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
-
-	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/tollstream/tollstream/ledger/money"
 )
@@ -19,318 +18,324 @@ type Header struct {
 
 // DecodeHeader reads a record's header without its activities.
 func DecodeHeader(b []byte) (Header, error) {
-	var r Record
-	if err := (&decoder{headerOnly: true}).record(b, &r); err != nil {
-		return Header{}, fmt.Errorf("decode header of rated record: %w", err)
+	d := decoder{b: b}
+	h := d.header()
+	if d.bad {
+		return Header{}, fmt.Errorf("decode header of rated record: %w", ErrMalformed)
 	}
-	return Header{Offset: r.Offset, Previous: r.Previous, Version: r.Version, LogTime: r.LogTime}, nil
+	return h, nil
 }
 
-// Decode reads what Append wrote; fields that it does not know are passed over. The slices of r are used
-// again; strings and attributes are not, they stand in one copy of b that lives as long as any of them.
+// Decode reads what Append wrote. The slices of r are used again; what its activities point at is not: their strings stand in
+// one copy of b that lives as long as any of them, their terms, targets and attributes in one slice each.
 func Decode(b []byte, r *Record) error {
 	*r = Record{Activities: r.Activities[:0], Rejected: r.Rejected[:0]}
-	if err := (&decoder{text: string(b)}).record(b, r); err != nil {
-		return fmt.Errorf("decode rated record: %w", err)
+	d := decoder{b: b}
+	h := d.header()
+	r.Offset, r.Previous, r.Version, r.LogTime = h.Offset, h.Previous, h.Version, h.LogTime
+	r.Duplicates = d.count(math.MaxInt32)
+	activities, rejected := d.count(min(MaxActivities, len(b)/minActivity)), d.count(min(MaxActivities, len(b)/minRejected))
+	terms, targets, texts := d.count(activities), d.count(activities), d.count(min(maxTexts, len(b)))
+	attributes := d.count(len(b))
+	if d.bad {
+		return fmt.Errorf("decode rated record: %w", ErrMalformed)
+	}
+	d.text = string(b)
+	d.terms, d.targets = make([]Terms, 0, terms), make([]Target, 0, targets)
+	d.texts, d.attributes = make([]string, 0, texts), make([]Attribute, 0, attributes)
+	if cap(r.Activities) < activities {
+		r.Activities = make([]Activity, 0, activities)
+	}
+	before := &Activity{EventTime: r.LogTime}
+	for i := range activities {
+		r.Activities = append(r.Activities, Activity{Index: i})
+		d.activity(&r.Activities[i], before)
+		if d.bad {
+			break
+		}
+		before = &r.Activities[i]
+	}
+	for range rejected {
+		r.Rejected = append(r.Rejected, d.rejected(r.LogTime))
+		if d.bad {
+			break
+		}
+	}
+	if d.bad || d.at != len(b) || len(d.terms) != terms || len(d.targets) != targets || len(d.texts) != texts || len(d.attributes) != attributes {
+		return fmt.Errorf("decode rated record: %w", ErrMalformed)
 	}
 	return nil
 }
 
-// field is one field of a message. Bytes are given as their place in the whole input.
-type field struct {
-	number     protowire.Number
-	kind       protowire.Type
-	value      uint64 // varint or fixed64
-	start, end int    // bytes
-}
+// The fewest bytes that an activity and a rejected event take bound what a count may promise.
+const (
+	minActivity = 8
+	minRejected = 6
+)
 
+// decoder takes values off b from at on; after the first failure bad is set, and whatever follows means nothing.
 type decoder struct {
-	text       string // the whole input: strings are parts of it
-	headerOnly bool
-	attributes []Attribute // of all activities: one slice grows instead of two for each activity
-	groups     []Attribute
+	b    []byte
+	text string // the same: strings are parts of it
+	at   int
+	bad  bool
+
+	// what has stood in the record; the capacity is what the record says that there will be
+	terms      []Terms
+	targets    []Target
+	texts      []string
+	attributes []Attribute
 }
 
-// next reads the field at from.
-func next(b []byte, from, to int) (field, int, error) {
-	number, kind, n := protowire.ConsumeTag(b[from:to])
-	if n < 0 {
-		return field{}, 0, ErrMalformed
+func (d *decoder) header() Header {
+	if d.byte() != format {
+		d.bad = true
+		return Header{}
 	}
-	f := field{number: number, kind: kind}
-	from += n
-	switch kind {
-	case protowire.VarintType:
-		f.value, n = protowire.ConsumeVarint(b[from:to])
-	case protowire.Fixed64Type:
-		f.value, n = protowire.ConsumeFixed64(b[from:to])
-	case protowire.BytesType:
-		var length uint64
-		length, n = protowire.ConsumeVarint(b[from:to])
-		if n < 0 || length > uint64(to-from-n) {
-			return field{}, 0, ErrMalformed
+	h := Header{Offset: int64(d.uvarint())}
+	h.Previous = h.Offset - d.varint()
+	version := d.uvarint()
+	d.bad = d.bad || version > math.MaxUint32
+	h.Version = uint32(version)
+	h.LogTime = int64(d.fixed64())
+	return h
+}
+
+func (d *decoder) activity(a, before *Activity) {
+	flags := d.byte()
+	a.Kind = Kind(flags & flagKind)
+	if flags > flagsKnown || a.Kind != KindUsage && a.Kind != KindAdjustment {
+		d.bad = true
+		return
+	}
+	if flags&flagNewTarget == 0 {
+		a.Target = item(d, d.targets, d.uvarint())
+	}
+	number := d.uvarint()
+	if number > 0 {
+		a.Terms = item(d, d.terms, number-1)
+	}
+	a.EventID = d.bytes(d.uvarint())
+	if a.Source = before.Source; flags&flagSameSource == 0 {
+		a.Source = d.string()
+	}
+	if flags&flagNewTarget != 0 {
+		a.Target = grow(d, &d.targets)
+		d.newTarget(a.Target)
+	}
+	if number == 0 {
+		a.Terms = grow(d, &d.terms)
+		d.newTerms(a.Terms, a.Account)
+	}
+	if flags&flagNewTarget != 0 && a.Plain {
+		a.Invoice, a.Line = a.derived(a.Terms)
+	}
+	a.EventTime = before.EventTime + d.span()
+	names := before.Attributes
+	size := uint64(len(names))
+	if flags&flagSameNames == 0 {
+		size, names = d.uvarint(), nil
+	}
+	if a.Attributes = d.list(size); a.Attributes != nil {
+		d.fill(a.Attributes, names)
+	}
+	a.Quantity, a.Charge, a.LineAmount = d.decimal(), d.decimal(), d.decimal()
+}
+
+// fill reads the names, unless they are those of the activity before, and the values.
+func (d *decoder) fill(list, names []Attribute) {
+	for i := range list {
+		if names != nil {
+			list[i].Name = names[i].Name
+		} else {
+			list[i].Name = d.string()
 		}
-		f.start = from + n
-		f.end = f.start + int(length)
-		n += int(length)
+	}
+	for i := range list {
+		list[i].Value = d.string()
+	}
+}
+
+func (d *decoder) newTarget(t *Target) {
+	head := d.uvarint()
+	t.Plain = head&targetPlain != 0
+	t.Account = d.bytes(d.uvarint())
+	if t.Billed = t.Account; head&targetBilledIsAccount == 0 {
+		t.Billed = d.string()
+	}
+	t.Group = d.list(head >> targetFlags)
+	for i := range t.Group {
+		t.Group[i] = Attribute{Name: d.string(), Value: d.string()}
+	}
+	if !t.Plain {
+		copy(t.Invoice[:], d.take(uint64(len(t.Invoice))))
+		copy(t.Line[:], d.take(uint64(len(t.Line))))
+	}
+}
+
+func (d *decoder) newTerms(t *Terms, account string) {
+	t.Seller, t.Product, t.Package, t.Currency, t.Level = d.string(), d.string(), d.string(), d.string(), d.string()
+	switch d.byte() {
+	case 0:
+		t.RateAccount = d.string()
+	case 1:
+		t.RateAccount = account
 	default:
-		n = protowire.ConsumeFieldValue(number, kind, b[from:to])
+		d.bad = true
 	}
-	if n < 0 {
-		return field{}, 0, ErrMalformed
-	}
-	return f, from + n, nil
+	t.RateID, t.RateSeq, t.RateModel, t.ActivatedSeq = d.string(), d.varint(), d.string(), d.varint()
+	t.PeriodStart = d.span()
+	t.PeriodEnd = t.PeriodStart + d.span()
+	t.UsageStart = t.PeriodStart + d.span()
+	t.UsageEnd = t.PeriodEnd + d.span()
 }
 
-func (d *decoder) record(b []byte, r *Record) error {
-	for at := 0; at < len(b); {
-		f, after, err := next(b, at, len(b))
-		if err != nil {
-			return err
-		}
-		at = after
-		switch f.number {
-		case recordOffset:
-			err = f.int64(&r.Offset)
-		case recordPrevious:
-			if err = f.int64(&r.Previous); err == nil {
-				r.Previous = protowire.DecodeZigZag(f.value)
-			}
-		case recordVersion:
-			if f.kind != protowire.VarintType || f.value > math.MaxUint32 {
-				return ErrMalformed
-			}
-			r.Version = uint32(f.value)
-		case recordLogTime:
-			err = f.instant(&r.LogTime)
-		case recordDuplicates:
-			err = f.count(&r.Duplicates)
-		case recordActivity:
-			if d.headerOnly {
-				continue
-			}
-			if f.kind != protowire.BytesType || len(r.Activities) == MaxActivities {
-				return ErrMalformed
-			}
-			r.Activities = append(r.Activities, Activity{})
-			err = d.activity(b, f.start, f.end, &r.Activities[len(r.Activities)-1])
-		case recordRejected:
-			if d.headerOnly {
-				continue
-			}
-			if f.kind != protowire.BytesType || len(r.Rejected) == MaxActivities {
-				return ErrMalformed
-			}
-			r.Rejected = append(r.Rejected, Rejected{})
-			err = d.rejected(b, f.start, f.end, &r.Rejected[len(r.Rejected)-1])
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+func (d *decoder) rejected(logTime int64) Rejected {
+	r := Rejected{EventIndex: d.count(math.MaxInt32), Reason: d.string(), EventID: d.bytes(d.uvarint()), Source: d.string()}
+	r.EventTime = logTime + d.span()
+	r.Account = d.string()
+	return r
 }
 
-func (d *decoder) activity(b []byte, at, to int, a *Activity) error {
-	attributes, groups := len(d.attributes), len(d.groups)
-	for at < to {
-		f, after, err := next(b, at, to)
-		if err != nil {
-			return err
-		}
-		at = after
-		switch f.number {
-		case activityAttribute:
-			d.attributes, err = d.attribute(b, f, d.attributes)
-		case activityGroup:
-			d.groups, err = d.attribute(b, f, d.groups)
-		default:
-			err = d.activityField(b, f, a)
-		}
-		if err != nil {
-			return err
-		}
+// item gives the item of that number. After a failure it is one that nobody looks at.
+func item[T any](d *decoder, list []T, number uint64) *T {
+	if number >= uint64(len(list)) {
+		d.bad = true
+		return new(T)
 	}
-	if n := len(d.attributes); n > attributes {
-		a.Attributes = d.attributes[attributes:n:n]
-	}
-	if n := len(d.groups); n > groups {
-		a.Group = d.groups[groups:n:n]
-	}
-	return nil
+	return &list[number]
 }
 
-// activityField has one case a field of the wire format, hence its length.
-func (d *decoder) activityField(b []byte, f field, a *Activity) error {
-	switch f.number {
-	case activityKind:
-		if f.kind != protowire.VarintType || f.value > math.MaxUint8 {
-			return ErrMalformed
-		}
-		a.Kind = Kind(f.value)
+// grow adds an item, never past what the record said, so that the items before it stay where they are.
+func grow[T any](d *decoder, list *[]T) *T {
+	n := len(*list)
+	if n == cap(*list) {
+		d.bad = true
+		return new(T)
+	}
+	*list = (*list)[:n+1]
+	return &(*list)[n]
+}
+
+// list gives so many attributes to fill in, nil for none.
+func (d *decoder) list(size uint64) []Attribute {
+	n := len(d.attributes)
+	if size > uint64(cap(d.attributes)-n) {
+		d.bad = true
+	}
+	if d.bad || size == 0 {
 		return nil
-	case activityIndex:
-		return f.count(&a.Index)
-	case activityEventID:
-		return d.string(f, &a.EventID)
-	case activitySource:
-		return d.string(f, &a.Source)
-	case activityEventTime:
-		return f.instant(&a.EventTime)
-	case activityAccount:
-		return d.string(f, &a.Account)
-	case activityBilled:
-		return d.string(f, &a.Billed)
-	case activitySeller:
-		return d.string(f, &a.Seller)
-	case activityProduct:
-		return d.string(f, &a.Product)
-	case activityPackage:
-		return d.string(f, &a.Package)
-	case activityQuantity:
-		return f.decimal(b, &a.Quantity)
-	case activityCharge:
-		return f.decimal(b, &a.Charge)
-	case activityCurrency:
-		return d.string(f, &a.Currency)
-	case activityLevel:
-		return d.string(f, &a.Level)
-	case activityRateAccount:
-		return d.string(f, &a.RateAccount)
-	case activityRateID:
-		return d.string(f, &a.RateID)
-	case activityRateSeq:
-		return f.int64(&a.RateSeq)
-	case activityRateModel:
-		return d.string(f, &a.RateModel)
-	case activityActivatedSeq:
-		return f.int64(&a.ActivatedSeq)
-	case activityInvoice:
-		return f.id(b, &a.Invoice)
-	case activityPeriodStart:
-		return f.instant(&a.PeriodStart)
-	case activityPeriodEnd:
-		return f.instant(&a.PeriodEnd)
-	case activityLine:
-		return f.id(b, &a.Line)
-	case activityUsageStart:
-		return f.instant(&a.UsageStart)
-	case activityUsageEnd:
-		return f.instant(&a.UsageEnd)
-	case activityLineAmount:
-		return f.decimal(b, &a.LineAmount)
 	}
-	return nil
+	to := n + int(size)
+	d.attributes = d.attributes[:to]
+	return d.attributes[n:to:to]
 }
 
-func (d *decoder) rejected(b []byte, at, to int, r *Rejected) error {
-	for at < to {
-		f, after, err := next(b, at, to)
-		if err != nil {
-			return err
-		}
-		at = after
-		switch f.number {
-		case rejectedEventIndex:
-			err = f.count(&r.EventIndex)
-		case rejectedReason:
-			err = d.string(f, &r.Reason)
-		case rejectedEventID:
-			err = d.string(f, &r.EventID)
-		case rejectedSource:
-			err = d.string(f, &r.Source)
-		case rejectedEventTime:
-			err = f.instant(&r.EventTime)
-		case rejectedAccount:
-			err = d.string(f, &r.Account)
-		}
-		if err != nil {
-			return err
-		}
+// take gives the next n bytes, nil after a failure.
+func (d *decoder) take(n uint64) []byte {
+	if d.bad || n > uint64(len(d.b)-d.at) {
+		d.bad = true
+		return nil
 	}
-	return nil
+	d.at += int(n)
+	return d.b[d.at-int(n) : d.at]
 }
 
-func (d *decoder) attribute(b []byte, f field, list []Attribute) ([]Attribute, error) {
-	if f.kind != protowire.BytesType {
-		return list, ErrMalformed
+func (d *decoder) byte() byte {
+	if v := d.take(1); v != nil {
+		return v[0]
 	}
-	var a Attribute
-	for at := f.start; at < f.end; {
-		inner, after, err := next(b, at, f.end)
-		if err != nil {
-			return list, err
-		}
-		at = after
-		switch inner.number {
-		case attributeName:
-			err = d.string(inner, &a.Name)
-		case attributeValue:
-			err = d.string(inner, &a.Value)
-		}
-		if err != nil {
-			return list, err
-		}
-	}
-	return append(list, a), nil
+	return 0
 }
 
-func (d *decoder) string(f field, to *string) error {
-	if f.kind != protowire.BytesType {
-		return ErrMalformed
+func (d *decoder) fixed64() uint64 {
+	if v := d.take(8); v != nil {
+		return binary.LittleEndian.Uint64(v)
 	}
-	*to = d.text[f.start:f.end]
-	return nil
+	return 0
 }
 
-func (f field) int64(to *int64) error {
-	if f.kind != protowire.VarintType {
-		return ErrMalformed
+func (d *decoder) uvarint() uint64 {
+	if !d.bad && d.at < len(d.b) && d.b[d.at] < 0x80 {
+		d.at++
+		return uint64(d.b[d.at-1])
 	}
-	*to = int64(f.value)
-	return nil
+	return d.longUvarint()
 }
 
-func (f field) count(to *int) error {
-	if f.kind != protowire.VarintType || f.value > math.MaxInt32 {
-		return ErrMalformed
+func (d *decoder) longUvarint() uint64 {
+	if d.bad {
+		return 0
 	}
-	*to = int(f.value)
-	return nil
+	v, n := binary.Uvarint(d.b[d.at:])
+	if n <= 0 {
+		d.bad = true
+		return 0
+	}
+	d.at += n
+	return v
 }
 
-func (f field) instant(to *int64) error {
-	if f.kind != protowire.Fixed64Type {
-		return ErrMalformed
-	}
-	*to = int64(f.value)
-	return nil
+func (d *decoder) varint() int64 {
+	v := d.uvarint()
+	return int64(v>>1) ^ -int64(v&1)
 }
 
-func (f field) id(b []byte, to *ID) error {
-	if f.kind != protowire.BytesType || f.end-f.start != len(to) {
-		return ErrMalformed
+// count reads how many there are, at most so many.
+func (d *decoder) count(most int) int {
+	v := d.uvarint()
+	if v > uint64(most) {
+		d.bad = true
+		return 0
 	}
-	*to = ID(b[f.start:f.end])
-	return nil
+	return int(v)
 }
 
-func (f field) decimal(b []byte, to *money.Decimal) error {
-	n := f.end - f.start
-	if f.kind != protowire.BytesType || n < 1 || n > 16 {
-		return ErrMalformed
+func (d *decoder) span() int64 {
+	v := d.uvarint()
+	switch unit := v & spanUnit; {
+	case v == spanFull:
+		return int64(d.fixed64())
+	case unit < uint64(len(spanUnits)):
+		v >>= 3
+		return (int64(v>>1) ^ -int64(v&1)) * spanUnits[unit]
 	}
-	var full [16]byte
-	if b[f.start] >= 0x80 {
-		for i := range full {
-			full[i] = 0xff
-		}
+	d.bad = true
+	return 0
+}
+
+// bytes reads a text of its own.
+func (d *decoder) bytes(n uint64) string {
+	if d.bad || n > uint64(len(d.b)-d.at) {
+		d.bad = true
+		return ""
 	}
-	copy(full[16-n:], b[f.start:f.end])
-	d, err := money.FromBinary16(full[:])
+	d.at += int(n)
+	return d.text[d.at-int(n) : d.at]
+}
+
+// string reads a text that may stand in the table.
+func (d *decoder) string() string {
+	v := d.uvarint()
+	if v&1 == 0 {
+		return *item(d, d.texts, v>>1)
+	}
+	s := d.bytes(v >> 1)
+	if n := len(s); n > 0 && n <= maxTextBytes && len(d.texts) < maxTexts {
+		*grow(d, &d.texts) = s
+	}
+	return s
+}
+
+func (d *decoder) decimal() money.Decimal {
+	if d.bad {
+		return money.Decimal{}
+	}
+	v, n, err := money.FromCompact(d.b[d.at:])
 	if err != nil {
-		return ErrMalformed
+		d.bad = true
+		return money.Decimal{}
 	}
-	*to = d
-	return nil
+	d.at += n
+	return v
 }

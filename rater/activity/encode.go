@@ -3,206 +3,330 @@ package activity
 import (
 	"encoding/binary"
 	"errors"
+	"math/bits"
+	"slices"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
-	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/zeebo/xxh3"
 )
 
-// The wire format is protobuf, written by hand so that it is deterministic: fields in the order of their
-// numbers, zero values left out, minimal lengths. Instants are fixed64, amounts the shortest two's
-// complement of the number times 10^12, big endian. Numbers are never used again for something else.
-const (
-	recordOffset     = 1
-	recordPrevious   = 2 // zigzag
-	recordVersion    = 3
-	recordLogTime    = 4
-	recordDuplicates = 5
-	recordActivity   = 6
-	recordRejected   = 7
-)
+// The wire format says once in a record what its activities have in common: terms, targets and short texts are written
+// where they are first used and numbered from 0, later uses name the number. Numbers are varints, signed
+// ones in zigzag; decimals in money's compact form; instants as spans, see appendSpan. The parts stand in this order:
+//
+//	record    format (1 byte), offset, offset − previous (signed), version, log time (8 bytes, little endian),
+//	          duplicates; how many activities, rejected, terms, targets, tabled texts, attributes of both kinds;
+//	          activities, rejected
+//	activity  flags (1 byte: bits 0–1 kind, 2 source as in the activity before, 3 attribute names as there, 4 new target);
+//	          number of the target unless new; number of the terms + 1, 0 for new ones; event id (length, bytes);
+//	          source (text) unless as before; new target; new terms; event time (span from the activity before, the first
+//	          from log time); how many attributes and their names (texts) unless as before; their values (texts);
+//	          quantity, charge, line amount
+//	target    flags (2·size of the group·2 + bit 1 plain + bit 0 billed as account); account (length, bytes);
+//	          billed (text) unless the account; group: name and value (texts); unless plain invoice and line (16 bytes)
+//	terms     seller, product, package, currency, level (texts); the rate's account: 1 for the target's, otherwise 0 and a text;
+//	          rate id (text), rate seq (signed), rate model (text), activated seq (signed); spans: period start from
+//	          the epoch, period end from it, usage start from period start, usage end from period end
+//	rejected  event index, reason (text), event id (length, bytes), source (text), event time (span from log time),
+//	          account (text)
+//	text      2·number of a tabled text, or 2·length + 1 and the bytes, which are tabled if they are 1 to 63 and the table
+//	          holds fewer than 256
+//
+// A format that means more gets a new first byte.
+const format = 1
 
 const (
-	activityKind         = 1
-	activityIndex        = 2
-	activityEventID      = 3
-	activitySource       = 4
-	activityEventTime    = 5
-	activityAccount      = 6
-	activityBilled       = 7
-	activitySeller       = 8
-	activityProduct      = 9
-	activityPackage      = 10
-	activityAttribute    = 11
-	activityGroup        = 12
-	activityQuantity     = 13
-	activityCharge       = 14
-	activityCurrency     = 15
-	activityLevel        = 16
-	activityRateAccount  = 17
-	activityRateID       = 18
-	activityRateSeq      = 19
-	activityRateModel    = 20
-	activityActivatedSeq = 21
-	activityInvoice      = 22
-	activityPeriodStart  = 23
-	activityPeriodEnd    = 24
-	activityLine         = 25
-	activityUsageStart   = 26
-	activityUsageEnd     = 27
-	activityLineAmount   = 28
-)
+	flagKind       = 3
+	flagSameSource = 1 << 2
+	flagSameNames  = 1 << 3
+	flagNewTarget  = 1 << 4
+	flagsKnown     = 1<<5 - 1
 
-const (
-	rejectedEventIndex = 1
-	rejectedReason     = 2
-	rejectedEventID    = 3
-	rejectedSource     = 4
-	rejectedEventTime  = 5
-	rejectedAccount    = 6
-)
-
-const (
-	attributeName  = 1
-	attributeValue = 2
+	targetBilledIsAccount = 1
+	targetPlain           = 2
+	targetFlags           = 2 // bits
 )
 
 // MaxActivities bounds the activities, and apart from them the rejected events, of one record: 256 events or lines
 // give at most a usage and a few adjustments each.
 const MaxActivities = 4096
 
+const (
+	maxTexts     = 256 // in the table
+	maxTextBytes = 63  // of a tabled one, so that its length takes a byte
+)
+
 // ErrMalformed says that bytes are not an encoded record.
 var ErrMalformed = errors.New("malformed rated record")
 
-// Append appends the encoded record. The same record gives the same bytes.
-func Append(b []byte, r *Record) []byte {
-	b = appendVarint(b, recordOffset, uint64(r.Offset))
-	b = appendVarint(b, recordPrevious, protowire.EncodeZigZag(r.Previous))
-	b = appendVarint(b, recordVersion, uint64(r.Version))
-	b = appendInstant(b, recordLogTime, r.LogTime)
-	b = appendVarint(b, recordDuplicates, uint64(r.Duplicates))
+// Append appends the encoded record. The same record gives the same bytes. Who writes many keeps an Encoder.
+func Append(b []byte, r *Record) []byte { return new(Encoder).Append(b, r) }
+
+// Encoder writes records; what it needs for one is used again for the next. The zero value is ready.
+type Encoder struct {
+	body       []byte
+	attributes int
+
+	// What stands in the record by now. A table holds number + 1 at the place of the content's hash or behind it.
+	texts       []string
+	textTable   [2 * maxTexts]uint16
+	terms       []*Terms
+	termsTable  []uint16
+	targets     []*Target
+	targetTable []uint16
+}
+
+// Append appends the encoded record to b. Index is not written: it is the activity's place. The same content gives the same bytes,
+// however it is shared in memory.
+func (e *Encoder) Append(b []byte, r *Record) []byte {
+	e.begin(len(r.Activities))
+	before := &Activity{EventTime: r.LogTime}
 	for i := range r.Activities {
-		var start int
-		b, start = beginMessage(b, recordActivity)
-		b = endMessage(appendActivity(b, &r.Activities[i]), start)
+		e.activity(&r.Activities[i], before)
+		before = &r.Activities[i]
 	}
 	for i := range r.Rejected {
-		var start int
-		b, start = beginMessage(b, recordRejected)
-		b = endMessage(appendRejected(b, &r.Rejected[i]), start)
+		e.rejected(&r.Rejected[i], r.LogTime)
 	}
+	b = slices.Grow(b, len(e.body)+64)
+	b = append(b, format)
+	b = binary.AppendUvarint(b, uint64(r.Offset))
+	b = binary.AppendVarint(b, r.Offset-r.Previous)
+	b = binary.AppendUvarint(b, uint64(r.Version))
+	b = binary.LittleEndian.AppendUint64(b, uint64(r.LogTime))
+	for _, n := range [...]int{
+		r.Duplicates, len(r.Activities), len(r.Rejected), len(e.terms), len(e.targets), len(e.texts), e.attributes,
+	} {
+		b = binary.AppendUvarint(b, uint64(n))
+	}
+	b = append(b, e.body...)
+	e.forget()
 	return b
 }
 
-func appendActivity(b []byte, a *Activity) []byte {
-	b = appendVarint(b, activityKind, uint64(a.Kind))
-	b = appendVarint(b, activityIndex, uint64(a.Index))
-	b = appendString(b, activityEventID, a.EventID)
-	b = appendString(b, activitySource, a.Source)
-	b = appendInstant(b, activityEventTime, a.EventTime)
-	b = appendString(b, activityAccount, a.Account)
-	b = appendString(b, activityBilled, a.Billed)
-	b = appendString(b, activitySeller, a.Seller)
-	b = appendString(b, activityProduct, a.Product)
-	b = appendString(b, activityPackage, a.Package)
-	b = appendAttributes(b, activityAttribute, a.Attributes)
-	b = appendAttributes(b, activityGroup, a.Group)
-	b = appendDecimal(b, activityQuantity, a.Quantity)
-	b = appendDecimal(b, activityCharge, a.Charge)
-	b = appendString(b, activityCurrency, a.Currency)
-	b = appendString(b, activityLevel, a.Level)
-	b = appendString(b, activityRateAccount, a.RateAccount)
-	b = appendString(b, activityRateID, a.RateID)
-	b = appendVarint(b, activityRateSeq, uint64(a.RateSeq))
-	b = appendString(b, activityRateModel, a.RateModel)
-	b = appendVarint(b, activityActivatedSeq, uint64(a.ActivatedSeq))
-	b = appendID(b, activityInvoice, a.Invoice)
-	b = appendInstant(b, activityPeriodStart, a.PeriodStart)
-	b = appendInstant(b, activityPeriodEnd, a.PeriodEnd)
-	b = appendID(b, activityLine, a.Line)
-	b = appendInstant(b, activityUsageStart, a.UsageStart)
-	b = appendInstant(b, activityUsageEnd, a.UsageEnd)
-	return appendDecimal(b, activityLineAmount, a.LineAmount)
+func (e *Encoder) begin(activities int) {
+	e.body, e.attributes = e.body[:0], 0
+	clear(e.textTable[:])
+	size := 2 << bits.Len(uint(activities))
+	if len(e.targetTable) < size {
+		e.targetTable, e.termsTable = make([]uint16, size), make([]uint16, size)
+	}
+	clear(e.targetTable)
+	clear(e.termsTable)
 }
 
-func appendRejected(b []byte, r *Rejected) []byte {
-	b = appendVarint(b, rejectedEventIndex, uint64(r.EventIndex))
-	b = appendString(b, rejectedReason, r.Reason)
-	b = appendString(b, rejectedEventID, r.EventID)
-	b = appendString(b, rejectedSource, r.Source)
-	b = appendInstant(b, rejectedEventTime, r.EventTime)
-	return appendString(b, rejectedAccount, r.Account)
+// forget lets go of what the record pointed at.
+func (e *Encoder) forget() {
+	clear(e.texts)
+	clear(e.terms)
+	clear(e.targets)
+	e.texts, e.terms, e.targets = e.texts[:0], e.terms[:0], e.targets[:0]
 }
 
-func appendAttributes(b []byte, number protowire.Number, list []Attribute) []byte {
-	for i := range list {
-		var start int
-		b, start = beginMessage(b, number)
-		b = appendString(b, attributeName, list[i].Name)
-		b = endMessage(appendString(b, attributeValue, list[i].Value), start)
+func (e *Encoder) activity(a, before *Activity) {
+	flagsAt := len(e.body)
+	flags := byte(a.Kind) & flagKind
+	e.body = append(e.body, 0)
+	target, known := e.target(a.Target, before.Target)
+	if known {
+		e.body = binary.AppendUvarint(e.body, uint64(target))
+	} else {
+		flags |= flagNewTarget
 	}
-	return b
+	terms, termsKnown := e.termsOf(a.Terms)
+	if termsKnown {
+		e.body = binary.AppendUvarint(e.body, uint64(terms+1))
+	} else {
+		e.body = append(e.body, 0)
+	}
+	e.bytes(a.EventID)
+	if a.Source == before.Source {
+		flags |= flagSameSource
+	} else {
+		e.text(a.Source)
+	}
+	if !known {
+		e.newTarget(a.Target)
+	}
+	if !termsKnown {
+		e.newTerms(a.Terms, a.Account)
+	}
+	e.body = appendSpan(e.body, a.EventTime-before.EventTime)
+	if sameNames(a.Attributes, before.Attributes) {
+		flags |= flagSameNames
+	} else {
+		e.body = binary.AppendUvarint(e.body, uint64(len(a.Attributes)))
+		for i := range a.Attributes {
+			e.text(a.Attributes[i].Name)
+		}
+	}
+	for i := range a.Attributes {
+		e.text(a.Attributes[i].Value)
+	}
+	e.attributes += len(a.Attributes)
+	e.body = a.Quantity.AppendCompact(e.body)
+	e.body = a.Charge.AppendCompact(e.body)
+	e.body = a.LineAmount.AppendCompact(e.body)
+	e.body[flagsAt] = flags
 }
 
-// beginMessage reserves one byte for the length; endMessage moves the content when that is too little,
-// which is cheaper than measuring every message before.
-func beginMessage(b []byte, number protowire.Number) ([]byte, int) {
-	b = append(protowire.AppendTag(b, number, protowire.BytesType), 0)
-	return b, len(b)
+func sameNames(a, b []Attribute) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].Name != b[i].Name {
+			return false
+		}
+	}
+	return true
 }
 
-func endMessage(b []byte, start int) []byte {
-	n := len(b) - start
-	if n < 1<<7 {
-		b[start-1] = byte(n)
-		return b
+func (e *Encoder) newTarget(t *Target) {
+	head := uint64(len(t.Group)) << targetFlags
+	if t.Billed == t.Account {
+		head |= targetBilledIsAccount
 	}
-	more := protowire.SizeVarint(uint64(n)) - 1
-	for range more {
-		b = append(b, 0)
+	if t.Plain {
+		head |= targetPlain
 	}
-	copy(b[start+more:], b[start:start+n])
-	binary.PutUvarint(b[start-1:], uint64(n))
-	return b
+	e.body = binary.AppendUvarint(e.body, head)
+	e.bytes(t.Account)
+	if t.Billed != t.Account {
+		e.text(t.Billed)
+	}
+	for i := range t.Group {
+		e.text(t.Group[i].Name)
+		e.text(t.Group[i].Value)
+	}
+	e.attributes += len(t.Group)
+	if !t.Plain {
+		e.body = append(e.body, t.Invoice[:]...)
+		e.body = append(e.body, t.Line[:]...)
+	}
 }
 
-func appendVarint(b []byte, number protowire.Number, v uint64) []byte {
-	if v == 0 {
-		return b
+func (e *Encoder) newTerms(t *Terms, account string) {
+	e.text(t.Seller)
+	e.text(t.Product)
+	e.text(t.Package)
+	e.text(t.Currency)
+	e.text(t.Level)
+	if t.RateAccount == account {
+		e.body = append(e.body, 1)
+	} else {
+		e.body = append(e.body, 0)
+		e.text(t.RateAccount)
 	}
-	return protowire.AppendVarint(protowire.AppendTag(b, number, protowire.VarintType), v)
+	e.text(t.RateID)
+	e.body = binary.AppendVarint(e.body, t.RateSeq)
+	e.text(t.RateModel)
+	e.body = binary.AppendVarint(e.body, t.ActivatedSeq)
+	e.body = appendSpan(e.body, t.PeriodStart)
+	e.body = appendSpan(e.body, t.PeriodEnd-t.PeriodStart)
+	e.body = appendSpan(e.body, t.UsageStart-t.PeriodStart)
+	e.body = appendSpan(e.body, t.UsageEnd-t.PeriodEnd)
 }
 
-func appendInstant(b []byte, number protowire.Number, t int64) []byte {
-	if t == 0 {
-		return b
-	}
-	return protowire.AppendFixed64(protowire.AppendTag(b, number, protowire.Fixed64Type), uint64(t))
+func (e *Encoder) rejected(r *Rejected, logTime int64) {
+	e.body = binary.AppendUvarint(e.body, uint64(r.EventIndex))
+	e.text(r.Reason)
+	e.bytes(r.EventID)
+	e.text(r.Source)
+	e.body = appendSpan(e.body, r.EventTime-logTime)
+	e.text(r.Account)
 }
 
-func appendString(b []byte, number protowire.Number, s string) []byte {
-	if s == "" {
-		return b
-	}
-	return protowire.AppendString(protowire.AppendTag(b, number, protowire.BytesType), s)
+// bytes writes a text that will hardly come again.
+func (e *Encoder) bytes(s string) {
+	e.body = append(binary.AppendUvarint(e.body, uint64(len(s))), s...)
 }
 
-func appendID(b []byte, number protowire.Number, id ID) []byte {
-	if id.IsZero() {
-		return b
+func (e *Encoder) text(s string) {
+	if n := len(s); n == 0 || n > maxTextBytes {
+		e.body = append(binary.AppendUvarint(e.body, uint64(n)<<1|1), s...)
+		return
 	}
-	return protowire.AppendBytes(protowire.AppendTag(b, number, protowire.BytesType), id[:])
+	at := xxh3.HashString(s) % uint64(len(e.textTable))
+	for ; e.textTable[at] != 0; at = (at + 1) % uint64(len(e.textTable)) {
+		if number := e.textTable[at] - 1; e.texts[number] == s {
+			e.body = binary.AppendUvarint(e.body, uint64(number)<<1)
+			return
+		}
+	}
+	if len(e.texts) < maxTexts {
+		e.texts = append(e.texts, s)
+		e.textTable[at] = uint16(len(e.texts))
+	}
+	e.body = append(append(e.body, byte(len(s)<<1|1)), s...)
 }
 
-func appendDecimal(b []byte, number protowire.Number, d money.Decimal) []byte {
-	if d.IsZero() {
-		return b
+// target finds the number of an equal target; when there is none it takes the next, known false.
+func (e *Encoder) target(t, before *Target) (number int, known bool) {
+	if n := len(e.targets); t == before && n > 0 && e.targets[n-1] == t {
+		return n - 1, true
 	}
-	var stack [16]byte
-	v := d.AppendBinary16(stack[:0])
-	// A leading byte that only repeats the sign of the next one carries nothing.
-	for len(v) > 1 && (v[0] == 0 && v[1] < 0x80 || v[0] == 0xff && v[1] >= 0x80) {
-		v = v[1:]
+	mask := uint64(len(e.targetTable) - 1)
+	at := binary.LittleEndian.Uint64(t.Line[:]) & mask
+	for ; e.targetTable[at] != 0; at = (at + 1) & mask {
+		number := int(e.targetTable[at] - 1)
+		if known := e.targets[number]; known == t || sameTarget(known, t) {
+			return number, true
+		}
 	}
-	return protowire.AppendBytes(protowire.AppendTag(b, number, protowire.BytesType), v)
+	e.targets = append(e.targets, t)
+	e.targetTable[at] = uint16(len(e.targets))
+	return len(e.targets) - 1, false
+}
+
+func sameTarget(a, b *Target) bool {
+	return a.Line == b.Line && a.Invoice == b.Invoice && a.Plain == b.Plain && a.Account == b.Account && a.Billed == b.Billed &&
+		slices.Equal(a.Group, b.Group)
+}
+
+// nearTerms is how many of the last terms are looked at before a hash is made: mostly a record has a few.
+const nearTerms = 8
+
+// termsOf is target for terms.
+func (e *Encoder) termsOf(t *Terms) (number int, known bool) {
+	for i := len(e.terms) - 1; i >= max(0, len(e.terms)-nearTerms); i-- {
+		if e.terms[i] == t {
+			return i, true
+		}
+	}
+	hash := xxh3.HashString(t.RateID) ^ xxh3.HashString(t.RateAccount) ^ uint64(t.PeriodStart) ^ uint64(t.RateSeq) ^ uint64(t.ActivatedSeq)
+	mask := uint64(len(e.termsTable) - 1)
+	at := (hash ^ hash>>32) & mask
+	for ; e.termsTable[at] != 0; at = (at + 1) & mask {
+		if number := int(e.termsTable[at] - 1); *e.terms[number] == *t {
+			return number, true
+		}
+	}
+	e.terms = append(e.terms, t)
+	e.termsTable[at] = uint16(len(e.terms))
+	return len(e.terms) - 1, false
+}
+
+// Spans are nanoseconds, written as a varint of n·8 + u, n in zigzag, in the largest unit that is exact: u 3 for seconds,
+// 2 milliseconds, 1 microseconds, 0 nanoseconds; one that does not fit is u 4 and 8 bytes, little endian.
+const (
+	spanUnit  = 7
+	spanFull  = 4
+	spanLimit = 1 << 60 // in zigzag
+)
+
+var spanUnits = [...]int64{1, 1e3, 1e6, 1e9}
+
+func appendSpan(b []byte, nanoseconds int64) []byte {
+	n, unit := nanoseconds, uint64(0)
+	if million := n / 1e6; million*1e6 == n {
+		n, unit = million, 2
+	}
+	if thousand := n / 1e3; thousand*1e3 == n {
+		n, unit = thousand, unit+1
+	}
+	zigzag := uint64(n<<1) ^ uint64(n>>63)
+	if zigzag >= spanLimit {
+		return binary.LittleEndian.AppendUint64(append(b, spanFull), uint64(nanoseconds))
+	}
+	return binary.AppendUvarint(b, zigzag<<3|unit)
 }

@@ -49,8 +49,8 @@ func act(kind activity.Kind, index int, date, charge, currency, after string, in
 	if err != nil {
 		panic(err)
 	}
-	return activity.Activity{Kind: kind, Index: index, EventTime: t.UnixNano(), Account: "acme", Product: "calls", Charge: dec(charge),
-		Currency: currency, LineAmount: dec(after), Invoice: invoice, Line: line}
+	return activity.Activity{Kind: kind, Index: index, EventTime: t.UnixNano(), Charge: dec(charge), LineAmount: dec(after),
+		Terms: &activity.Terms{Product: "calls", Currency: currency}, Target: &activity.Target{Account: "acme", Invoice: invoice, Line: line}}
 }
 
 // consistent: on partition 0 the month holds 0.3 − 0.1 USD and 1 EUR; line A also has 0.2 USD of October.

@@ -172,8 +172,9 @@ func record(previous, offset int64, mark string, times ...string) []byte {
 			panic(err)
 		}
 		r.Activities = append(r.Activities, activity.Activity{Kind: activity.KindUsage, Index: i, EventID: fmt.Sprintf("e%d-%d%s", offset, i, mark),
-			Source: "s", Account: "acme", Billed: "acme", Seller: "main", Product: "calls", Currency: "USD", EventTime: t.UnixNano(),
-			Quantity: money.One, Charge: money.FromInt(offset), Level: "contract", RateID: "r", RateModel: "per_unit"})
+			Source: "s", EventTime: t.UnixNano(), Quantity: money.One, Charge: money.FromInt(offset),
+			Terms:  &activity.Terms{Seller: "main", Product: "calls", Currency: "USD", Level: "contract", RateID: "r", RateModel: "per_unit"},
+			Target: &activity.Target{Account: "acme", Billed: "acme"}})
 	}
 	return activity.Append(nil, &r)
 }

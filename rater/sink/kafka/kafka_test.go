@@ -72,8 +72,9 @@ func each(t *testing.T, test func(*testing.T, cluster)) {
 func rated(previous, offset int64, charge string) []byte {
 	return activity.Append(nil, &activity.Record{Offset: offset, Previous: previous, Version: activity.PricingVersion, LogTime: offset + 1,
 		Activities: []activity.Activity{{Kind: activity.KindUsage, EventID: fmt.Sprint("e", offset), Source: "s", EventTime: 1_793_000_000_000_000_000,
-			Account: "acme", Billed: "acme", Seller: "main", Product: "calls", Quantity: money.One, Charge: money.MustParse(charge), Currency: "USD",
-			Level: "contract", RateID: "r", RateModel: "per_unit", Line: activity.ID{1}, Invoice: activity.ID{2}}}})
+			Quantity: money.One, Charge: money.MustParse(charge),
+			Terms:  &activity.Terms{Seller: "main", Product: "calls", Currency: "USD", Level: "contract", RateID: "r", RateModel: "per_unit"},
+			Target: &activity.Target{Account: "acme", Billed: "acme", Line: activity.ID{1}, Invoice: activity.ID{2}}}}})
 }
 
 // drain polls until n records have come.

@@ -90,6 +90,7 @@ func scanActivity(scan func(...any) error) (sink.Row, error) {
 		index                              int32
 		names, values, groups, groupValues []string
 	)
+	a.Terms, a.Target = new(activity.Terms), new(activity.Target)
 	err := scan(&r.Partition, &r.Offset, &index, &r.LogTime, &kind, &a.EventID, &a.Source, &a.EventTime,
 		&a.Account, &a.Billed, &a.Seller, &a.Product, &a.Package, &names, &values, &groups, &groupValues,
 		&a.Quantity, &a.Charge, &a.Currency, &a.Level, &a.RateAccount, &a.RateID, &a.RateSeq, &a.RateModel, &a.ActivatedSeq,

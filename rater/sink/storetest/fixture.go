@@ -83,12 +83,15 @@ func Rows() []sink.Row {
 
 func (u use) row() sink.Row {
 	a := activity.Activity{
-		Kind: u.kind, Index: u.index, EventID: u.event, Source: "gateway-7", EventTime: at(u.time),
-		Account: u.account, Billed: u.billed, Seller: "main", Product: u.product, Package: u.pkg,
-		Attributes: u.attributes, Quantity: money.MustParse(u.quantity), Charge: money.MustParse(u.charge), Currency: u.currency,
-		Level: "contract", RateAccount: u.billed, RateID: "contract:c-1/" + u.product, RateSeq: 41, RateModel: "graduated", ActivatedSeq: 42,
-		Invoice: u.invoice, PeriodStart: at("2026-10-31T23:00:00Z"), PeriodEnd: at("2026-11-30T23:00:00Z"),
-		Line: u.line, UsageStart: at("2026-10-31T23:00:00Z"), UsageEnd: at("2026-11-30T23:00:00Z"), LineAmount: money.MustParse(u.after),
+		Kind: u.kind, Index: u.index, EventID: u.event, Source: "gateway-7", EventTime: at(u.time), Attributes: u.attributes,
+		Quantity: money.MustParse(u.quantity), Charge: money.MustParse(u.charge), LineAmount: money.MustParse(u.after),
+		Terms: &activity.Terms{
+			Seller: "main", Product: u.product, Package: u.pkg, Currency: u.currency,
+			Level: "contract", RateAccount: u.billed, RateID: "contract:c-1/" + u.product, RateSeq: 41, RateModel: "graduated", ActivatedSeq: 42,
+			PeriodStart: at("2026-10-31T23:00:00Z"), PeriodEnd: at("2026-11-30T23:00:00Z"),
+			UsageStart: at("2026-10-31T23:00:00Z"), UsageEnd: at("2026-11-30T23:00:00Z"),
+		},
+		Target: &activity.Target{Account: u.account, Billed: u.billed, Invoice: u.invoice, Line: u.line},
 	}
 	if u.kind == activity.KindUsage && len(u.attributes) > 0 {
 		a.Group = u.attributes[:1]
