@@ -24,13 +24,7 @@ const tick = 10 * time.Millisecond
 // cpu reads processor time. Servers are found by the process numbers that deploy/servers/servers leaves; where there is no
 // /proc, or no such file, they are left out.
 func (c *corner) cpu() usedCPU {
-	var u usedCPU
-	var r syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err == nil {
-		u.self = time.Duration(r.Utime.Nano() + r.Stime.Nano())
-	}
-	u.busy = busy()
-	u.servers = map[string]time.Duration{}
+	u := usedCPU{self: selfCPU(), busy: busy(), servers: map[string]time.Duration{}}
 	if c.state == "" {
 		return u
 	}
@@ -58,6 +52,15 @@ func (c *corner) cpu() usedCPU {
 		}
 	}
 	return u
+}
+
+// selfCPU is the processor time of this process.
+func selfCPU() time.Duration {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		return 0
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
 // busy is what all processors have worked, from the first line of /proc/stat: user nice system idle iowait irq softirq steal.

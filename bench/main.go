@@ -33,6 +33,7 @@ type settings struct {
 	Repeats    int // rounds at most beyond those, where others disturbed
 	Patience   time.Duration
 
+	Steps    int // of a round that times one step of rating
 	Requests int // of 1,000 events in one round of ingest
 	Probes   int // of the latency, idle and under load each
 	Load     int // events a second while the latency is measured under load
@@ -53,6 +54,7 @@ func main() {
 	flag.IntVar(&s.Rounds, "rounds", 5, "rounds that count; one more warms up")
 	flag.IntVar(&s.Repeats, "repeats", 3, "further rounds at most, where others used more than a fifth of the machine")
 	flag.DurationVar(&s.Patience, "patience", 5*time.Second, "how long to wait before a run until others leave the machine alone")
+	flag.IntVar(&s.Steps, "steps", 1_000_000, "how often a round prices and resolves")
 	flag.IntVar(&s.Requests, "requests", 100, "requests of 1,000 events in one round of ingest")
 	flag.IntVar(&s.Probes, "probes", 300, "events whose way to the invoice is timed")
 	flag.IntVar(&s.Load, "load", 20_000, "events a second beside the probes")
@@ -84,7 +86,11 @@ func measurements() []measurement {
 	for _, rc := range ratedCases {
 		all = append(all, measurement{rc.name, rc.measure})
 	}
-	return append(all, measurement{"latency", measureLatency}, measurement{"ingest", measureIngest})
+	return append(all,
+		measurement{"price", measurePrice},
+		measurement{"latency", measureLatency},
+		measurement{"ingest", measureIngest},
+	)
 }
 
 func names() string {
