@@ -9,7 +9,7 @@ ARGS ?= --demo
 
 export TOLLSTREAM_CACHE := $(CACHE)
 .DEFAULT_GOAL := help
-.PHONY: help run test unit lint bench fuzz need-go
+.PHONY: help run test unit lint bench chaos fuzz need-go
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ $(GOLANGCI):
 
 bench: need-go ## measure on real servers, write bench/results; BENCH="-help" lists what can be set
 	@$(with-servers) $(GO) run ./bench $(BENCH)
+
+chaos: need-go ## disturb an installation on real servers for 200 rounds, write bench/results; CHAOS="-help" lists what can be set
+	@deploy/servers/servers install
+	@$(GO) run ./bench/chaos $(CHAOS)
 
 fuzz: need-go ## every fuzz target, FUZZTIME (10s) each
 	@set -e; grep -rlE --include='*_test.go' '^func Fuzz' . | sort | while read -r file; do \
