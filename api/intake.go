@@ -32,15 +32,8 @@ func (i Intake) Ingest(ctx context.Context, r IngestRequest) (IngestAnswer, erro
 		return IngestAnswer{}, fmt.Errorf("%w: content type %q; send application/json, application/x-ndjson, application/cloudevents+json or application/cloudevents-batch+json",
 			ErrUnsupported, r.ContentType)
 	}
-	text, err := collector.ReadBody(r.Body, r.ContentEncoding)
-	if err != nil {
-		return IngestAnswer{}, bodyError(err)
-	}
-	request, err := usage.Parse(shape, text)
-	if err != nil {
-		return IngestAnswer{}, intakeError(err)
-	}
-	answer, err := i.Collector.Accept(ctx, request, collector.AcceptOptions{Source: r.DefaultSource, Backfill: r.Backfill})
+	message := collector.Message{Body: r.Body, Encoding: r.ContentEncoding, Shape: shape}
+	answer, err := i.Collector.Receive(ctx, message, collector.AcceptOptions{Source: r.DefaultSource, Backfill: r.Backfill})
 	if err != nil {
 		return IngestAnswer{}, intakeError(err)
 	}
@@ -51,20 +44,15 @@ func (i Intake) Ingest(ctx context.Context, r IngestRequest) (IngestAnswer, erro
 	return out, nil
 }
 
-// bodyError is intakeError for a body that could not be read to its end: the client's doing.
-func bodyError(err error) error {
-	var request *usage.RequestError
-	var tooLarge *http.MaxBytesError
-	if errors.Is(err, collector.ErrEncoding) || errors.As(err, &request) || errors.As(err, &tooLarge) {
-		return intakeError(err)
-	}
-	return fmt.Errorf("%w: the body could not be read to its end", ErrMalformed)
-}
-
 // intakeError says in this package's words what the collector could not do.
 func intakeError(err error) error {
 	var request *usage.RequestError
+	var tooLarge *http.MaxBytesError
 	switch {
+	case errors.As(err, &tooLarge):
+		return err
+	case errors.Is(err, collector.ErrBody):
+		return fmt.Errorf("%w: the body could not be read to its end", ErrMalformed)
 	case errors.As(err, &request) && (request.Code == usage.CodeRequestTooLarge || request.Code == usage.CodeTooManyEvents):
 		return fmt.Errorf("%w: %w", ErrTooLarge, request)
 	case errors.As(err, &request):

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 
@@ -16,19 +17,22 @@ import (
 // in the way that it claims.
 var ErrEncoding = errors.New("unsupported content encoding")
 
+// ErrBody says that a request's body could not be read to its end; it wraps what the reader said.
+var ErrBody = errors.New("read the request's body")
+
 var gzipReaders sync.Pool
 
-// ReadBody reads a request's body, decompressing what Content-Encoding names: gzip or nothing. Neither
-// the compressed nor the decompressed body may have more than usage.MaxRequestBytes; reading stops
-// there, whatever a body claims to hold. Refusals are *usage.RequestError or wrap ErrEncoding; any
-// other error is the reader's own.
-func ReadBody(body io.Reader, contentEncoding string) (string, error) {
+// readBody reads a request's body into a buffer, in place of what it holds, decompressing what
+// Content-Encoding names: gzip or nothing. Neither the compressed nor the decompressed body may have
+// more than usage.MaxRequestBytes; reading stops there, whatever a body claims to hold. Refusals are
+// *usage.RequestError or wrap ErrEncoding or ErrBody. The buffer is returned in any case, for it may have grown.
+func readBody(buffer []byte, body io.Reader, contentEncoding string) ([]byte, error) {
 	switch strings.ToLower(strings.TrimSpace(contentEncoding)) {
 	case "", "identity":
-		return readLimited(body)
+		return readLimited(buffer, body)
 	case "gzip", "x-gzip":
 	default:
-		return "", fmt.Errorf("%w: %q; send the body as it is or with Content-Encoding: gzip", ErrEncoding, contentEncoding)
+		return buffer, fmt.Errorf("%w: %q; send the body as it is or with Content-Encoding: gzip", ErrEncoding, contentEncoding)
 	}
 	source := &countingReader{from: io.LimitReader(body, usage.MaxRequestBytes+1)}
 	z, ok := gzipReaders.Get().(*gzip.Reader)
@@ -39,27 +43,35 @@ func ReadBody(body io.Reader, contentEncoding string) (string, error) {
 		z, err = gzip.NewReader(source)
 	}
 	if err != nil {
-		return "", source.blame(err)
+		return buffer, source.blame(err)
 	}
 	defer gzipReaders.Put(z)
-	text, err := readLimited(z)
+	buffer, err = readLimited(buffer, z)
 	var tooLarge *usage.RequestError
 	if err != nil && !errors.As(err, &tooLarge) {
-		return "", source.blame(err)
+		return buffer, source.blame(err)
 	}
-	return text, err
+	return buffer, err
 }
 
-func readLimited(r io.Reader) (string, error) {
-	var b strings.Builder
-	n, err := io.Copy(&b, io.LimitReader(r, usage.MaxRequestBytes+1))
-	switch {
-	case n > usage.MaxRequestBytes:
-		return "", &usage.RequestError{Code: usage.CodeRequestTooLarge, Message: fmt.Sprintf("the body has more than %d bytes; send it in parts", usage.MaxRequestBytes)}
-	case err != nil:
-		return "", fmt.Errorf("read the request's body: %w", err)
+// leastRead is the room for one read: of a large body as much comes at once as the connection has.
+const leastRead = 4 << 10
+
+func readLimited(buffer []byte, r io.Reader) ([]byte, error) {
+	buffer = buffer[:0]
+	for {
+		buffer = slices.Grow(buffer, leastRead)
+		n, err := r.Read(buffer[len(buffer):min(cap(buffer), usage.MaxRequestBytes+1)])
+		buffer = buffer[:len(buffer)+n]
+		switch {
+		case len(buffer) > usage.MaxRequestBytes:
+			return buffer, &usage.RequestError{Code: usage.CodeRequestTooLarge, Message: fmt.Sprintf("the body has more than %d bytes; send it in parts", usage.MaxRequestBytes)}
+		case err == io.EOF: //nolint:errorlint // readers return it as it is
+			return buffer, nil
+		case err != nil:
+			return buffer, fmt.Errorf("%w: %w", ErrBody, err)
+		}
 	}
-	return b.String(), nil
 }
 
 // countingReader remembers what went wrong below a decompressor, to tell a broken connection from
@@ -84,7 +96,7 @@ func (r *countingReader) blame(err error) error {
 	case r.n > usage.MaxRequestBytes:
 		return &usage.RequestError{Code: usage.CodeRequestTooLarge, Message: fmt.Sprintf("the compressed body has more than %d bytes; send it in parts", usage.MaxRequestBytes)}
 	case r.err != nil:
-		return fmt.Errorf("read the request's body: %w", r.err)
+		return fmt.Errorf("%w: %w", ErrBody, r.err)
 	default:
 		return fmt.Errorf("%w: the body is not valid gzip (%w)", ErrEncoding, err)
 	}

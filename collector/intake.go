@@ -3,8 +3,12 @@ package collector
 import (
 	"context"
 	"fmt"
+	"io"
+	"slices"
+	"strings"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/tollstream/tollstream/collector/usage"
 )
@@ -16,13 +20,21 @@ type Intake struct {
 	publisher *Publisher
 	now       func() time.Time
 	metrics   *Metrics
-	scratch   sync.Pool // *[]usage.Event
+	scratch   sync.Pool // *scratch
+}
+
+// scratch is the memory of one call. Everything in it refers to the body.
+type scratch struct {
+	body     []byte
+	request  usage.Request
+	subjects []Subject
+	answers  []Resolution
 }
 
 // NewIntake takes the arrival time of events from now.
 func NewIntake(resolver Resolver, publisher *Publisher, now func() time.Time, metrics *Metrics) *Intake {
 	in := &Intake{resolver: resolver, publisher: publisher, now: now, metrics: metrics}
-	in.scratch.New = func() any { return new([]usage.Event) }
+	in.scratch.New = func() any { return new(scratch) }
 	return in
 }
 
@@ -38,15 +50,63 @@ type Answer struct {
 	Rejected []usage.Refusal `json:"rejected"`
 }
 
+// Message is a request as it arrived.
+type Message struct {
+	Body     io.Reader
+	Encoding string // its Content-Encoding
+	Shape    usage.Shape
+}
+
+// Receive reads a request and accepts its events. Errors are those of Accept, refusals of the whole request
+// (*usage.RequestError, ErrEncoding) and ErrBody.
+func (in *Intake) Receive(ctx context.Context, m Message, options AcceptOptions) (Answer, error) {
+	w := in.borrow()
+	defer in.giveBack(w)
+	var err error
+	if w.body, err = readBody(w.body, m.Body, m.Encoding); err != nil {
+		return Answer{}, err
+	}
+	// The body is not written while its text is used: until the call returns. Who keeps a piece of it copies it.
+	text := unsafe.String(unsafe.SliceData(w.body), len(w.body))
+	if err := w.request.Parse(m.Shape, text); err != nil {
+		return Answer{}, err //nolint:wrapcheck // a *usage.RequestError says it all
+	}
+	answer, err := in.accept(ctx, &w.request, options, w)
+	answer.Rejected = slices.Clone(answer.Rejected)
+	for i := range answer.Rejected {
+		answer.Rejected[i].ID = strings.Clone(answer.Rejected[i].ID)
+	}
+	return answer, err
+}
+
 // Accept publishes the events of a request and returns when the broker has acknowledged all of them.
 // An account that is unknown does not stop an event: it is routed by what was sent and becomes
 // rejected usage. On an error the whole request counts as not accepted, and may be sent again.
 func (in *Intake) Accept(ctx context.Context, request *usage.Request, options AcceptOptions) (Answer, error) {
+	w := in.borrow()
+	defer in.giveBack(w)
+	return in.accept(ctx, request, options, w)
+}
+
+func (in *Intake) borrow() *scratch {
+	return in.scratch.Get().(*scratch) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+}
+
+func (in *Intake) giveBack(w *scratch) {
+	if cap(w.body) <= maxKeptBytes && cap(w.subjects) <= maxKeptEvents && cap(w.request.Events) <= maxKeptEvents {
+		in.scratch.Put(w)
+	}
+}
+
+// maxKeptEvents bounds the memory that waits for another call.
+const maxKeptEvents = 4096
+
+func (in *Intake) accept(ctx context.Context, request *usage.Request, options AcceptOptions, w *scratch) (Answer, error) {
 	in.metrics.requestEvents.Observe(float64(len(request.Events) + len(request.Refused)))
 	if options.Source == "" || len(options.Source) > usage.MaxNameBytes {
 		return Answer{}, fmt.Errorf("accept usage: default source of %d bytes, 1 to %d", len(options.Source), usage.MaxNameBytes)
 	}
-	if err := in.publish(ctx, request.Events, options); err != nil {
+	if err := in.publish(ctx, request.Events, options, w); err != nil {
 		in.metrics.failure(err)
 		return Answer{}, fmt.Errorf("accept usage: %w", err)
 	}
@@ -58,34 +118,33 @@ func (in *Intake) Accept(ctx context.Context, request *usage.Request, options Ac
 	return answer, nil
 }
 
-func (in *Intake) publish(ctx context.Context, sent []usage.Sent, options AcceptOptions) error {
+func (in *Intake) publish(ctx context.Context, sent []usage.Sent, options AcceptOptions, w *scratch) error {
 	if len(sent) == 0 {
 		return nil
 	}
-	scratch := in.scratch.Get().(*[]usage.Event) //nolint:errcheck,forcetypeassert // the pool holds nothing else
-	events := (*scratch)[:0]
-	// Publish encodes the events before it waits, so they are free when it returns, however it does.
-	defer func() {
-		clear(events)
-		*scratch = events
-		in.scratch.Put(scratch)
-	}()
 	arrival := in.now().UnixNano()
-	subjects := make([]Subject, len(sent))
+	subjects := slices.Grow(w.subjects[:0], len(sent))[:len(sent)]
+	answers := slices.Grow(w.answers[:0], len(sent))[:len(sent)]
+	w.subjects, w.answers = subjects, answers
+	clear(answers)
+	for i := range sent {
+		subjects[i] = Subject{Value: sent[i].Account, Time: sent[i].Time}
+		if !sent[i].HasTime {
+			subjects[i].Time = arrival
+		}
+	}
+	if err := lookUp(ctx, in.resolver, subjects, answers); err != nil {
+		return err
+	}
+	o := in.publisher.begin()
+	defer in.publisher.end(o)
 	for i := range sent {
 		e := sent[i].Event(options.Source, arrival)
 		e.Backfill = options.Backfill
-		subjects[i] = Subject{Value: sent[i].Account, Time: e.Time}
-		events = append(events, e)
+		assign(&e, subjects[i].Value, &answers[i])
+		o.add(&e)
 	}
-	answers, err := lookUp(ctx, in.resolver, subjects)
-	if err != nil {
-		return err
-	}
-	for i := range events {
-		assign(&events[i], subjects[i].Value, &answers[i])
-	}
-	return in.publisher.Publish(ctx, usage.KindBatch, events)
+	return in.publisher.publish(ctx, usage.KindBatch, o)
 }
 
 // assign writes who the event belongs to.
@@ -112,8 +171,8 @@ func (in *Intake) Retry(ctx context.Context, events []usage.Event) (sent []bool,
 		}
 		subjects[i] = Subject{Value: name, Time: events[i].Time}
 	}
-	answers, err := lookUp(ctx, in.resolver, subjects)
-	if err != nil {
+	answers := make([]Resolution, len(events))
+	if err := lookUp(ctx, in.resolver, subjects, answers); err != nil {
 		return nil, fmt.Errorf("retry usage: %w", err)
 	}
 	sent = make([]bool, len(events))

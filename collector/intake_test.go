@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,17 +24,16 @@ type accounts struct {
 	asked int
 }
 
-func (a *accounts) Resolve(_ context.Context, subjects []Subject) ([]Resolution, error) {
+func (a *accounts) Resolve(_ context.Context, subjects []Subject, answers []Resolution) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.asked += len(subjects)
-	answers := make([]Resolution, len(subjects))
 	for i, s := range subjects {
 		if known := a.known[s.Value]; known.From <= s.Time && s.Time < known.Until {
 			answers[i] = known
 		}
 	}
-	return answers, a.err
+	return a.err
 }
 
 func TestCachedResolver(t *testing.T) {
@@ -45,8 +45,8 @@ func TestCachedResolver(t *testing.T) {
 	ask := func(wantAsked int, subjects ...Subject) []Resolution {
 		t.Helper()
 		before := from.asked
-		answers, err := r.Resolve(t.Context(), subjects)
-		if err != nil {
+		answers := make([]Resolution, len(subjects))
+		if err := r.Resolve(t.Context(), subjects, answers); err != nil {
 			t.Fatal(err)
 		}
 		if from.asked-before != wantAsked {
@@ -65,7 +65,7 @@ func TestCachedResolver(t *testing.T) {
 	}
 	from.err = errors.New("away")
 	ask(0, Subject{"acme", 1}) // known ones need no store
-	if _, err := r.Resolve(t.Context(), []Subject{{"+49", 30}}); !errors.Is(err, ErrUnavailable) {
+	if err := r.Resolve(t.Context(), []Subject{{"+49", 30}}, make([]Resolution, 1)); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("store away: %v", err)
 	}
 	from.err = nil
@@ -145,6 +145,61 @@ func TestIntake(t *testing.T) {
 	}
 	if r, e := value(t, metrics.received), value(t, metrics.errors.WithLabelValues("unavailable")); r != 5 || e != 1 {
 		t.Errorf("received %v, errors %v", r, e)
+	}
+}
+
+// TestReceiveKeepsNothingOfABody: a body's memory is used again by the next request, so whatever outlives a call must be a copy:
+// records, answers and the names that the resolver remembers.
+func TestReceiveKeepsNothingOfABody(t *testing.T) {
+	everybody := ResolverFunc(func(_ context.Context, subjects []Subject) ([]Resolution, error) {
+		answers := make([]Resolution, len(subjects))
+		for i, s := range subjects { // sharing the subject's memory
+			answers[i] = Resolution{Account: strings.TrimPrefix(s.Value, "+"), RoutingKey: s.Value, From: AlwaysFrom, Until: AlwaysUntil}
+		}
+		return answers, nil
+	})
+	producer := &heldProducer{auto: true}
+	metrics := NewMetrics(prometheus.NewRegistry())
+	resolver := NewCachedResolver(everybody, 0, metrics)
+	in := NewIntake(resolver, newTestPublisher(t, producer, PublisherConfig{Partitions: 3, Linger: time.Microsecond}), time.Now, metrics)
+	const senders, requests = 8, 50
+	var wait sync.WaitGroup
+	for sender := range senders {
+		wait.Go(func() {
+			for n := range requests {
+				id := fmt.Sprintf("%d-%02d", sender, n)
+				body := fmt.Sprintf(`{"id":"%[1]s","account":"a%[1]s","product":"p%[1]s"}`+"\n"+`{"id":"%[1]s","account":""}`+"\n"+`{"id":"i%[1]s","account":"+a%[1]s","product":"p%[1]s"}`, id)
+				answer, err := in.Receive(t.Context(), Message{Body: strings.NewReader(body), Shape: usage.ShapeLines}, AcceptOptions{Source: "key"})
+				again := strings.NewReader(strings.Repeat("\n", len(body))) // overwrites the body, if memory is used again
+				if _, err := in.Receive(t.Context(), Message{Body: again, Shape: usage.ShapeLines}, AcceptOptions{Source: "key"}); err != nil {
+					t.Error(err)
+				}
+				if err != nil || answer.Accepted != 2 || len(answer.Rejected) != 1 || answer.Rejected[0].ID != id {
+					t.Errorf("%s: %v %+v", id, err, answer)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	events := 0
+	for _, r := range producer.records() {
+		for _, e := range r.record.Events {
+			id := strings.TrimPrefix(e.ID, "i")
+			if events++; e.Account != "a"+id || e.Product != "p"+id || e.Source != "key" || r.partition != usage.PartitionOf(e.RoutingKey, 3) {
+				t.Errorf("%+v", e)
+			}
+		}
+	}
+	if events != 2*senders*requests {
+		t.Errorf("%d events", events)
+	}
+	for name, kept := range resolver.young {
+		if want := strings.TrimPrefix(name, "+"); !strings.Contains(name, "a") || kept.first.Account != want || kept.first.RoutingKey != name {
+			t.Fatalf("%q is remembered as %+v", name, kept)
+		}
+	}
+	if len(resolver.young) != events {
+		t.Errorf("%d names are remembered", len(resolver.young))
 	}
 }
 

@@ -17,7 +17,9 @@ type Metrics struct {
 	batchEvents    prometheus.Histogram
 	batchBytes     prometheus.Histogram
 	publishSeconds prometheus.Histogram
-	subjects       *prometheus.CounterVec
+	cached         prometheus.Counter // look-ups of accounts by outcome
+	loaded         prometheus.Counter
+	unknown        prometheus.Counter
 	fileBytes      prometheus.Counter
 	runs           *prometheus.CounterVec
 	running        prometheus.Gauge
@@ -41,13 +43,14 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 		batchEvents:    histogram("batch_events", "Events in a record.", prometheus.ExponentialBuckets(1, 2, 9)),
 		batchBytes:     histogram("batch_bytes", "Bytes of a record.", prometheus.ExponentialBuckets(256, 4, 6)),
 		publishSeconds: histogram("publish_seconds", "From the first event of a record to its acknowledgement.", prometheus.ExponentialBuckets(0.001, 2, 14)),
-		subjects:       prometheus.NewCounterVec(counter("subjects_total", "Look-ups of accounts, by outcome: cached, loaded, unknown."), []string{"outcome"}),
 		fileBytes:      prometheus.NewCounter(counter("file_bytes_total", "Bytes of files that were read.")),
 		runs:           prometheus.NewCounterVec(counter("runs_total", "Runs of collectors that ended, by state."), []string{"state"}),
 		running:        prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: "runs_running", Help: "Runs of collectors that go on now."}),
 	}
+	subjects := prometheus.NewCounterVec(counter("subjects_total", "Look-ups of accounts, by outcome: cached, loaded, unknown."), []string{"outcome"})
+	m.cached, m.loaded, m.unknown = subjects.WithLabelValues("cached"), subjects.WithLabelValues("loaded"), subjects.WithLabelValues("unknown")
 	registerer.MustRegister(m.received, m.forwarded, m.rejected, m.errors, m.requestEvents, m.batchEvents, m.batchBytes,
-		m.publishSeconds, m.subjects, m.fileBytes, m.runs, m.running)
+		m.publishSeconds, subjects, m.fileBytes, m.runs, m.running)
 	return m
 }
 

@@ -55,7 +55,8 @@ type Publisher struct {
 	metrics  *Metrics
 	lanes    []lane       // by partition: batches, then retries
 	buffered atomic.Int64 // bytes that are reserved by calls or not acknowledged yet
-	batches  sync.Pool
+	batches  sync.Pool    // *batch
+	outgoing sync.Pool    // *outgoing
 
 	closing sync.RWMutex // held for reading while a call fills batches
 	closed  bool
@@ -99,6 +100,7 @@ func NewPublisher(producer Producer, config PublisherConfig, metrics *Metrics) (
 	}
 	p := &Publisher{config: config, producer: producer, metrics: metrics, lanes: make([]lane, 2*config.Partitions)}
 	p.batches.New = func() any { return &batch{record: make([]byte, 0, 32<<10)} }
+	p.outgoing.New = func() any { return newOutgoing(config.Partitions) }
 	return p, nil
 }
 
@@ -107,23 +109,45 @@ func NewPublisher(producer Producer, config PublisherConfig, metrics *Metrics) (
 // decision nothing was written. When the broker fails on the way, or ctx ends, some events may have
 // been written; publishing them again does no harm.
 func (p *Publisher) Publish(ctx context.Context, kind usage.RecordKind, events []usage.Event) error {
-	if len(events) == 0 {
+	o := p.begin()
+	defer p.end(o)
+	for i := range events {
+		o.add(&events[i])
+	}
+	return p.publish(ctx, kind, o)
+}
+
+// begin gives memory for the events of a call; end takes it back, after publish has returned.
+func (p *Publisher) begin() *outgoing {
+	return p.outgoing.Get().(*outgoing) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+}
+
+// maxKeptBytes bounds the memory that waits for another call.
+const maxKeptBytes = 1 << 20
+
+func (p *Publisher) end(o *outgoing) {
+	if cap(o.bytes) <= maxKeptBytes {
+		o.reset()
+		p.outgoing.Put(o)
+	}
+}
+
+// publish is Publish. The events are copied before it waits.
+func (p *Publisher) publish(ctx context.Context, kind usage.RecordKind, o *outgoing) error {
+	if len(o.ends) == 0 {
 		return nil
 	}
 	if err := p.producer.Ready(); err != nil {
 		return fmt.Errorf("publish usage: %w", err)
 	}
-	var size int64
-	for i := range events {
-		size += int64(events[i].Size())
-	}
+	size := int64(len(o.bytes))
 	if p.buffered.Add(size) > p.config.BufferedBytes {
 		p.buffered.Add(-size)
 		return fmt.Errorf("publish usage: %d MiB wait for the broker: %w", p.config.BufferedBytes>>20, ErrBackpressure)
 	}
 	c := &call{done: make(chan struct{})}
 	c.pending.Store(1)
-	if !p.distribute(c, kind, events) {
+	if !p.distribute(c, kind, o) {
 		p.buffered.Add(-size)
 		return fmt.Errorf("publish usage: shutting down: %w", ErrUnavailable)
 	}
@@ -145,53 +169,60 @@ func (p *Publisher) Publish(ctx context.Context, kind usage.RecordKind, events [
 }
 
 // distribute puts the events into the open batches; false when the publisher is closed.
-func (p *Publisher) distribute(c *call, kind usage.RecordKind, events []usage.Event) bool {
+func (p *Publisher) distribute(c *call, kind usage.RecordKind, o *outgoing) bool {
 	p.closing.RLock()
 	defer p.closing.RUnlock()
 	if p.closed {
 		return false
 	}
-	for i := range events {
-		e := &events[i]
-		partition := usage.PartitionOf(e.RoutingKey, p.config.Partitions)
+	for _, partition := range o.touched {
 		at := int(partition)
 		if kind == usage.KindRetry {
 			at += p.config.Partitions
 		}
-		p.add(&p.lanes[at], partition, kind, c, e)
+		p.add(&p.lanes[at], partition, kind, c, o)
 	}
 	return true
 }
 
-func (p *Publisher) add(l *lane, partition int32, kind usage.RecordKind, c *call, e *usage.Event) {
+// add puts a partition's events into its lane.
+func (p *Publisher) add(l *lane, partition int32, kind usage.RecordKind, c *call, o *outgoing) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open != nil && len(l.open.record)+e.Size() > usage.MaxBatchBytes {
-		p.flush(l, partition)
+	for number := o.first[partition]; number != 0; number = o.next[number-1] {
+		event := o.event(number)
+		if l.open != nil && len(l.open.record)+len(event) > usage.MaxBatchBytes {
+			p.flush(l, partition)
+		}
+		if l.open == nil {
+			p.open(l, partition, kind)
+		}
+		b := l.open
+		if n := len(b.calls); n == 0 || b.calls[n-1] != c {
+			c.pending.Add(1)
+			b.calls = append(b.calls, c)
+		}
+		b.record = append(b.record, event...)
+		b.events++
+		if b.events == usage.MaxBatchEvents {
+			p.flush(l, partition)
+		}
 	}
-	b := l.open
-	if b == nil {
-		b = p.batches.Get().(*batch) //nolint:errcheck,forcetypeassert // the pool holds nothing else
-		b.record = usage.AppendKind(b.record[:0], kind)
-		b.started = time.Now()
-		l.open = b
-		b.timer = time.AfterFunc(p.config.Linger, func() {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			if l.open == b {
-				p.flush(l, partition)
-			}
-		})
-	}
-	if n := len(b.calls); n == 0 || b.calls[n-1] != c {
-		c.pending.Add(1)
-		b.calls = append(b.calls, c)
-	}
-	b.record = usage.AppendEvent(b.record, e)
-	b.events++
-	if b.events == usage.MaxBatchEvents {
-		p.flush(l, partition)
-	}
+}
+
+// open begins a batch.
+func (p *Publisher) open(l *lane, partition int32, kind usage.RecordKind) {
+	b := p.batches.Get().(*batch) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+	b.record = usage.AppendKind(b.record[:0], kind)
+	b.started = time.Now()
+	l.open = b
+	b.timer = time.AfterFunc(p.config.Linger, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.open == b {
+			p.flush(l, partition)
+		}
+	})
 }
 
 // flush hands the open batch to the producer. The lane stays locked, so that records of a partition

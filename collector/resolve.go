@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 	"sync"
 )
 
@@ -30,33 +32,37 @@ const (
 	AlwaysUntil = math.MaxInt64
 )
 
-// Resolver looks accounts up in the definitions. It answers every subject, in their order, from one
-// consistent state; it may be called again with the same at any time. An error means that nothing
-// is known (the store is away: it then wraps ErrUnavailable).
+// Resolver looks accounts up in the definitions. It writes an answer to every subject, in their
+// order, from one consistent state, into answers, of which there are as many and which are empty; it
+// may be called again with the same at any time. An error means that nothing is known (the store is
+// away: it then wraps ErrUnavailable). It keeps neither the slices nor a subject's text.
 type Resolver interface {
-	Resolve(ctx context.Context, subjects []Subject) ([]Resolution, error)
+	Resolve(ctx context.Context, subjects []Subject, answers []Resolution) error
 }
 
-// ResolverFunc is a function as a Resolver.
+// ResolverFunc is a function that returns its answers as a Resolver.
 type ResolverFunc func(ctx context.Context, subjects []Subject) ([]Resolution, error)
 
 // Resolve implements Resolver.
-func (f ResolverFunc) Resolve(ctx context.Context, subjects []Subject) ([]Resolution, error) {
-	return f(ctx, subjects)
+func (f ResolverFunc) Resolve(ctx context.Context, subjects []Subject, answers []Resolution) error {
+	found, err := f(ctx, subjects)
+	if err == nil && len(found) != len(subjects) {
+		err = fmt.Errorf("%d answers to %d questions", len(found), len(subjects))
+	}
+	copy(answers, found)
+	return err
 }
 
 // lookUp asks the resolver. That it cannot answer is a reason to try again later.
-func lookUp(ctx context.Context, from Resolver, subjects []Subject) ([]Resolution, error) {
-	answers, err := from.Resolve(ctx, subjects)
+func lookUp(ctx context.Context, from Resolver, subjects []Subject, answers []Resolution) error {
+	err := from.Resolve(ctx, subjects, answers)
 	switch {
-	case err == nil && len(answers) == len(subjects):
-		return answers, nil
 	case err == nil:
-		return nil, fmt.Errorf("look up accounts: %d answers to %d questions", len(answers), len(subjects))
+		return nil
 	case ctx.Err() != nil || errors.Is(err, ErrUnavailable):
-		return nil, fmt.Errorf("look up accounts: %w", err)
+		return fmt.Errorf("look up accounts: %w", err)
 	default:
-		return nil, fmt.Errorf("look up accounts: %w (%w)", err, ErrUnavailable)
+		return fmt.Errorf("look up accounts: %w (%w)", err, ErrUnavailable)
 	}
 }
 
@@ -75,7 +81,25 @@ type CachedResolver struct {
 	seq        int64
 	// Names move from old to young when they are used; when young is full, it becomes old and what
 	// was old is forgotten.
-	young, old map[string][]Resolution
+	young, old map[string]ranges
+}
+
+// ranges are the answers to one name: nearly always one.
+type ranges struct {
+	first Resolution
+	more  []Resolution
+}
+
+func (r *ranges) at(instant int64) *Resolution {
+	if r.first.From <= instant && instant < r.first.Until {
+		return &r.first
+	}
+	for i := range r.more {
+		if kept := &r.more[i]; kept.From <= instant && instant < kept.Until {
+			return kept
+		}
+	}
+	return nil
 }
 
 const maxRanges = 16 // of one name, after which it is loaded anew
@@ -85,7 +109,7 @@ func NewCachedResolver(from Resolver, limit int, metrics *Metrics) *CachedResolv
 	if limit <= 0 {
 		limit = 200_000
 	}
-	return &CachedResolver{from: from, limit: limit, metrics: metrics, young: map[string][]Resolution{}}
+	return &CachedResolver{from: from, limit: limit, metrics: metrics, young: map[string]ranges{}}
 }
 
 // Invalidate forgets everything, what is being loaded now included.
@@ -108,12 +132,11 @@ func (r *CachedResolver) AdvanceTo(seq int64) {
 
 func (r *CachedResolver) forget() {
 	r.generation++
-	r.young, r.old = map[string][]Resolution{}, nil
+	r.young, r.old = map[string]ranges{}, nil
 }
 
 // Resolve implements Resolver. Known names cost no look-up, so they resolve while the store is away.
-func (r *CachedResolver) Resolve(ctx context.Context, subjects []Subject) ([]Resolution, error) {
-	answers := make([]Resolution, len(subjects))
+func (r *CachedResolver) Resolve(ctx context.Context, subjects []Subject, answers []Resolution) error {
 	var missing []int
 	r.mu.RLock()
 	generation := r.generation
@@ -125,23 +148,23 @@ func (r *CachedResolver) Resolve(ctx context.Context, subjects []Subject) ([]Res
 	}
 	r.mu.RUnlock()
 	if len(missing) == 0 {
-		r.metrics.subjects.WithLabelValues("cached").Add(float64(len(subjects)))
-		return answers, nil
+		r.metrics.cached.Add(float64(len(subjects)))
+		return nil
 	}
-	return answers, r.load(ctx, generation, subjects, answers, missing)
+	return r.load(ctx, generation, subjects, answers, missing)
 }
 
 // lookup finds a kept answer; promote says that it stands among the old ones.
 func (r *CachedResolver) lookup(s *Subject, into *Resolution) (found, promote bool) {
-	for _, kept := range r.young[s.Value] {
-		if kept.From <= s.Time && s.Time < kept.Until {
-			*into = kept
+	if kept, ok := r.young[s.Value]; ok {
+		if answer := kept.at(s.Time); answer != nil {
+			*into = *answer
 			return true, false
 		}
 	}
-	for _, kept := range r.old[s.Value] {
-		if kept.From <= s.Time && s.Time < kept.Until {
-			*into = kept
+	if kept, ok := r.old[s.Value]; ok {
+		if answer := kept.at(s.Time); answer != nil {
+			*into = *answer
 			return true, true
 		}
 	}
@@ -161,10 +184,9 @@ func (r *CachedResolver) load(ctx context.Context, generation uint64, subjects [
 			ask = append(ask, subjects[i])
 		}
 	}
-	var loaded []Resolution
+	loaded := make([]Resolution, len(ask))
 	if len(ask) > 0 {
-		var err error
-		if loaded, err = lookUp(ctx, r.from, ask); err != nil {
+		if err := lookUp(ctx, r.from, ask, loaded); err != nil {
 			return err
 		}
 	}
@@ -181,25 +203,40 @@ func (r *CachedResolver) load(ctx context.Context, generation uint64, subjects [
 			r.keep(subjects[i].Value, answers[i])
 		}
 	}
-	r.metrics.subjects.WithLabelValues("cached").Add(float64(len(subjects) - len(missing)))
-	r.metrics.subjects.WithLabelValues("loaded").Add(float64(len(missing) - unknown))
-	r.metrics.subjects.WithLabelValues("unknown").Add(float64(unknown))
+	r.metrics.cached.Add(float64(len(subjects) - len(missing)))
+	r.metrics.loaded.Add(float64(len(missing) - unknown))
+	r.metrics.unknown.Add(float64(unknown))
 	return nil
 }
 
+// keep remembers an answer, in memory of its own: the name may be part of a request, whose memory is used again. Names that
+// are the same share theirs, so that a look-up reads it once.
 func (r *CachedResolver) keep(name string, answer Resolution) {
-	ranges := r.young[name]
-	for _, kept := range ranges {
-		if kept == answer {
-			return
+	kept, known := r.young[name]
+	if known && (kept.first == answer || slices.Contains(kept.more, answer)) {
+		return
+	}
+	answer.Account = strings.Clone(answer.Account)
+	answer.RoutingKey = copyOf(answer.RoutingKey, answer.Account)
+	name = copyOf(name, answer.Account)
+	switch {
+	case known && len(kept.more) < maxRanges-1:
+		kept.more = append(kept.more[:len(kept.more):len(kept.more)], answer)
+	case known:
+		kept = ranges{first: answer}
+	default:
+		kept.first = answer
+		if len(r.young) >= (r.limit+1)/2 {
+			r.young, r.old = make(map[string]ranges, len(r.young)), r.young
 		}
 	}
-	if len(ranges) >= maxRanges {
-		ranges = nil
+	r.young[name] = kept
+}
+
+// copyOf is s in other memory: that of same, where it says the same.
+func copyOf(s, same string) string {
+	if s == same {
+		return same
 	}
-	if ranges == nil && len(r.young) >= (r.limit+1)/2 {
-		r.young, r.old = make(map[string][]Resolution, len(r.young)), r.young
-	}
-	// The name may share memory with a whole request; a copy keeps only itself.
-	r.young[string([]byte(name))] = append(ranges[:len(ranges):len(ranges)], answer)
+	return strings.Clone(s)
 }

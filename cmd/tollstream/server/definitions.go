@@ -83,20 +83,19 @@ func (d *definitions) Lineage(ctx context.Context, account string) ([]string, er
 type subjects struct{ store *catalogpg.Store }
 
 // Resolve implements collector.Resolver.
-func (s subjects) Resolve(ctx context.Context, ask []collector.Subject) ([]collector.Resolution, error) {
+func (s subjects) Resolve(ctx context.Context, ask []collector.Subject, answers []collector.Resolution) error {
 	in := make([]catalogpg.Subject, len(ask))
 	for i, a := range ask {
 		in[i] = catalogpg.Subject(a)
 	}
 	found, err := s.store.ResolveSubjects(ctx, in)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", collector.ErrUnavailable, err)
+		return fmt.Errorf("%w: %w", collector.ErrUnavailable, err)
 	}
-	out := make([]collector.Resolution, len(found))
 	for i, f := range found {
-		out[i] = collector.Resolution(f)
+		answers[i] = collector.Resolution(f)
 	}
-	return out, nil
+	return nil
 }
 
 // How often the process looks whether definitions changed elsewhere, and whether a partition lacks some.
