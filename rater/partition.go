@@ -32,7 +32,7 @@ type Limits struct {
 	Families  int           // line families kept, dirty ones not counted
 	Dirty     int           // line families changed since the last commit; beyond it rating pauses
 	Unacked   int           // rated records produced and not acknowledged
-	PageLines int           // lines in a page of a rebuild
+	PageLines int           // lines in a page of a rebuild, line families in a projection
 }
 
 // DefaultLimits suit a process of 1 GiB.

@@ -9,6 +9,11 @@ type live struct {
 	page  activity.ID // where the next page of a rebuild begins
 	work  *LiveWork   // in flight
 	sent  []*family   // whose lines are in flight
+
+	// Lines go out some at a time, however many have changed: a store must answer in bounded time.
+	left    int   // of the unshown families, how many still belong to the sweep under way
+	began   int64 // log time when the sweep began: all that changed before is shown when it ends
+	through int64 // log time up to which everything is shown
 }
 
 // stage says how far a rebuild of the live view has come. A new owner begins with one, since it does not know what
@@ -69,16 +74,38 @@ func (p *Partition) Project(caughtUp, always bool) *LiveWork {
 		w.Page, w.PageFrom, w.PageLimit, w.EndsAfter = true, l.page, p.limits.PageLines, m.logTime-keepShown
 		w.Projection.Rebuilding = true
 	case stageLast, stageShown:
-		w.Projection.Lines = make([]LineState, 0, len(m.unshown)+len(m.unshown)/8)
-		for _, f := range m.unshown {
-			w.Projection.Lines = f.states(w.Projection.Lines)
-			f.unshown = false
-		}
-		l.sent, m.unshown = m.unshown, nil
+		p.sweep(w.Projection)
 	}
 	l.work = w
 	return w
 }
+
+// sweep puts the next changed lines into the projection. The last of a sweep moves the head's log time.
+func (p *Partition) sweep(to *Projection) {
+	m, l := p.machine, &p.live
+	if l.left == 0 {
+		l.left, l.began = len(m.unshown), m.logTime
+	}
+	n := min(l.left, p.limits.PageLines)
+	l.left -= n
+	l.sent, m.unshown = m.unshown[:n:n], m.unshown[n:]
+	to.Lines = make([]LineState, 0, n+n/8)
+	for _, f := range l.sent {
+		to.Lines = f.states(to.Lines)
+		f.unshown = false
+	}
+	switch {
+	case l.left > 0:
+		to.LogTime, to.CaughtUp, to.Rebuilding = l.through, false, l.stage == stageLast
+	case len(m.unshown) > 0: // changed since the sweep began
+		to.LogTime, to.CaughtUp, l.through = l.began, false, l.began
+	default:
+		l.through = m.logTime
+	}
+}
+
+// ShowsMore says that the last projection left lines of its sweep for the next, which need not wait.
+func (p *Partition) ShowsMore() bool { return p.live.left > 0 }
 
 // Projected takes the result of the work that Project returned.
 func (p *Partition) Projected(r LiveResult) {
@@ -90,7 +117,7 @@ func (p *Partition) Projected(r LiveResult) {
 			l.head = w.Projection.Next
 			return
 		}
-		l.stage = stageDue
+		l.stage, l.left = stageDue, 0
 		return
 	}
 	l.head = w.Projection.Next
@@ -101,7 +128,7 @@ func (p *Partition) Projected(r LiveResult) {
 		l.page = r.PageNext
 	case l.stage == stagePages:
 		l.stage = stageLast
-	case l.stage == stageLast:
+	case l.stage == stageLast && l.left == 0:
 		l.stage = stageShown
 	}
 }

@@ -53,7 +53,7 @@ func (*benchStores) Read(context.Context, int32, int64, int64) ([]RatedEntry, in
 	return nil, 0, nil
 }
 
-func newBenchStores(b *testing.B) *benchStores {
+func newBenchStores(b testing.TB) *benchStores {
 	s := &benchStores{accounts: map[string]*catalog.Account{}}
 	empty, err := catalog.NewSnapshot(nil)
 	if err != nil {

@@ -286,7 +286,7 @@ func (r *runner) fold(now time.Time) {
 func (r *runner) project(now time.Time, caughtUp bool) {
 	i := &r.w.Intervals
 	since := now.Sub(r.lastShow)
-	if now.Before(r.projectAt) || !caughtUp && since < r.stretched(now, i.Project, i.ProjectBehind) {
+	if now.Before(r.projectAt) || !caughtUp && !r.p.ShowsMore() && since < r.stretched(now, i.Project, i.ProjectBehind) {
 		return
 	}
 	if work := r.p.Project(caughtUp, since >= i.Look); work != nil {
