@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -172,19 +171,28 @@ func (w *world) publish() {
 	w.pub = to
 }
 
-// Snapshot and Accounts make the world the rater's Definitions.
+// Snapshot and Accounts make the world the rater's Definitions. What was decoded once is shared.
 func (w *world) Snapshot(_ context.Context, seq int64) (*catalog.Snapshot, error) {
-	latest := map[catalog.Ref]catalog.Row{}
-	for _, d := range w.defs[:w.seen(seq)] {
-		if d.row.Kind == catalog.KindProduct {
-			latest[d.row.Ref] = d.row
+	seq = w.seen(seq)
+	if len(w.snapshots) == 0 {
+		none, err := catalog.NewSnapshot(nil)
+		if err != nil {
+			return nil, err
 		}
+		w.snapshots = append(w.snapshots, none)
 	}
-	s, err := catalog.NewSnapshot(nil)
-	if err != nil {
-		return nil, err
+	for from := int64(len(w.snapshots)); from <= seq; from++ {
+		var rows []catalog.Row
+		if row := w.defs[from-1].row; row.Kind == catalog.KindProduct {
+			rows = append(rows, row)
+		}
+		s, err := w.snapshots[from-1].With(rows, from)
+		if err != nil {
+			return nil, err
+		}
+		w.snapshots = append(w.snapshots, s)
 	}
-	return s.With(slices.Collect(maps.Values(latest)), seq)
+	return w.snapshots[seq], nil
 }
 
 func (w *world) Accounts(_ context.Context, seq int64, ids []string) (map[string]*catalog.Account, error) {
@@ -204,21 +212,35 @@ func (w *world) Accounts(_ context.Context, seq int64, ids []string) (map[string
 	return out, nil
 }
 
+// simAccount is an account as of the last definition that concerns it.
+type simAccount struct {
+	id  string
+	seq int64
+}
+
 func (w *world) account(seq int64, id string) (*catalog.Account, error) {
 	var row catalog.Row
-	contracts := map[string]catalog.Row{}
+	var contracts []catalog.Row // in the order of the definitions: a later one of an id replaces an earlier one
+	last := int64(0)
 	for _, d := range w.defs[:w.seen(seq)] {
 		switch {
 		case d.row.Kind == catalog.KindAccount && d.row.ID == id:
-			row = d.row
+			row, last = d.row, d.row.Seq
 		case d.row.Kind == catalog.KindContract && d.price.account == id:
-			contracts[d.row.ID] = d.row
+			contracts = slices.DeleteFunc(contracts, func(c catalog.Row) bool { return c.ID == d.row.ID })
+			contracts, last = append(contracts, d.row), d.row.Seq
 		}
 	}
 	if row.Seq == 0 {
 		return nil, nil
 	}
-	return catalog.DecodeAccount(row, slices.Collect(maps.Values(contracts)))
+	key := simAccount{id, last}
+	if a := w.accounts[key]; a != nil {
+		return a, nil
+	}
+	a, err := catalog.DecodeAccount(row, contracts)
+	w.accounts[key] = a
+	return a, err
 }
 
 // seen is the newest definition that a read as of seq sees.

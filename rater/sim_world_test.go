@@ -14,6 +14,7 @@ import (
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/catalog"
 	"github.com/tollstream/tollstream/rater/dedup"
 	"github.com/tollstream/tollstream/rater/sink"
 )
@@ -99,6 +100,9 @@ type world struct {
 	pub      int64
 	bill     map[string][]simBill
 
+	snapshots []*catalog.Snapshot // by sequence number
+	accounts  map[simAccount]*catalog.Account
+
 	pg    []*simPG
 	hist  [][]*simPG
 	sinks *simSinks
@@ -158,7 +162,7 @@ func newWorld(seed uint64, faults simFaults) *world {
 	w.synced()
 	w.sinks = newSimSinks(w)
 	w.owners, w.moving, w.moves, w.taken = make([]*simProcess, w.parts), make([]*simProcess, w.parts), make([]int, w.parts), make([][]ratedRecord, w.parts)
-	w.failures = map[simPlace]int{}
+	w.failures, w.accounts = map[simPlace]int{}, map[simAccount]*catalog.Account{}
 	for range 2 + w.n(2) {
 		w.procs = append(w.procs, w.startProcess())
 	}
