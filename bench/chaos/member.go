@@ -88,16 +88,7 @@ func (m *member) watch() {
 		if err := m.start(); err != nil {
 			fmt.Fprintln(m.log, "----", err)
 		}
-		if m.isOver() {
-			return
-		}
 	}
-}
-
-func (m *member) isOver() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.ended
 }
 
 func (m *member) process() *drive.Process {

@@ -153,9 +153,16 @@ func (s *site) startAll(ctx context.Context) error {
 
 // start begins to keep a process running.
 func (s *site) start(ctx context.Context, name string) error {
+	address := s.api.Address
+	if name != "api" { // for its metrics
+		var err error
+		if address, err = drive.FreeAddress(); err != nil {
+			return err
+		}
+	}
 	at := func(who, store string) string { return s.wires[who+" "+store].address() }
 	args := append([]string{"run"}, roles[name]...)
-	args = append(args, "--partitions", partitions, "--http-addr", s.api.Address, "--data-dir", filepath.Join(s.Logs, "data-"+name),
+	args = append(args, "--partitions", partitions, "--http-addr", address, "--data-dir", filepath.Join(s.Logs, "data-"+name),
 		"--kafka", at(everybody, storeKafka), "--postgres", "postgres://tollstream@"+at(name, storePostgres)+"/postgres?sslmode=disable",
 		"--redis", "redis://"+at(name, storeRedis)+"/0", "--clickhouse", "clickhouse://"+at(name, storeClickHouse)+"/default")
 	m, err := keepRunning(name, s.binary(), s.Logs, args)
