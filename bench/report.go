@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -58,18 +57,7 @@ func (r *report) markdown() string {
 	for _, w := range r.Warnings {
 		fmt.Fprintf(&b, "- warning: %s\n", w)
 	}
-	for _, part := range []struct {
-		name string
-		of   map[string]string
-	}{{"Machine", r.Machine}, {"Versions", r.Versions}, {"Settings", r.Settings}} {
-		fmt.Fprintf(&b, "\n%s: ", part.name)
-		var list []string
-		for _, k := range slices.Sorted(maps.Keys(part.of)) {
-			list = append(list, k+" "+part.of[k])
-		}
-		b.WriteString(strings.Join(list, "; ") + "\n")
-	}
-	fmt.Fprintf(&b, "\nLoad average of the machine before and after: %v. What others used of it is among the figures.\n", r.Load)
+	b.WriteString(r.Page(r.Settings) + " What others used of it is among the figures.\n")
 	return b.String()
 }
 

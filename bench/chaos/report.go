@@ -138,16 +138,6 @@ func (r *report) markdown() string {
 	for _, text := range r.LeftOut {
 		fmt.Fprintf(&b, "- left out: %s\n", text)
 	}
-	for _, part := range []struct {
-		name string
-		of   map[string]string
-	}{{"Machine", r.Machine}, {"Versions", r.Versions}, {"Settings", r.Settings}} {
-		var list []string
-		for _, k := range slices.Sorted(maps.Keys(part.of)) {
-			list = append(list, k+" "+part.of[k])
-		}
-		fmt.Fprintf(&b, "\n%s: %s\n", part.name, strings.Join(list, "; "))
-	}
-	fmt.Fprintf(&b, "\nLoad average of the machine before and after: %v.\n", r.Load)
+	b.WriteString(r.Page(r.Settings) + "\n")
 	return b.String()
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -88,6 +89,23 @@ func (h *Head) Ask(ctx context.Context, postgresURL, redisURL string, kafka []st
 		h.Versions["Kafka"] = v.VersionGuess()
 	}
 	return nil
+}
+
+// Page says on a result's page where it was reached, with what and under which settings.
+func (h *Head) Page(settings map[string]string) string {
+	var b strings.Builder
+	for _, part := range []struct {
+		name string
+		of   map[string]string
+	}{{"Machine", h.Machine}, {"Versions", h.Versions}, {"Settings", settings}} {
+		var list []string
+		for _, k := range slices.Sorted(maps.Keys(part.of)) {
+			list = append(list, k+" "+part.of[k])
+		}
+		fmt.Fprintf(&b, "\n%s: %s\n", part.name, strings.Join(list, "; "))
+	}
+	fmt.Fprintf(&b, "\nLoad average of the machine before and after: %v.", h.Load)
+	return b.String()
 }
 
 // Name begins the names of the result's files.
