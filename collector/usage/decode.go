@@ -1,11 +1,14 @@
 package usage
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -23,14 +26,18 @@ var ErrMalformed = errors.New("malformed usage record")
 // The strings of the record share one copy of b, which may be reused at once. The record's slices
 // are used again, those of its events too: an event that outlives the next Decode into the same
 // record must have its Attributes cloned. After an error the record holds nothing of use.
-func Decode(b []byte, r *Record) error {
+func Decode(b []byte, r *Record) error { return DecodeInPlace(bytes.Clone(b), r) }
+
+// DecodeInPlace is Decode without the copy: the strings of the record are parts of b, which must not change as long
+// as one of them is in use, and stays in memory so long. What outlives the record is kept by Event.Clone.
+func DecodeInPlace(b []byte, r *Record) error {
 	d := decoder{b: b}
 	events := r.Events[:0]
 	*r = Record{}
 	if len(b) > MaxRecordBytes {
 		return fmt.Errorf("%d bytes, at most %d: %w", len(b), MaxRecordBytes, ErrMalformed)
 	}
-	d.s = string(b)
+	d.s = unsafe.String(unsafe.SliceData(b), len(b))
 	d.record(r, events)
 	if d.problem != "" {
 		return fmt.Errorf("byte %d: %s: %w", d.at, d.problem, ErrMalformed)
@@ -38,7 +45,7 @@ func Decode(b []byte, r *Record) error {
 	return nil
 }
 
-// decoder walks over b; s is a copy of b that strings are cut from. The first problem sticks.
+// decoder walks over b; s is the same as a string, which strings are cut from. The first problem sticks.
 type decoder struct {
 	b       []byte
 	s       string
@@ -92,8 +99,6 @@ func wireIndex(wire protowire.Type) int {
 // The wire types of each message's fields, by number; position 0 is no field.
 const (
 	recordTypes      = "-vsss"
-	eventTypes       = "-sssssssfssss" + "fv"
-	attributeTypes   = "-ss"
 	definitionsTypes = "-vvffssv"
 	refTypes         = "-vsss"
 	sealTypes        = "-sff"
@@ -152,53 +157,82 @@ func (d *decoder) complete(r *Record) {
 	}
 }
 
+// The tags of an event's and an attribute's fields: number and wire type, which ascend together. Almost all of a record is
+// events, so they are read without the tables above.
+const (
+	tagEventID         = eventID<<3 | byte(protowire.BytesType)
+	tagEventSource     = eventSource<<3 | byte(protowire.BytesType)
+	tagEventAccount    = eventAccount<<3 | byte(protowire.BytesType)
+	tagEventSubject    = eventSubject<<3 | byte(protowire.BytesType)
+	tagEventRoutingKey = eventRoutingKey<<3 | byte(protowire.BytesType)
+	tagEventProduct    = eventProduct<<3 | byte(protowire.BytesType)
+	tagEventPackage    = eventPackage<<3 | byte(protowire.BytesType)
+	tagEventTime       = eventTime<<3 | byte(protowire.Fixed64Type)
+	tagEventQuantity   = eventQuantity<<3 | byte(protowire.BytesType)
+	tagEventAmount     = eventAmount<<3 | byte(protowire.BytesType)
+	tagEventCurrency   = eventCurrency<<3 | byte(protowire.BytesType)
+	tagEventAttributes = eventAttributes<<3 | byte(protowire.BytesType)
+	tagEventHash       = eventHash<<3 | byte(protowire.Fixed64Type)
+	tagEventBackfill   = eventBackfill<<3 | byte(protowire.VarintType)
+
+	tagAttributeName  = attributeName<<3 | byte(protowire.BytesType)
+	tagAttributeValue = attributeValue<<3 | byte(protowire.BytesType)
+)
+
 func (d *decoder) event(e *Event, end int) {
 	if end-d.at > MaxEventBytes {
 		d.fail("event too large")
 	}
 	*e = Event{Quantity: money.One, Attributes: e.Attributes[:0]}
-	var last protowire.Number
-	for {
-		switch d.field(end, &last, eventAttributes, eventTypes) {
-		case eventID:
+	last := byte(0)
+	for d.at < end && d.problem == "" {
+		tag := d.b[d.at]
+		if tag <= last && (tag != tagEventAttributes || last != tag) {
+			d.fail("fields out of order")
+			return
+		}
+		last = tag
+		d.at++
+		switch tag {
+		case tagEventID:
 			e.ID = d.text(end)
-		case eventSource:
+		case tagEventSource:
 			e.Source = d.text(end)
-		case eventAccount:
+		case tagEventAccount:
 			e.Account = d.text(end)
-		case eventSubject:
+		case tagEventSubject:
 			e.Subject = d.text(end)
-		case eventRoutingKey:
+		case tagEventRoutingKey:
 			e.RoutingKey = d.text(end)
 			if e.RoutingKey == e.Account {
 				d.fail("routing key repeats the account")
 			}
-		case eventProduct:
+		case tagEventProduct:
 			e.Product = d.text(end)
-		case eventPackage:
+		case tagEventPackage:
 			e.Package = d.text(end)
-		case eventTime:
+		case tagEventTime:
 			e.Time = int64(d.fixed64(end))
-		case eventQuantity:
+		case tagEventQuantity:
 			e.Quantity = d.decimal(end)
 			if e.Quantity == money.One {
 				d.fail("default written out")
 			}
-		case eventAmount:
+		case tagEventAmount:
 			e.Amount, e.HasAmount = d.decimal(end), true
-		case eventCurrency:
+		case tagEventCurrency:
 			e.Currency = d.text(end)
-		case eventAttributes:
+		case tagEventAttributes:
 			d.attribute(e, d.length(end))
-		case eventHash:
+		case tagEventHash:
 			e.Hash = d.fixed64(end)
-		case eventBackfill:
+		case tagEventBackfill:
 			e.Backfill = d.flag(end)
 		default:
-			d.finishEvent(e)
-			return
+			d.fail("unknown field")
 		}
 	}
+	d.finishEvent(e)
 }
 
 func (d *decoder) finishEvent(e *Event) {
@@ -215,22 +249,22 @@ func (d *decoder) finishEvent(e *Event) {
 
 func (d *decoder) attribute(e *Event, end int) {
 	var a Attribute
-	var last protowire.Number
-	for {
-		switch d.field(end, &last, 0, attributeTypes) {
-		case attributeName:
-			a.Name = d.text(end)
-		case attributeValue:
-			a.Value = d.text(end)
-		default:
-			if n := len(e.Attributes); a.Name == "" || n > 0 && strings.Compare(e.Attributes[n-1].Name, a.Name) >= 0 {
-				d.fail("attributes not ascending by name")
-				return
-			}
-			e.Attributes = append(e.Attributes, a)
-			return
-		}
+	if d.at < end && d.b[d.at] == tagAttributeName {
+		d.at++
+		a.Name = d.text(end)
 	}
+	if d.at < end && d.b[d.at] == tagAttributeValue {
+		d.at++
+		a.Value = d.text(end)
+	}
+	if d.at != end {
+		d.fail("unknown field")
+	}
+	if n := len(e.Attributes); a.Name == "" || n > 0 && e.Attributes[n-1].Name >= a.Name {
+		d.fail("attributes not ascending by name")
+		return
+	}
+	e.Attributes = append(e.Attributes, a)
 }
 
 func (d *decoder) definitions(v *Definitions, end int) {
@@ -359,7 +393,13 @@ func (d *decoder) fixed64(end int) uint64 {
 
 // length reads the length of a nested field and gives where it ends: never past end.
 func (d *decoder) length(end int) int {
-	n := d.varint(end)
+	var n uint64
+	if d.at < end && d.b[d.at] < 0x80 && d.problem == "" {
+		n = uint64(d.b[d.at])
+		d.at++
+	} else {
+		n = d.varint(end)
+	}
 	if n > uint64(end-d.at) {
 		d.fail("length past the end")
 		return d.at
@@ -371,12 +411,30 @@ func (d *decoder) length(end int) int {
 func (d *decoder) text(end int) string {
 	stop := d.length(end)
 	s := d.s[d.at:stop]
-	if s == "" || !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0 {
+	if s == "" || !ascii(d.b[d.at:stop]) && (!utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0) {
 		d.fail("bad string")
 		return ""
 	}
 	d.at = stop
 	return s
+}
+
+// ascii says whether all bytes are 1 to 127. Without a high bit, taking 1 from each byte sets the high bit of one that is 0.
+func ascii(b []byte) bool {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	bad := uint64(0)
+	if len(b) >= 8 {
+		for at := 0; at < len(b)-8; at += 8 {
+			word := binary.LittleEndian.Uint64(b[at:])
+			bad |= word | (word - ones)
+		}
+		word := binary.LittleEndian.Uint64(b[len(b)-8:])
+		return (bad|word|(word-ones))&highs == 0
+	}
+	for _, c := range b {
+		bad |= uint64(c) | (uint64(c) - 1)
+	}
+	return bad&0x80 == 0
 }
 
 func (d *decoder) decimal(end int) money.Decimal {

@@ -10,7 +10,11 @@
 // between releases, for duplicates are recognised by them for 35 days.
 package usage
 
-import "github.com/tollstream/tollstream/ledger/money"
+import (
+	"strings"
+
+	"github.com/tollstream/tollstream/ledger/money"
+)
 
 // Bounds of what a publisher may put into one record.
 const (
@@ -51,6 +55,28 @@ func (e *Event) Attribute(name string) string {
 		}
 	}
 	return ""
+}
+
+// Clone returns a copy that shares no memory with e, which may be part of a larger record.
+func (e *Event) Clone() Event {
+	c := *e
+	for _, s := range []*string{&c.ID, &c.Source, &c.Account, &c.Subject, &c.RoutingKey, &c.Product, &c.Package, &c.Currency} {
+		*s = strings.Clone(*s)
+	}
+	c.Attributes = CloneAttributes(e.Attributes)
+	return c
+}
+
+// CloneAttributes is Event.Clone for attributes alone.
+func CloneAttributes(list []Attribute) []Attribute {
+	if len(list) == 0 {
+		return nil
+	}
+	kept := make([]Attribute, len(list))
+	for i, a := range list {
+		kept[i] = Attribute{Name: strings.Clone(a.Name), Value: strings.Clone(a.Value)}
+	}
+	return kept
 }
 
 // RecordKind says what a record of the topic is.

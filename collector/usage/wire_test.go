@@ -120,6 +120,46 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
+// TestTextsAreCheckedWhole puts each kind of byte that matters at every place of strings of many lengths.
+func TestTextsAreCheckedWhole(t *testing.T) {
+	for n := 1; n < 40; n++ {
+		for at := range n {
+			for c, ok := range map[string]bool{"\x01": true, "\x7f": true, "\x00": false, "\x80": false, "\xff": false, "é": true} {
+				e := sampleEvent()
+				e.ID = strings.Repeat("\x01", at) + c + strings.Repeat("a", n-at-1)
+				var r Record
+				err := Decode(AppendRecord(nil, &Record{Kind: KindBatch, Events: []Event{e}}), &r)
+				if (err == nil) != ok || ok && r.Events[0].ID != e.ID {
+					t.Errorf("%q: %v", e.ID, err)
+				}
+			}
+		}
+	}
+}
+
+func TestDecodedEventsOutliveTheirBytes(t *testing.T) {
+	e := sampleEvent()
+	e.Subject, e.Package, e.Currency, e.RoutingKey = "subject", "starter", "EUR", "root"
+	b := AppendRecord(nil, &Record{Kind: KindBatch, Events: []Event{e}})
+	var copied, inPlace Record
+	if err := errors.Join(Decode(b, &copied), DecodeInPlace(b, &inPlace)); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(inPlace, copied) {
+		t.Errorf("in place %+v, copied %+v", inPlace, copied)
+	}
+	kept := inPlace.Events[0].Clone()
+	for i := range b {
+		b[i] = 'x'
+	}
+	if !reflect.DeepEqual(copied.Events[0], e) || !reflect.DeepEqual(kept, e) {
+		t.Errorf("copied %+v, kept %+v", copied.Events[0], kept)
+	}
+	if reflect.DeepEqual(inPlace.Events[0], e) {
+		t.Error("decoding in place made a copy")
+	}
+}
+
 func TestDecimalWireIsMinimal(t *testing.T) {
 	for _, text := range []string{"0", "0.000000000127", "0.000000000128", "-0.000000000001", "-0.000000000128", "-0.000000000129", "1000000000000000", "-1000000000000000", "99999999999999999999999999"} {
 		d := money.MustParse(text)
@@ -273,7 +313,7 @@ func BenchmarkDecode(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(wire)))
 	for b.Loop() {
-		if err := Decode(wire, &into); err != nil {
+		if err := DecodeInPlace(wire, &into); err != nil {
 			b.Fatal(err)
 		}
 	}
