@@ -32,7 +32,8 @@ type witness struct {
 
 	mu         sync.Mutex
 	committed  offsets
-	shown      offsets // the newest version that the live view took: offset of the last record on a line, plus one
+	showing    offsets // the newest version that the live view took: offset of the last record on a line, plus one
+	shown      offsets // the same, when all lines were
 	lines      lineCounts
 	compacting int // days of identities that are being folded
 	moved      chan struct{}
@@ -66,7 +67,10 @@ func (w *witness) Project(ctx context.Context, ps []*rater.Projection) ([]bool, 
 		}
 		w.lines.shown += len(p.Lines)
 		for j := range p.Lines {
-			w.shown[p.Partition] = max(w.shown[p.Partition], p.Lines[j].Version)
+			w.showing[p.Partition] = max(w.showing[p.Partition], p.Lines[j].Version)
+		}
+		if p.CaughtUp && !p.Rebuilding { // otherwise lines may be left for the next projection
+			w.shown[p.Partition] = w.showing[p.Partition]
 		}
 	}
 	w.mu.Unlock()
@@ -99,20 +103,23 @@ func (w *witness) signal() {
 func (w *witness) await(ctx context.Context, ends offsets, shown bool) error {
 	for {
 		w.mu.Lock()
-		left := w.compacting
+		folding, unsaved, unshown := w.compacting, 0, 0
 		for p, end := range ends {
-			if w.committed[p] < end || shown && w.shown[p] < end {
-				left++
+			if w.committed[p] < end {
+				unsaved++
+			}
+			if shown && w.shown[p] < end {
+				unshown++
 			}
 		}
 		w.mu.Unlock()
-		if left == 0 {
+		if folding+unsaved+unshown == 0 {
 			return nil
 		}
 		select {
 		case <-w.moved:
 		case <-ctx.Done():
-			return fmt.Errorf("%d partitions or days of identities are not done: %w", left, ctx.Err())
+			return fmt.Errorf("%d partitions are not checkpointed, %d not shown, %d are being folded: %w", unsaved, unshown, folding, ctx.Err())
 		}
 	}
 }
@@ -227,7 +234,7 @@ func (r *rig) start(pool *pgxpool.Pool) error {
 	r.onClose(func() { _ = view.Close() })
 	r.witness = &witness{
 		Store: raterpg.New(pool, window), live: live.NewProjector(view, systemClock{}, r.c.name),
-		committed: offsets{}, shown: offsets{}, moved: make(chan struct{}, 1),
+		committed: offsets{}, showing: offsets{}, shown: offsets{}, moved: make(chan struct{}, 1),
 	}
 	kafka := rkafka.Config{
 		Brokers: r.c.kafka, Usage: r.usage, Rated: r.rated, Group: r.c.name, Log: quiet(),
