@@ -225,7 +225,7 @@ func (m *machine) activate(r *usage.Definitions) error {
 	if previous != m.sum {
 		return fmt.Errorf("partition %d: definition %d has another history than the activated %d: %w", m.partition, r.To, m.act, ErrDefinitions)
 	}
-	if m.snapshotAfter(r) {
+	if m.snapshotAfter(r) && !(m.faults.StaleSnapshot && m.snap != nil) {
 		m.snap = m.defs.snapshots[r.To]
 		clear(m.defs.plans)
 		clear(m.defs.within)
@@ -234,11 +234,13 @@ func (m *machine) activate(r *usage.Definitions) error {
 		clear(m.defs.accounts)
 	}
 	for i := range r.Changed {
-		if r.Changed[i].Seq > m.act {
+		if r.Changed[i].Seq > m.act && !m.faults.StalePlans {
 			m.defs.drop(&r.Changed[i])
 		}
 	}
 	m.act, m.sum = r.To, r.Links[len(r.Links)-1]
-	m.changed()
+	if !m.faults.DefinitionsLeaveRecalled {
+		m.changed()
+	}
 	return nil
 }

@@ -4,18 +4,39 @@ package rater
 // must notice; nothing else sets them. They stand here, beside the rules that they break, so that
 // the test of the test runs against the real code.
 type Faults struct {
-	RememberRejected       bool // an identity is remembered though its event was rejected
-	OverlapIsRepeat        bool // an overlapping range of definitions is taken for a repeat
-	CheckpointBeforeAcks   bool // a cut is committed before its rated records are acknowledged
-	NoReadBack             bool // a gap in the acknowledged offsets of `rated` is not read back
-	LiveLines              bool // lines are taken live instead of as of the cut
-	IdentitiesOutside      bool // the duplicates index is not part of the checkpoint
-	NoReplayCheck          bool // a replay is not compared with what stands in `rated`
-	HeadMovedAtOnce        bool // a strange head in the live store is overwritten instead of rebuilt
-	UnversionedProjection  bool // an older version overwrites a newer one in the live store
-	LostDirtyFlag          bool // a line that changes while a cut is in flight is not part of the next cut
-	IdleOwnerDoesNotLook   bool // an owner without work does not read its row
-	WindowWithoutTolerance bool // identities count for the window alone, without the future tolerance
+	// of the state and what is computed from it
+	RememberRejected         bool // an identity is remembered though its event was rejected
+	WindowWithoutTolerance   bool // identities count for the window alone, without the future tolerance
+	TwinsUnseen              bool // of two events of one record with the same identity the second is not checked
+	ConflictIsDuplicate      bool // the same identity with another content counts as a duplicate
+	OverlapIsRepeat          bool // an overlapping range of definitions is taken for a repeat
+	StaleSnapshot            bool // activating definitions leaves the catalogue as it was
+	StalePlans               bool // … or the compiled plans of the accounts that changed
+	DefinitionsLeaveRecalled bool // … or the resolutions that are remembered
+	SealLeavesRecalled       bool // a seal leaves the resolutions that are remembered
+	SealEndsEarly            bool // a seal ends an instant before its period
+	LateUnderNewDefinitions  bool // late usage is priced under the activated definitions, not those of the seal
+	CarryToOriginalBilled    bool // late usage goes to who was billed for its own period, not to who is billed then
+	CarryIntoSealed          bool // late usage goes to the next period though that is sealed too
+	EvictDirty               bool // a family is let go of before its changes are committed
+
+	// of the checkpoint
+	CheckpointBeforeAcks bool // a cut is committed before its rated records are acknowledged
+	NoReadBack           bool // a gap in the acknowledged offsets of `rated` is not read back
+	TakeBehindGap        bool // a record of `rated` that does not follow on is taken
+	TailFromTheEnd       bool // the tail of `rated` is taken to begin where this rater has read to
+	NoReplayCheck        bool // a replay is not compared with what stands in `rated`
+	LiveLines            bool // lines are taken live instead of as of the cut
+	LiveNext             bool // … or the offset
+	LostDirtyFlag        bool // a line that changes while a cut is in flight is not part of the next cut
+	IdentitiesOutside    bool // the duplicates index is not part of the checkpoint
+	IdleOwnerDoesNotLook bool // an owner without work does not read its row
+
+	// of the live view
+	HeadMovedAtOnce       bool // a strange head in the live store is overwritten instead of rebuilt
+	UnversionedProjection bool // an older version overwrites a newer one in the live store
+	RebuildLeavesUnsaved  bool // a rebuild leaves out what is not committed yet
+	RebuildOnePage        bool // … or what stands behind the first page
 
 	// Not violations.
 	OtherVersion bool                               // this rater is of another version, its results differ

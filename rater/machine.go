@@ -167,13 +167,13 @@ func (m *machine) event(rec *activity.Record, i int) {
 	}
 	id := m.ids.all[i]
 	entry, verdict := dedup.Entry{}, dedup.Miss
-	if !m.ids.missed[i] || m.ids.twins {
+	if !m.ids.missed[i] || m.ids.twins && !m.faults.TwinsUnseen {
 		entry, verdict = m.index.Check(id, m.logTime)
 	}
 	switch {
 	case verdict == dedup.Ask:
 		panic(fmt.Sprintf("bug: identity of event %s/%s was not confirmed before its step", e.Source, e.ID))
-	case verdict == dedup.Hit && entry.Hash == e.Hash:
+	case verdict == dedup.Hit && (entry.Hash == e.Hash || m.faults.ConflictIsDuplicate):
 		count.Duplicates++
 		rec.Duplicates++
 		return
@@ -256,11 +256,17 @@ func (m *machine) seal(s *usage.Seal) {
 	if n := len(state.Seals); n > 0 && state.Seals[n-1].Through >= s.PeriodEnd {
 		return
 	}
+	through := s.PeriodEnd
+	if m.faults.SealEndsEarly {
+		through--
+	}
 	// A cut in flight may hold the old state: never change it in place.
-	next := &SealState{Account: s.Account, Seals: append(append([]SealPoint(nil), state.Seals...), SealPoint{Through: s.PeriodEnd, Seq: m.act})}
+	next := &SealState{Account: s.Account, Seals: append(append([]SealPoint(nil), state.Seals...), SealPoint{Through: through, Seq: m.act})}
 	m.seals[s.Account] = next
 	m.sealed[s.Account] = struct{}{}
-	m.changed()
+	if !m.faults.SealLeavesRecalled {
+		m.changed()
+	}
 }
 
 // sealedUnder says whether a period that ends at end is sealed, and under which definitions.

@@ -172,7 +172,7 @@ func (p *Partition) standsAt(offset int64) *standing {
 
 // follow applies the rule by which any reader of `rated` takes a record: only if its predecessor is the last one taken.
 func (p *Partition) follow(e RatedEntry) error {
-	if e.Previous != p.taken {
+	if e.Previous != p.taken && !(p.faults.TakeBehindGap && e.Offset > p.taken) {
 		return nil
 	}
 	p.taken = e.Offset
@@ -274,9 +274,12 @@ func (p *Partition) Commit() *Cut {
 		if p.taken < c.Last {
 			return nil
 		}
-		if s := p.standsAt(c.Last); s != nil {
+		if s := p.standsAt(c.Last); s != nil && !p.faults.TailFromTheEnd {
 			c.RatedNext = s.at + 1
 		}
+	}
+	if p.faults.LiveNext {
+		c.Next, c.Last = p.machine.last+1, p.machine.last
 	}
 	if p.faults.LiveLines {
 		c.Lines = c.Lines[:0]

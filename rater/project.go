@@ -62,6 +62,10 @@ func (p *Partition) Project(caughtUp, always bool) *LiveWork {
 	switch l.stage {
 	case stageDue:
 		w.Look, w.Projection.Force, w.Projection.Rebuilding = true, true, true
+		l.page = activity.ID{}
+		if p.faults.RebuildLeavesUnsaved {
+			break
+		}
 		// What is not committed yet is missing from the pages: the last write brings it.
 		for _, f := range m.dirty {
 			m.show(f)
@@ -69,7 +73,6 @@ func (p *Partition) Project(caughtUp, always bool) *LiveWork {
 		for _, f := range p.inCut {
 			m.show(f)
 		}
-		l.page = activity.ID{}
 	case stagePages:
 		w.Page, w.PageFrom, w.PageLimit, w.EndsAfter = true, l.page, p.limits.PageLines, m.logTime-keepShown
 		w.Projection.Rebuilding = true
@@ -124,7 +127,7 @@ func (p *Partition) Projected(r LiveResult) {
 	switch {
 	case l.stage == stageDue:
 		l.stage = stagePages
-	case l.stage == stagePages && r.PageMore:
+	case l.stage == stagePages && r.PageMore && !p.faults.RebuildOnePage:
 		l.page = r.PageNext
 	case l.stage == stagePages:
 		l.stage = stageLast

@@ -56,6 +56,9 @@ func (m *machine) resolve(e *usage.Event, r *resolution, need *needs) bool {
 		return false
 	}
 	seq, late := seals.sealedUnder(period.End)
+	if m.faults.LateUnderNewDefinitions {
+		seq = m.act
+	}
 	if late {
 		if plan.Account().LateReject {
 			r.reason = ReasonLate
@@ -121,11 +124,14 @@ func (m *machine) carry(owed string, period catalog.Period, r *resolution, need 
 	}
 	for range maxCarry {
 		account, next := plan.Billing(period.End)
+		if m.faults.CarryToOriginalBilled {
+			account = plan.Account()
+		}
 		seals, ok := m.sealsOf(account.ID, need)
 		if !ok {
 			return false
 		}
-		if _, sealed := seals.sealedUnder(next.End); !sealed {
+		if _, sealed := seals.sealedUnder(next.End); !sealed || m.faults.CarryIntoSealed {
 			r.billed, r.period = account.ID, next
 			return true
 		}
@@ -301,7 +307,7 @@ func (m *machine) evict(keep int) {
 	}
 	for bound := m.uses - uint64(keep)/2; ; bound += max(1, uint64(keep)/8) {
 		for id, f := range m.families {
-			if !f.dirty && !f.unshown && !f.inCut && f.lastUsed <= bound {
+			if (!f.dirty || m.faults.EvictDirty) && !f.unshown && !f.inCut && f.lastUsed <= bound {
 				delete(m.families, id)
 				if f.recalled != nil {
 					f.recalled.forget(f)

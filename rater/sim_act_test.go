@@ -12,17 +12,17 @@ type simAction struct {
 
 // simActions is all that may happen. A fault that shows only under rare schedules steers: see simSteering.
 var simActions = []simAction{
-	{"client", 12, func(w *world, _ int32, _ *simProcess) { w.client() }},
-	{"deliver", 12, func(w *world, p int32, x *simProcess) {
-		x.fetch(p, 1+w.n(6))
-		if w.n(5) > 0 {
+	{"client", 8, func(w *world, _ int32, _ *simProcess) { w.client() }},
+	{"deliver", 36, func(w *world, p int32, x *simProcess) {
+		x.fetch(p, 1+w.n(8))
+		if w.n(8) > 0 {
 			x.deliver()
 		}
 	}},
-	{"go on", 30, func(w *world, _ int32, _ *simProcess) { w.goOnSome(1 + w.n(8)) }},
-	{"tick", 8, func(w *world, _ int32, _ *simProcess) { w.tick() }},
-	{"land", 8, func(w *world, p int32, x *simProcess) { x.land(p, 1+w.n(6)) }},
-	{"acknowledge", 8, func(w *world, p int32, x *simProcess) { x.acknowledge(p, 1+w.n(6)) }},
+	{"go on", 40, func(w *world, _ int32, _ *simProcess) { w.goOnSome(1 + w.n(40)) }},
+	{"tick", 24, func(w *world, _ int32, _ *simProcess) { w.tick() }},
+	{"land", 16, func(w *world, p int32, x *simProcess) { x.land(p, 1+w.n(6)) }},
+	{"acknowledge", 16, func(w *world, p int32, x *simProcess) { x.acknowledge(p, 1+w.n(6)) }},
 	{"stray", 2, func(w *world, _ int32, _ *simProcess) { w.landStray() }},
 	{"late commit", 2, func(w *world, _ int32, _ *simProcess) { w.landCommit() }},
 	{"late projection", 1, func(w *world, _ int32, _ *simProcess) { w.landProjection() }},
@@ -35,17 +35,24 @@ var simActions = []simAction{
 	{"pause the sinks", 1, func(w *world, _ int32, _ *simProcess) { w.sinks.now = w.sinks.now.Add(simLease) }},
 	{"kill a sink", 1, func(w *world, _ int32, _ *simProcess) { w.sinks.kill(w.n(2)) }},
 	{"late insert", 1, func(w *world, _ int32, _ *simProcess) { w.sinks.landLate() }},
-	{"time", 6, func(w *world, _ int32, _ *simProcess) { w.now += int64(w.n(3)) * simHour }},
+	{"time", 16, func(w *world, _ int32, _ *simProcess) { w.now += int64(w.n(4)) * simHour }},
 	{"rebalance", 3, func(w *world, p int32, _ *simProcess) { w.rebalance(p) }},
-	{"adopt", 2, func(w *world, _ int32, _ *simProcess) { w.adopt() }},
+	{"adopt", 10, func(w *world, _ int32, _ *simProcess) { w.adopt() }},
 	{"news", 1, func(w *world, _ int32, _ *simProcess) { w.hearNews() }},
-	{"crash", 1, func(w *world, _ int32, x *simProcess) { w.crash(x) }},
+	{"crash", 1, func(w *world, _ int32, x *simProcess) {
+		if w.n(2) == 0 {
+			w.crash(x)
+		}
+	}},
 	{"stop", 1, func(w *world, _ int32, x *simProcess) {
 		if w.n(3) == 0 {
 			w.stop(x)
 		}
 	}},
-	{"freeze", 2, func(w *world, _ int32, x *simProcess) { // it does not notice what happens meanwhile
+	{"freeze", 4, func(w *world, _ int32, x *simProcess) { // it does not notice what happens meanwhile
+		if !x.frozen && w.n(6) > 0 {
+			return
+		}
 		w.log("process %d is frozen: %v", x.id, !x.frozen)
 		x.frozen = !x.frozen
 	}},
@@ -87,7 +94,7 @@ func (w *world) act() {
 	w.steps++
 	p := int32(w.n(w.parts))
 	x := w.procs[w.n(len(w.procs))]
-	if o := w.owners[p]; o != nil && !o.ended && w.n(2) == 0 {
+	if o := w.owners[p]; o != nil && !o.ended && w.n(4) > 0 {
 		x = o
 	}
 	w.odds[w.n(len(w.odds))].do(w, p, x)

@@ -37,6 +37,10 @@ type simBill struct {
 }
 
 func (w *world) define(row simRow) {
+	w.hidden = 0
+	if w.faults.SeqBeforeCommit && w.n(2) == 0 {
+		w.hidden = int64(len(w.defs) + 1)
+	}
 	row.row.Seq = int64(len(w.defs) + 1)
 	row.change = usage.DefinitionRef{Seq: row.row.Seq, Kind: string(row.row.Kind), ID: row.row.ID}
 	if row.price != nil && row.price.contract != "" {
@@ -161,6 +165,10 @@ func (w *world) publish() {
 	rec := usage.Record{Kind: usage.KindDefinitions, Definitions: &d}
 	for _, p := range w.r.Perm(w.parts) {
 		if !w.quiet && w.n(6) == 0 {
+			w.did("publisher killed between partitions")
+			if w.faults.PublisherForgets {
+				w.pub = to
+			}
 			return
 		}
 		w.append(int32(p), rec)
@@ -182,17 +190,27 @@ func (w *world) Snapshot(_ context.Context, seq int64) (*catalog.Snapshot, error
 		w.snapshots = append(w.snapshots, none)
 	}
 	for from := int64(len(w.snapshots)); from <= seq; from++ {
-		var rows []catalog.Row
-		if row := w.defs[from-1].row; row.Kind == catalog.KindProduct {
-			rows = append(rows, row)
-		}
-		s, err := w.snapshots[from-1].With(rows, from)
+		s, err := w.snapshots[from-1].With(w.products(from-1, from), from)
 		if err != nil {
 			return nil, err
 		}
 		w.snapshots = append(w.snapshots, s)
 	}
+	if w.hidden > 0 && w.hidden <= seq && !w.checking {
+		return w.snapshots[w.hidden-1].With(w.products(w.hidden, seq), seq)
+	}
 	return w.snapshots[seq], nil
+}
+
+// products are the rows of products among the definitions behind one up to another.
+func (w *world) products(behind, to int64) []catalog.Row {
+	var rows []catalog.Row
+	for _, d := range w.defs[behind:to] {
+		if d.row.Kind == catalog.KindProduct {
+			rows = append(rows, d.row)
+		}
+	}
+	return rows
 }
 
 func (w *world) Accounts(_ context.Context, seq int64, ids []string) (map[string]*catalog.Account, error) {
@@ -223,6 +241,9 @@ func (w *world) account(seq int64, id string) (*catalog.Account, error) {
 	var contracts []catalog.Row // in the order of the definitions: a later one of an id replaces an earlier one
 	last := int64(0)
 	for _, d := range w.defs[:w.seen(seq)] {
+		if d.row.Seq == w.hidden && !w.checking {
+			continue
+		}
 		switch {
 		case d.row.Kind == catalog.KindAccount && d.row.ID == id:
 			row, last = d.row, d.row.Seq
@@ -235,11 +256,13 @@ func (w *world) account(seq int64, id string) (*catalog.Account, error) {
 		return nil, nil
 	}
 	key := simAccount{id, last}
-	if a := w.accounts[key]; a != nil {
+	if a := w.accounts[key]; a != nil && w.hidden == 0 {
 		return a, nil
 	}
 	a, err := catalog.DecodeAccount(row, contracts)
-	w.accounts[key] = a
+	if w.hidden == 0 {
+		w.accounts[key] = a
+	}
 	return a, err
 }
 

@@ -1,17 +1,121 @@
 package rater
 
-import "github.com/tollstream/tollstream/rater/sink"
+import (
+	"maps"
+	"slices"
 
-// simFaults are the rater's own faults and those of what stands around it.
+	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/sink"
+)
+
+// simFaults are the faults of the rater and of the sinks, and those of what stands around them: rules that SQL, a script or
+// another package keeps, and losses on the way from the rater to a store.
 type simFaults struct {
 	Faults
-	Sink              sink.Faults
-	NoFence           bool // a commit does not check the row
-	FenceOnEpochAlone bool // … or only its epoch, after a failover not enough
-	UnfencedReads     bool
-	ResumeFromGroup   bool // a new owner reads on from the consumer group's offset
-	NewerDefinitions  bool // definitions are read newer than activated
-	AnyClock          bool // log time is the rater's own clock
-	KeepRoutingKey    bool // a retry keeps the routing key of its first try
-	InsertNotAtomic   bool // the report store keeps a part of a block that it then refuses
+	Sink sink.Faults
+	Cut  cutFaults
+
+	// of the checkpoint's statements
+	NoFence             bool // a commit does not check the row
+	FenceOnEpochAlone   bool // … or only its epoch, after a failover not enough
+	FenceWithoutOffset  bool // … or only its epoch and owner
+	UnfencedLines       bool // lines are read without looking at the row
+	UnfencedSeals       bool // … or seals
+	UnfencedIdentities  bool // … or older identities
+	CommitNotAtomic     bool // lines are written though the row was not touched
+	ResumeFromGroup     bool // a new owner reads on from the consumer group's offset
+	AnyClock            bool // log time is the rater's own clock
+	NewerDefinitions    bool // definitions are read newer than activated
+	SeqBeforeCommit     bool // a definition's number is seen before the definition
+	PublisherForgets    bool // a publisher that died between partitions is taken to have reached them all
+	KeepRoutingKey      bool // a retry keeps the routing key of its first try
+	InsertNotAtomic     bool // the report store keeps a part of a block that it then refuses
+	ProjectionLosesLine bool // a write to the live view leaves out a line
+}
+
+// cutFaults are what a checkpoint may lack or have wrong.
+type cutFaults struct {
+	LosesLine       bool
+	LosesRejected   bool
+	LosesIdentity   bool
+	LosesSeals      bool
+	LosesCounts     bool
+	LosesLogTime    bool
+	LosesActivation bool
+	OneBelow        bool // the next offset is one too low
+	OneAbove        bool // … or too high
+	TailOneAbove    bool // the tail of `rated` begins one too late
+}
+
+// spoil returns the cut as it reaches PostgreSQL under a fault; some only now and then, as a rare bug would.
+func (w *world) spoil(c *Cut) *Cut {
+	f := &w.faults.Cut
+	if *f == (cutFaults{}) || w.n(4) > 0 {
+		return c
+	}
+	v := *c
+	old := w.pg[c.Fence.Partition].c
+	switch {
+	case f.LosesLine && len(v.Lines) > 0:
+		v.Lines = slices.Clone(v.Lines)[1:]
+	case f.LosesRejected && len(v.Rejected) > 0:
+		v.Rejected = v.Rejected[1:]
+	case f.LosesIdentity && len(v.Identities) > 0:
+		v.Identities = v.Identities[1:]
+	case f.LosesSeals:
+		v.Seals = nil
+	case f.LosesCounts:
+		v.Counts = maps.Clone(v.Counts)
+		for k := range v.Counts {
+			if k.Currency == "" {
+				delete(v.Counts, k)
+			}
+		}
+	case f.LosesLogTime:
+		v.LogTime = old.LogTime
+	case f.LosesActivation:
+		v.ActivatedSeq, v.ActivatedSum = old.ActivatedSeq, old.ActivatedSum
+	case f.OneBelow:
+		v.Next--
+	case f.OneAbove:
+		v.Next++
+	case f.TailOneAbove:
+		v.RatedNext++
+	}
+	return &v
+}
+
+// spoilProjection is spoil for writes to the live view.
+func (w *world) spoilProjection(lines []LineState) []LineState {
+	if w.faults.ProjectionLosesLine && len(lines) > 0 && w.n(4) == 0 {
+		return lines[1:]
+	}
+	return lines
+}
+
+// merge puts a cut's lines over the stored ones.
+func merge(stored map[activity.ID][]LineState, lines []LineState) map[activity.ID][]LineState {
+	out := maps.Clone(stored)
+	if out == nil {
+		out = map[activity.ID][]LineState{}
+	}
+	for _, l := range lines {
+		ls := slices.Clone(out[l.Family])
+		for len(ls) <= l.Position {
+			ls = append(ls, LineState{})
+		}
+		ls[l.Position] = l
+		out[l.Family] = ls
+	}
+	return out
+}
+
+// simSteered are the weights under which rare faults show.
+var simSteered = map[string]simSteering{
+	"WindowWithoutTolerance": {"time": 60},
+	"CutLosesSeals":          {"seal": 20},
+	"UnfencedLines":          {"rebalance": 12, "freeze": 20},
+	"UnfencedSeals":          {"seal": 30, "rebalance": 12, "freeze": 20},
+	"KeepRoutingKey":         {"retry": 30},
+	"UnfencedIdentities":     {"time": 60, "rebalance": 12},
 }

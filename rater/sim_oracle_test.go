@@ -4,18 +4,21 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
 	"sort"
+	"time"
 
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/sink"
 )
 
 // check compares the drained world with a replay without faults, and that with a naive oracle.
 func (w *world) check() string {
-	w.checking = true
+	w.checking, w.charged = true, map[simEvent]bool{}
 	if why := w.sinks.check(); why != "" {
 		return why
 	}
@@ -39,14 +42,36 @@ func (w *world) check() string {
 			}
 		}
 	}
-	return ""
+	w.countInvoices()
+	if slices.Contains(w.stopped, true) {
+		return "" // what is not rated cannot be reconciled
+	}
+	return w.reconciled()
+}
+
+// countInvoices notes invoices whose lines stand on more than one partition.
+func (w *world) countInvoices() {
+	on := map[activity.ID]map[int]bool{}
+	for p, v := range w.pg {
+		for _, lines := range v.lines {
+			for _, l := range lines {
+				if on[l.Invoice] == nil {
+					on[l.Invoice] = map[int]bool{}
+				}
+				on[l.Invoice][p] = true
+			}
+		}
+	}
+	for _, ps := range on {
+		if len(ps) > 1 {
+			w.did("invoice on several partitions")
+		}
+	}
 }
 
 // replay rates the whole log with a fresh machine over empty stores: no fault can happen.
 func (w *world) replay(p int) ([][]byte, map[activity.ID]map[int64]money.Decimal) {
-	m := newMachine(&Checkpoint{Partition: int32(p), Last: -1}, 2*24*3600*1e9, Faults{
-		RememberRejected: w.faults.RememberRejected, OverlapIsRepeat: w.faults.OverlapIsRepeat, WindowWithoutTolerance: w.faults.WindowWithoutTolerance,
-	})
+	m := newMachine(&Checkpoint{Partition: int32(p), Last: -1}, time.Duration(simWindow), w.faults.Faults) // what its rules have wrong it has wrong as well
 	var out [][]byte
 	history := map[activity.ID]map[int64]money.Decimal{}
 	for o, u := range w.usage[p] {
@@ -101,7 +126,8 @@ func (w *world) checkRated(p int, ref [][]byte) string {
 // checkState: PostgreSQL and the live store at rest agree with the oracle.
 func (w *world) checkState(p int) string {
 	pg := w.pg[p]
-	want, counts := w.oracle(p)
+	o := w.oracle(p)
+	want := o.totals()
 	got := map[string]money.Decimal{}
 	lines := map[activity.ID]money.Decimal{}
 	for _, ls := range pg.lines {
@@ -125,29 +151,52 @@ func (w *world) checkState(p int) string {
 	if len(got) != len(want) {
 		return fmt.Sprintf("%d lines, the oracle knows %d", len(got), len(want))
 	}
-	return w.checkSums(p, lines, counts)
+	if why := w.checkRejected(p, o); why != "" {
+		return why
+	}
+	return w.checkSums(p, lines, o.counts)
+}
+
+// checkRejected: what could not be rated is kept with its reason, until it is retried.
+func (w *world) checkRejected(p int, o *oracle) string {
+	for at, reason := range o.rejected {
+		r, ok := w.pg[p].rej[at]
+		switch {
+		case !ok && !w.retried[p][at]:
+			return fmt.Sprintf("rejected usage of partition %d offset %d is lost", p, at.Offset)
+		case ok && r.Reason != reason:
+			return fmt.Sprintf("usage of partition %d offset %d is rejected as %s, the oracle says %s", p, at.Offset, r.Reason, reason)
+		}
+	}
+	for at := range w.pg[p].rej {
+		if o.rejected[at] == "" {
+			return fmt.Sprintf("usage of partition %d offset %d is rejected, the oracle rates it", p, at.Offset)
+		}
+	}
+	return ""
+}
+
+// simEvent is what happened once: an id may come again behind the window, at another time.
+type simEvent struct {
+	id   string
+	time int64
 }
 
 // checkSums: the charges of a line add up to it, the counts to the events.
-func (w *world) checkSums(p int, lines map[activity.ID]money.Decimal, counts Counts) string {
-	sums, charged := map[activity.ID]money.Decimal{}, money.Decimal{}
-	last, ids := int64(-1), map[string]bool{}
-	for _, x := range w.rated[p] {
-		if x.previous != last {
-			continue
-		}
-		last = x.offset
-		var rec activity.Record
-		if err := activity.Decode(x.value, &rec); err != nil {
-			return err.Error()
-		}
+func (w *world) checkSums(p int, lines map[activity.ID]money.Decimal, counts map[CountKey]Counts) string {
+	sums := map[activity.ID]money.Decimal{}
+	for _, rec := range w.counting(p) {
 		for _, a := range rec.Activities {
 			sums[a.Line] = mustAdd(sums[a.Line], a.Charge)
-			charged = mustAdd(charged, a.Charge)
-			if a.Kind == activity.KindUsage && ids[a.EventID] {
+			k := CountKey{Month: sink.MonthOf(a.EventTime), Currency: a.Currency}
+			c := counts[k]
+			c.Charged = mustAdd(c.Charged, a.Charge)
+			counts[k] = c
+			e := simEvent{a.EventID, a.EventTime}
+			if a.Kind == activity.KindUsage && w.charged[e] {
 				return "event " + a.EventID + " is charged twice"
 			}
-			ids[a.EventID] = true
+			w.charged[e] = true
 		}
 	}
 	for l, v := range lines {
@@ -155,25 +204,10 @@ func (w *world) checkSums(p int, lines map[activity.ID]money.Decimal, counts Cou
 			return fmt.Sprintf("the charges of a line add up to %s, it says %s", sums[l], v)
 		}
 	}
-	var got Counts
-	for _, c := range w.pg[p].c.Counts {
-		got.Accepted, got.Retried, got.Rated = got.Accepted+c.Accepted, got.Retried+c.Retried, got.Rated+c.Rated
-		got.Duplicates, got.Rejected = got.Duplicates+c.Duplicates, got.Rejected+c.Rejected
-		got.Charged = mustAdd(got.Charged, c.Charged)
-	}
-	counts.Charged = charged
-	if got != counts {
-		return fmt.Sprintf("counts are %+v, the log says %+v", got, counts)
+	if got := w.pg[p].c.Counts; !maps.Equal(got, counts) {
+		return fmt.Sprintf("counts of partition %d are %+v, the log says %+v", p, got, counts)
 	}
 	return ""
-}
-
-func mustAdd(a, b money.Decimal) money.Decimal {
-	v, err := a.Add(b)
-	if err != nil {
-		panic(err)
-	}
-	return v
 }
 
 var bigScale = new(big.Int).Exp(big.NewInt(10), big.NewInt(money.Scale), nil)
@@ -198,67 +232,105 @@ type oracleUse struct {
 }
 
 type oracle struct {
-	w       *world
-	act     int64
-	through map[string][]SealPoint
-	seen    map[usage.Identity]usage.Event
-	arrived map[usage.Identity]int64
-	uses    map[string][]oracleUse          // by family
-	lines   map[string][]string             // of a family, in the order of their first use
-	prices  map[string]map[string]*simPrice // of a family's rates, as of the last event that found the rate existing
-	counts  Counts
+	w        *world
+	act      int64
+	through  map[string][]SealPoint
+	seen     map[usage.Identity]usage.Event
+	arrived  map[usage.Identity]int64
+	uses     map[string][]oracleUse          // by family
+	lines    map[string][]string             // of a family, in the order of their first use
+	prices   map[string]map[string]*simPrice // of a family's rates, as of the last event that found the rate existing
+	counts   map[CountKey]Counts             // without charges
+	rejected map[Skip]string                 // why
 }
 
-func (w *world) oracle(p int) (map[string]*big.Rat, Counts) {
+func (w *world) oracle(p int) *oracle {
 	o := &oracle{
+		counts: map[CountKey]Counts{}, rejected: map[Skip]string{},
 		w: w, through: map[string][]SealPoint{}, seen: map[usage.Identity]usage.Event{}, arrived: map[usage.Identity]int64{},
 		uses: map[string][]oracleUse{}, lines: map[string][]string{}, prices: map[string]map[string]*simPrice{},
 	}
 	logTime := int64(0)
-	for _, u := range w.usage[p] {
+	for offset, u := range w.usage[p] {
 		logTime = max(logTime, u.time)
 		switch r := u.rec; r.Kind {
 		case usage.KindDefinitions:
+			if r.Definitions.To > o.act {
+				o.w.did("definitions activated")
+			}
 			o.act = max(o.act, r.Definitions.To)
 		case usage.KindSeal:
 			s := o.through[r.Seal.Account]
 			if len(s) == 0 || s[len(s)-1].Through < r.Seal.PeriodEnd {
+				o.w.did("seal")
 				o.through[r.Seal.Account] = append(s, SealPoint{r.Seal.PeriodEnd, o.act})
 			}
 		default:
 			for i := range r.Events {
-				o.event(&r.Events[i], logTime, r.Kind == usage.KindRetry)
+				o.event(Skip{int64(offset), i}, &r.Events[i], logTime, r.Kind == usage.KindRetry)
 			}
 		}
 	}
-	return o.totals(), o.counts
+	return o
 }
 
-func (o *oracle) event(e *usage.Event, logTime int64, retry bool) {
+func (o *oracle) event(at Skip, e *usage.Event, logTime int64, retry bool) {
+	month := CountKey{Month: sink.MonthOf(e.Time)}
+	c := o.counts[month]
+	defer func() { o.counts[month] = c }()
 	if retry {
-		o.counts.Retried++
+		c.Retried++
+		o.w.did("usage retried")
 	} else {
-		o.counts.Accepted++
+		c.Accepted++
+		o.w.did("usage accepted")
 	}
 	id := e.Identity()
-	if old, ok := o.seen[id]; ok && o.arrived[id] >= logTime-simWindow-simHour {
+	old, sent := o.seen[id]
+	if sent && o.arrived[id] >= logTime-simWindow-simHour {
 		if old.Hash == e.Hash {
-			o.counts.Duplicates++
-		} else {
-			o.counts.Rejected++
+			c.Duplicates++
+			o.w.did("duplicate")
+			return
 		}
+		c.Rejected++
+		o.reject(at, ReasonDuplicateConflict)
 		return
 	}
-	if e.Account == "" || !o.known(e.Account, o.act) || e.Time < logTime-simWindow || e.Time > logTime+simHour || !o.place(e) {
-		o.counts.Rejected++
+	if sent {
+		o.w.did("sent again behind the window")
+	}
+	if reason := o.refusal(e, logTime); reason != "" {
+		c.Rejected++
+		o.reject(at, reason)
 		return
 	}
-	o.counts.Rated++
+	c.Rated++
+	if retry {
+		o.w.did("retry rated")
+	}
 	o.seen[id], o.arrived[id] = *e, logTime
 }
 
-// place puts the event on its line; false: it is rejected.
-func (o *oracle) place(e *usage.Event) bool {
+func (o *oracle) reject(at Skip, reason string) {
+	o.rejected[at] = reason
+	o.w.did("rejected: " + reason)
+}
+
+func (o *oracle) refusal(e *usage.Event, logTime int64) string {
+	switch {
+	case e.Account == "" || !o.known(e.Account, o.act):
+		return ReasonAccountUnknown
+	case e.Time > logTime+simHour:
+		return ReasonTooNew
+	case e.Time < logTime-simWindow:
+		return ReasonTooOld
+	}
+	return o.place(e)
+}
+
+// place puts the event on its line, or says why it is rejected.
+func (o *oracle) place(e *usage.Event) string {
 	day := e.Time - (e.Time-simStart)%simDay
 	if e.Time < simStart && (e.Time-simStart)%simDay != 0 {
 		day -= simDay
@@ -267,8 +339,9 @@ func (o *oracle) place(e *usage.Event) bool {
 	billed, period, seq := owed, day, o.act
 	if s, late := o.sealed(owed, day+simDay); late {
 		if e.Account == "a4" {
-			return false
+			return ReasonLate
 		}
+		o.w.did("late usage carried")
 		for late {
 			period += simDay
 			billed = o.root(owed, period)
@@ -279,11 +352,11 @@ func (o *oracle) place(e *usage.Event) bool {
 		}
 	}
 	if !slices.Contains(simProducts, e.Product) || !o.productKnown(e.Product, seq) {
-		return false
+		return ReasonProductUnknown
 	}
 	rate, start := o.rate(e.Account, e.Product, e.Time, seq)
 	if rate == nil {
-		return false
+		return ReasonNoRate
 	}
 	group := ""
 	if e.Product == "p1" {
@@ -306,7 +379,7 @@ func (o *oracle) place(e *usage.Event) bool {
 			o.prices[family][u.rate.contract] = now
 		}
 	}
-	return true
+	return ""
 }
 
 func (o *oracle) sealed(account string, end int64) (int64, bool) {

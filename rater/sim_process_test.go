@@ -79,8 +79,8 @@ func (w *world) startProcess() *simProcess {
 		Stores: Stores{Store: simStore{x}, Definitions: x, Rated: simRatedLog{x}}, Live: x, Producer: x, Poison: x,
 		Limits: Limits{Window: 2 * 24 * 3600 * 1e9, Families: 3 + w.n(20), Dirty: 12, Unacked: 40, PageLines: 1 + w.n(5)},
 		Intervals: Intervals{
-			Project: ms(1 + w.n(80)), Checkpoint: ms(1 + w.n(200)), Look: ms(100 + w.n(200)), Drain: ms(500), Retry: ms(1 + w.n(50)),
-			Answer: ms(1000), Reopen: ms(1 + w.n(50)), Skip: ms(100),
+			Project: ms(1 + w.n(80)), Checkpoint: ms(1 + w.n(200)), Look: ms(100 + w.n(200)), Drain: ms(20 + w.n(100)), Retry: ms(1 + w.n(20)),
+			Answer: ms(1000), Reopen: ms(1 + w.n(5)), Skip: ms(100),
 		},
 		Random: w.name, Metrics: simMetrics, Log: slog.New(simLog{x}), Faults: x.faults, host: x,
 	})

@@ -10,9 +10,7 @@ func TestSimulationRepeats(t *testing.T) {
 	for seed := range uint64(20) {
 		var traces [2][]string
 		for i := range traces {
-			w := newWorld(seed, simFaults{})
-			w.tracing = true
-			why := w.run()
+			why, w := simulate(seed, simMutant{}, true)
 			traces[i] = append(w.trace, why)
 		}
 		if len(traces[0]) < 50 {

@@ -235,8 +235,9 @@ func (w *world) ownerOf(p int32) *runner {
 // ---- the schedule
 
 // simulate runs one schedule and returns what it violated, "" for nothing.
-func simulate(seed uint64, faults simFaults) (why string, w *world) {
-	w = newWorld(seed, faults)
+func simulate(seed uint64, m simMutant, tracing bool) (why string, w *world) {
+	w = newWorld(seed, m)
+	w.tracing = tracing
 	return w.run(), w
 }
 
@@ -247,12 +248,12 @@ func (w *world) run() (why string) {
 		for _, x := range w.procs {
 			x.unwind()
 		}
-		if e != nil {
-			v, ok := e.(violation)
-			if !ok {
-				panic(e)
-			}
-			why = string(v)
+		switch e := e.(type) {
+		case nil:
+		case violation:
+			why = string(e)
+		default:
+			why = fmt.Sprintf("panic: %v", e)
 		}
 	}()
 	for range 250 + w.n(700) {
@@ -264,7 +265,8 @@ func (w *world) run() (why string) {
 
 // drain ends all faults and runs the world until nothing is left to be done.
 func (w *world) drain() {
-	w.quiet = true
+	w.quiet, w.hidden = true, 0
+	w.log("no faults any more: what is on its way arrives, and everybody does what is left to do")
 	for len(w.late) > 0 {
 		w.land1()
 	}

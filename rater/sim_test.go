@@ -3,63 +3,130 @@ package rater
 import (
 	"flag"
 	"reflect"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 var (
-	simSchedules = flag.Int("schedules", 200, "schedules of the rater's simulation")
-	simSeed      = flag.Int64("seed", -1, "run this schedule alone and print its trace")
+	simSchedules = flag.Int("schedules", 0, "schedules of the rater's simulation; 0: 1,000, with -short 200")
+	simSeed      = flag.Int64("seed", -1, "the first schedule; a failing one prints its trace")
 )
 
 // TestSimulation runs the real rater through seeded schedules of crashes, zombies, late and doubled writes, failovers and
 // flushed live stores, and compares the end with a naive oracle.
 func TestSimulation(t *testing.T) {
-	if *simSeed >= 0 {
-		why, w := simulate(uint64(*simSeed), simFaults{})
-		for _, l := range w.trace {
-			t.Log(l)
-		}
-		if why != "" {
-			t.Fatalf("seed %d: %s", *simSeed, why)
-		}
-		return
+	n := *simSchedules
+	switch {
+	case n > 0:
+	case *simSeed >= 0:
+		n = 1
+	case testing.Short():
+		n = 200
+	default:
+		n = 1000
 	}
-	for seed := range *simSchedules {
-		if why, _ := simulate(uint64(seed), simFaults{}); why != "" {
-			t.Fatalf("seed %d: %s (repeat with -run TestSimulation -seed %d -v)", seed, why, seed)
-		}
+	from := uint64(max(0, *simSeed))
+	if seed, why := simulateAll(from, n, simMutant{}, nil); why != "" {
+		t.Fatal(traceOf(seed, simMutant{}))
 	}
+	if n == 1 {
+		t.Log(traceOf(from, simMutant{}))
+	}
+}
+
+// simulateAll runs schedules on all cores until one violates something: the lowest seed that does, and what.
+func simulateAll(from uint64, n int, m simMutant, each func(*world)) (seed uint64, why string) {
+	var (
+		next, least atomic.Uint64
+		mu          sync.Mutex
+		wait        sync.WaitGroup
+	)
+	next.Store(from)
+	least.Store(from + uint64(n))
+	for range runtime.GOMAXPROCS(0) {
+		wait.Go(func() {
+			for s := next.Add(1) - 1; s < least.Load(); s = next.Add(1) - 1 {
+				found, w := simulate(s, m, false)
+				mu.Lock()
+				if found != "" && s < least.Load() {
+					least.Store(s)
+					seed, why = s, found
+				}
+				if each != nil {
+					each(w)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wait.Wait()
+	return seed, why
 }
 
 // TestSimulationCatches switches each fault on in turn: the simulation must notice it.
 func TestSimulationCatches(t *testing.T) {
-	const most = 1000
-	for _, name := range faultNames(reflect.TypeFor[simFaults]()) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var f simFaults
-			reflect.ValueOf(&f).Elem().FieldByName(name).SetBool(true)
-			for seed := range most {
-				if why, _ := simulate(uint64(seed), f); why != "" {
-					t.Logf("caught after %d schedules: %s", seed+1, why)
-					return
-				}
+	for i := range simMutants() {
+		m := simMutants()[i]
+		if testing.Short() && (i+time.Now().YearDay())%4 != 0 { // a part of them, another one each day
+			continue
+		}
+		t.Run(m.name, func(t *testing.T) {
+			most := 1000
+			if *simSchedules > 0 {
+				most = *simSchedules
 			}
-			t.Fatalf("not caught in %d schedules", most)
+			from := uint64(max(0, *simSeed))
+			seed, why := simulateAll(from, most, m, nil)
+			switch {
+			case why == "":
+				t.Fatalf("not caught in %d schedules", most)
+			case most == 1:
+				t.Log(traceOf(seed, m))
+			default:
+				t.Logf("caught after %d schedules: %s", seed-from+1, why)
+			}
 		})
 	}
 }
 
-// faultNames are the switches of a struct of faults and of those that it embeds.
-func faultNames(of reflect.Type) []string {
-	var names []string
+// simMutant is a fault, and the schedules that show it where they are rare.
+type simMutant struct {
+	name   string
+	faults simFaults
+	steer  simSteering
+}
+
+// simMutants are all faults, one a time.
+func simMutants() []simMutant {
+	var out []simMutant
+	for _, path := range switches(reflect.TypeFor[simFaults](), nil) {
+		m := simMutant{}
+		of := reflect.TypeFor[simFaults]()
+		m.name = of.FieldByIndex(path).Name
+		if len(path) > 1 && !of.Field(path[0]).Anonymous {
+			m.name = of.Field(path[0]).Name + m.name
+		}
+		reflect.ValueOf(&m.faults).Elem().FieldByIndex(path).SetBool(true)
+		m.steer = simSteered[m.name]
+		out = append(out, m)
+	}
+	return out
+}
+
+// switches finds the faults of a struct and of those in it.
+func switches(of reflect.Type, at []int) [][]int {
+	var out [][]int
 	for i := range of.NumField() {
+		path := append(at[:len(at):len(at)], i)
 		switch f := of.Field(i); {
-		case f.Anonymous:
-			names = append(names, faultNames(f.Type)...)
+		case f.Type.Kind() == reflect.Struct:
+			out = append(out, switches(f.Type, path)...)
 		case f.Type.Kind() == reflect.Bool && f.Name != "OtherVersion":
-			names = append(names, f.Name)
+			out = append(out, path)
 		}
 	}
-	return names
+	return out
 }

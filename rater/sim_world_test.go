@@ -98,6 +98,7 @@ type world struct {
 	taken    [][]ratedRecord // those that any reader takes; the offset of usage is the index
 	defs     []simRow        // index = seq-1
 	pub      int64
+	hidden   int64 // the definition that has a number and is not committed yet, 0: none
 	bill     map[string][]simBill
 
 	snapshots []*catalog.Snapshot // by sequence number
@@ -127,9 +128,11 @@ type world struct {
 	moves     []int         // of each partition
 	news      []simNews
 
+	retried  []map[Skip]bool // taken out of the rejected usage, by partition
 	sent     []usage.Event
 	next     int
 	quiet    bool
+	charged  map[simEvent]bool
 	checking bool // the schedule is over, its end is compared
 	names    uint64
 }
@@ -141,14 +144,13 @@ var (
 	simProducts = []string{"p0", "p1"}
 )
 
-func newWorld(seed uint64, faults simFaults) *world {
-	w := &world{r: rand.New(rand.NewPCG(seed, 7)), faults: faults, odds: odds(nil), now: simStart + 12*simHour, bill: map[string][]simBill{}, done: map[string]int{}}
-	w.tracing = *simSeed >= 0
+func newWorld(seed uint64, m simMutant) *world {
+	w := &world{r: rand.New(rand.NewPCG(seed, 7)), faults: m.faults, odds: odds(m.steer), now: simStart + 12*simHour, bill: map[string][]simBill{}, done: map[string]int{}}
 	w.parts = 2 + w.r.IntN(2)
 	w.upgrades = seed%8 == 7
 	w.stopped, w.group = make([]bool, w.parts), make([]int64, w.parts)
 	for i := range w.parts {
-		w.usage, w.rated = append(w.usage, nil), append(w.rated, nil)
+		w.usage, w.rated, w.retried = append(w.usage, nil), append(w.rated, nil), append(w.retried, map[Skip]bool{})
 		w.pg = append(w.pg, &simPG{c: Checkpoint{Partition: int32(i), Last: -1, LeaderEpoch: -1}})
 		w.redis = append(w.redis, &simRedis{lines: map[activity.ID]simShown{}})
 	}
@@ -185,7 +187,14 @@ func (w *world) name() [16]byte {
 // ---- the usage log and its clients
 
 func (w *world) append(p int32, r usage.Record) {
-	w.usage[p] = append(w.usage[p], usageEntry{time: w.now, value: usage.AppendRecord(nil, &r), rec: r})
+	if w.tracing {
+		w.log("usage partition %d offset %d at %s: %s", p, len(w.usage[p]), day(w.now), wording(&r))
+	}
+	at := w.now
+	if w.n(12) == 0 { // of a broker whose clock is behind
+		at -= int64(w.n(3)) * simHour
+	}
+	w.usage[p] = append(w.usage[p], usageEntry{time: at, value: usage.AppendRecord(nil, &r), rec: r})
 }
 
 // send produces now, late, or twice.
@@ -231,6 +240,9 @@ func (w *world) client() {
 			e = w.sent[w.n(len(w.sent))]
 			if w.n(8) == 0 {
 				e.Quantity, e.Hash = money.FromInt(int64(50+w.n(9))), e.Hash+1
+				if w.n(2) == 0 {
+					e.Time = w.now
+				}
 			}
 		} else {
 			e = w.newEvent()
@@ -301,6 +313,7 @@ func (w *world) retry() {
 		v.rej = maps.Clone(v.rej)
 		delete(v.rej, k)
 		w.pg[p] = &v
+		w.retried[p][k] = true
 		w.synced()
 	}
 }
@@ -323,9 +336,9 @@ func (w *world) sealSome() {
 
 var errSim = errors.New("simulated outage")
 
-func (w *world) fenced(f Fence) (*simPG, error) {
+func (w *world) fenced(f Fence, unchecked bool) (*simPG, error) {
 	v := w.pg[f.Partition]
-	if w.faults.UnfencedReads {
+	if unchecked {
 		return v, nil
 	}
 	if v.epoch != f.Epoch || v.owner != f.Owner || v.c.Next != f.Next && (f.InFlight < 0 || v.c.Next != f.InFlight) {
@@ -355,7 +368,7 @@ func (w *world) Acquire(_ context.Context, p int32, owner Owner) (Checkpoint, er
 }
 
 func (w *world) Look(_ context.Context, f Fence) error {
-	_, err := w.fenced(f)
+	_, err := w.fenced(f, false)
 	return err
 }
 
@@ -379,15 +392,26 @@ func (w *world) apply(c *Cut) bool {
 	p := c.Fence.Partition
 	o := w.pg[p]
 	ok := o.epoch == c.Fence.Epoch && o.owner == c.Fence.Owner && o.c.Next == c.Fence.Next
-	if w.faults.FenceOnEpochAlone {
+	switch {
+	case w.faults.NoFence:
+		ok = true
+	case w.faults.FenceOnEpochAlone:
 		ok = o.epoch == c.Fence.Epoch
+	case w.faults.FenceWithoutOffset:
+		ok = o.epoch == c.Fence.Epoch && o.owner == c.Fence.Owner
 	}
-	if !ok && !w.faults.NoFence {
+	c = w.spoil(c)
+	if !ok {
+		if w.faults.CommitNotAtomic {
+			v := *o
+			v.lines = merge(o.lines, c.Lines)
+			w.pg[p] = &v
+		}
 		return false
 	}
-	v := &simPG{epoch: o.epoch, owner: o.owner, lines: maps.Clone(o.lines), seals: maps.Clone(o.seals), ids: maps.Clone(o.ids), rej: maps.Clone(o.rej), days: o.days, sunk: o.sunk}
-	if v.lines == nil {
-		v.lines, v.seals = map[activity.ID][]LineState{}, map[string]SealState{}
+	v := &simPG{epoch: o.epoch, owner: o.owner, lines: merge(o.lines, c.Lines), seals: maps.Clone(o.seals), ids: maps.Clone(o.ids), rej: maps.Clone(o.rej), days: o.days, sunk: o.sunk}
+	if v.seals == nil {
+		v.seals = map[string]SealState{}
 		v.ids, v.rej = map[usage.Identity]dedup.Entry{}, map[Skip]RejectedUsage{}
 	}
 	v.c = Checkpoint{
@@ -398,14 +422,6 @@ func (w *world) apply(c *Cut) bool {
 		v.c.Counts = map[CountKey]Counts{}
 	}
 	maps.Copy(v.c.Counts, c.Counts)
-	for _, l := range c.Lines {
-		ls := slices.Clone(v.lines[l.Family])
-		for len(ls) <= l.Position {
-			ls = append(ls, LineState{})
-		}
-		ls[l.Position] = l
-		v.lines[l.Family] = ls
-	}
 	for _, s := range c.Seals {
 		v.seals[s.Account] = s
 	}
@@ -424,7 +440,7 @@ func (w *world) apply(c *Cut) bool {
 }
 
 func (w *world) Lines(_ context.Context, f Fence, families []activity.ID) ([]LineState, error) {
-	v, err := w.fenced(f)
+	v, err := w.fenced(f, w.faults.UnfencedLines)
 	if err != nil {
 		return nil, err
 	}
@@ -436,7 +452,7 @@ func (w *world) Lines(_ context.Context, f Fence, families []activity.ID) ([]Lin
 }
 
 func (w *world) Seals(_ context.Context, f Fence, accounts []string) ([]SealState, error) {
-	v, err := w.fenced(f)
+	v, err := w.fenced(f, w.faults.UnfencedSeals)
 	if err != nil {
 		return nil, err
 	}
@@ -450,7 +466,7 @@ func (w *world) Seals(_ context.Context, f Fence, accounts []string) ([]SealStat
 }
 
 func (w *world) Identities(_ context.Context, f Fence, ids []usage.Identity) ([]dedup.Entry, error) {
-	v, err := w.fenced(f)
+	v, err := w.fenced(f, w.faults.UnfencedIdentities)
 	if err != nil {
 		return nil, err
 	}
@@ -464,7 +480,7 @@ func (w *world) Identities(_ context.Context, f Fence, ids []usage.Identity) ([]
 }
 
 func (w *world) Compact(_ context.Context, f Fence, logTime int64) ([]dedup.Compacted, error) {
-	v, err := w.fenced(f)
+	v, err := w.fenced(f, false)
 	if err != nil {
 		return nil, err
 	}
@@ -494,7 +510,7 @@ func (w *world) Compact(_ context.Context, f Fence, logTime int64) ([]dedup.Comp
 }
 
 func (w *world) OpenLines(_ context.Context, f Fence, endsAfter int64, from activity.ID, limit int) ([]LineState, activity.ID, bool, error) {
-	v, err := w.fenced(f)
+	v, err := w.fenced(f, false)
 	if err != nil {
 		return nil, from, false, err
 	}
@@ -549,12 +565,12 @@ func (w *world) project(pr *Projection) bool {
 	if !pr.Force && v.head != pr.Expect && !w.faults.HeadMovedAtOnce {
 		return false
 	}
-	for _, l := range pr.Lines {
-		if o, ok := v.lines[l.Line]; ok && o.version > l.Version {
-			if w.faults.UnversionedProjection && o.amount != l.Amount {
-				fail("the live view of partition %d goes backwards", pr.Partition)
-			}
+	for _, l := range w.spoilProjection(pr.Lines) {
+		if o, ok := v.lines[l.Line]; ok && o.version > l.Version && !w.faults.UnversionedProjection {
 			continue
+		}
+		if o := v.lines[l.Line]; o.version > l.Version {
+			fail("the live view of partition %d goes backwards", pr.Partition)
 		}
 		s := simShown{l.Version, l.Amount}
 		v.lines[l.Line] = s
