@@ -87,6 +87,7 @@ func measurements() []measurement {
 		all = append(all, measurement{rc.name, rc.measure})
 	}
 	return append(all,
+		measurement{"where", measureWhere},
 		measurement{"price", measurePrice},
 		measurement{"latency", measureLatency},
 		measurement{"ingest", measureIngest},

@@ -15,6 +15,7 @@ type report struct {
 	result.Head
 	Settings map[string]string `json:"settings"`
 	Measures []measure         `json:"measures"`
+	Where    []share           `json:"where,omitempty"`
 	Warnings []string          `json:"warnings,omitempty"`
 }
 
@@ -48,6 +49,7 @@ func (r *report) markdown() string {
 	for _, table := range []string{processorTable, volumeTable} {
 		r.table(&b, table)
 	}
+	r.where(&b)
 	b.WriteString("\n")
 	for _, m := range r.Measures {
 		if m.Note != "" {
