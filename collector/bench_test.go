@@ -19,9 +19,9 @@ type sinkProducer struct{}
 func (sinkProducer) Produce(_ int32, _ []byte, done func(error)) { done(nil) }
 func (sinkProducer) Ready() error                                { return nil }
 
-// BenchmarkAccept is the way of a request of 1,000 events of 10,000 accounts from its text into the records of 16 partitions,
+// BenchmarkReceive is the way of a request of 1,000 events of 10,000 accounts from its text into the records of 16 partitions,
 // in processor time: calls wait for one another's events, so the clock says little.
-func BenchmarkAccept(b *testing.B) {
+func BenchmarkReceive(b *testing.B) {
 	metrics := NewMetrics(prometheus.NewRegistry())
 	publisher, err := NewPublisher(sinkProducer{}, PublisherConfig{Partitions: 16}, metrics)
 	if err != nil {
@@ -45,12 +45,8 @@ func BenchmarkAccept(b *testing.B) {
 		texts[t] = body.String()
 	}
 	send := func(text string) {
-		request, err := usage.Parse(usage.ShapeLines, text)
-		if err != nil {
-			b.Error(err)
-			return
-		}
-		if answer, err := in.Accept(context.Background(), request, AcceptOptions{Source: "key"}); err != nil || answer.Accepted != 1000 {
+		message := Message{Body: strings.NewReader(text), Shape: usage.ShapeLines}
+		if answer, err := in.Receive(context.Background(), message, AcceptOptions{Source: "key"}); err != nil || answer.Accepted != 1000 {
 			b.Error(answer, err)
 		}
 	}

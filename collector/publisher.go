@@ -26,6 +26,7 @@ type Producer interface {
 type PublisherConfig struct {
 	Partitions    int           // of the topic; required
 	Linger        time.Duration // how long a batch waits for more events; 2ms
+	BulkLinger    time.Duration // the same of a batch that a call with many events begins; 5ms
 	BufferedBytes int64         // of events that are not acknowledged yet; 64 MiB, at least 16 MiB
 	AckTimeout    time.Duration // how long a caller waits for the broker; 15s
 }
@@ -36,6 +37,9 @@ func (c *PublisherConfig) complete() error {
 	}
 	if c.Linger == 0 {
 		c.Linger = 2 * time.Millisecond
+	}
+	if c.BulkLinger == 0 {
+		c.BulkLinger = max(5*time.Millisecond, c.Linger)
 	}
 	if c.BufferedBytes == 0 {
 		c.BufferedBytes = 64 << 20
@@ -57,6 +61,7 @@ type Publisher struct {
 	buffered atomic.Int64 // bytes that are reserved by calls or not acknowledged yet
 	batches  sync.Pool    // *batch
 	outgoing sync.Pool    // *outgoing
+	open     alarm
 
 	closing sync.RWMutex // held for reading while a call fills batches
 	closed  bool
@@ -73,7 +78,6 @@ type batch struct {
 	record  []byte
 	events  int
 	calls   []*call // whose events it holds
-	timer   *time.Timer
 	started time.Time
 }
 
@@ -180,22 +184,23 @@ func (p *Publisher) distribute(c *call, kind usage.RecordKind, o *outgoing) bool
 		if kind == usage.KindRetry {
 			at += p.config.Partitions
 		}
-		p.add(&p.lanes[at], partition, kind, c, o)
+		p.add(at, kind, c, o)
 	}
 	return true
 }
 
 // add puts a partition's events into its lane.
-func (p *Publisher) add(l *lane, partition int32, kind usage.RecordKind, c *call, o *outgoing) {
+func (p *Publisher) add(at int, kind usage.RecordKind, c *call, o *outgoing) {
+	l := &p.lanes[at]
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for number := o.first[partition]; number != 0; number = o.next[number-1] {
+	for number := o.first[at%p.config.Partitions]; number != 0; number = o.next[number-1] {
 		event := o.event(number)
 		if l.open != nil && len(l.open.record)+len(event) > usage.MaxBatchBytes {
-			p.flush(l, partition)
+			p.flush(at)
 		}
 		if l.open == nil {
-			p.open(l, partition, kind)
+			p.begins(at, kind, len(o.ends))
 		}
 		b := l.open
 		if n := len(b.calls); n == 0 || b.calls[n-1] != c {
@@ -205,32 +210,45 @@ func (p *Publisher) add(l *lane, partition int32, kind usage.RecordKind, c *call
 		b.record = append(b.record, event...)
 		b.events++
 		if b.events == usage.MaxBatchEvents {
-			p.flush(l, partition)
+			p.flush(at)
 		}
 	}
 }
 
-// open begins a batch.
-func (p *Publisher) open(l *lane, partition int32, kind usage.RecordKind) {
+// bulkEvents make a call one whose sender looks for throughput: then larger records are worth more than a few milliseconds.
+const bulkEvents = 100
+
+// begins opens a batch for a call of so many events.
+func (p *Publisher) begins(at int, kind usage.RecordKind, events int) {
 	b := p.batches.Get().(*batch) //nolint:errcheck,forcetypeassert // the pool holds nothing else
 	b.record = usage.AppendKind(b.record[:0], kind)
 	b.started = time.Now()
-	l.open = b
-	b.timer = time.AfterFunc(p.config.Linger, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.open == b {
-			p.flush(l, partition)
-		}
-	})
+	p.lanes[at].open = b
+	linger := p.config.Linger
+	if events >= bulkEvents {
+		linger = p.config.BulkLinger
+	}
+	p.open.set(entry{at, b, b.started.Add(linger)}, p.flushDue)
 }
 
-// flush hands the open batch to the producer. The lane stays locked, so that records of a partition
+// flushDue flushes the batches that have waited long enough.
+func (p *Publisher) flushDue() {
+	for _, e := range p.open.due(time.Now(), p.flushDue) {
+		l := &p.lanes[e.lane]
+		l.mu.Lock()
+		if l.open == e.batch {
+			p.flush(e.lane)
+		}
+		l.mu.Unlock()
+	}
+}
+
+// flush hands a lane's open batch to the producer. The lane stays locked, so that records of a partition
 // keep their order.
-func (p *Publisher) flush(l *lane, partition int32) {
+func (p *Publisher) flush(at int) {
+	l, partition := &p.lanes[at], int32(at%p.config.Partitions) //nolint:gosec // smaller than the number of partitions
 	b := l.open
 	l.open = nil
-	b.timer.Stop()
 	p.metrics.batchEvents.Observe(float64(b.events))
 	p.metrics.batchBytes.Observe(float64(len(b.record)))
 	p.producer.Produce(partition, b.record, func(err error) {
@@ -244,8 +262,8 @@ func (p *Publisher) flush(l *lane, partition int32) {
 			c.finish(err)
 			b.calls[i] = nil
 		}
-		// A timer that fired late still compares itself with this batch, so the batch itself is not
-		// used again, only its memory.
+		// The alarm still knows this batch when it was full early, so the batch itself is not used
+		// again, only its memory.
 		p.batches.Put(&batch{record: b.record, calls: b.calls[:0]})
 	})
 }
@@ -262,7 +280,7 @@ func (p *Publisher) Close(ctx context.Context) error {
 		l := &p.lanes[i]
 		l.mu.Lock()
 		if l.open != nil {
-			p.flush(l, int32(i%p.config.Partitions)) //nolint:gosec // smaller than the number of partitions
+			p.flush(i)
 		}
 		l.mu.Unlock()
 	}

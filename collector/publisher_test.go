@@ -102,6 +102,39 @@ func TestPublisherGathersAcrossCalls(t *testing.T) {
 	})
 }
 
+// TestPublisherLingers: each batch goes when its own time has come, a large call's later than a single event's.
+func TestPublisherLingers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		producer := &heldProducer{auto: true}
+		p := newTestPublisher(t, producer, PublisherConfig{Partitions: 8, Linger: 2 * time.Millisecond, BulkLinger: 7 * time.Millisecond})
+		start := time.Now()
+		took := make(chan time.Duration, 3)
+		publish := func(after time.Duration, events []usage.Event) {
+			go func() {
+				<-time.After(after) // the bubble's clock
+				if err := p.Publish(t.Context(), usage.KindBatch, events); err != nil {
+					t.Error(err)
+				}
+				took <- time.Since(start)
+			}()
+		}
+		if usage.PartitionOf("a", 8) == usage.PartitionOf("d", 8) {
+			t.Fatal("choose other keys")
+		}
+		publish(0, newEvents(bulkEvents, "a"))
+		publish(time.Millisecond, newEvents(1, "d"))
+		publish(5*time.Millisecond, newEvents(1, "d"))
+		for _, want := range []time.Duration{3 * time.Millisecond, 7 * time.Millisecond, 7 * time.Millisecond} {
+			if got := <-took; got != want {
+				t.Errorf("answered after %s, want %s", got, want)
+			}
+		}
+		if n := len(producer.records()); n != 3 {
+			t.Errorf("%d records", n)
+		}
+	})
+}
+
 func TestPublisherBounds(t *testing.T) {
 	producer := &heldProducer{auto: true}
 	p := newTestPublisher(t, producer, PublisherConfig{Partitions: 1})

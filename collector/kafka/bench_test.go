@@ -40,12 +40,8 @@ func BenchmarkIngest(b *testing.B) {
 	b.SetParallelism(4) // requests wait for the broker, not for each other
 	b.RunParallel(func(loop *testing.PB) {
 		for loop.Next() {
-			request, err := usage.Parse(usage.ShapeLines, text)
-			if err != nil {
-				b.Error(err)
-				return
-			}
-			if answer, err := in.Accept(context.Background(), request, collector.AcceptOptions{Source: "key"}); err != nil || answer.Accepted != 1000 {
+			message := collector.Message{Body: strings.NewReader(text), Shape: usage.ShapeLines}
+			if answer, err := in.Receive(context.Background(), message, collector.AcceptOptions{Source: "key"}); err != nil || answer.Accepted != 1000 {
 				b.Error(err)
 				return
 			}
