@@ -166,18 +166,18 @@ func (m *machine) event(rec *activity.Record, i int) {
 		panic("injected")
 	}
 	id := m.ids.all[i]
-	entry, verdict := dedup.Entry{}, dedup.Miss
-	if !m.ids.missed[i] || m.ids.twins && !m.faults.TwinsUnseen {
-		entry, verdict = m.index.Check(id, m.logTime)
+	known := m.ids.known[i]
+	if m.ids.twins && !m.faults.TwinsUnseen {
+		known = m.index.Check(id, m.logTime)
 	}
 	switch {
-	case verdict == dedup.Ask:
+	case known.Verdict == dedup.Ask:
 		panic(fmt.Sprintf("bug: identity of event %s/%s was not confirmed before its step", e.Source, e.ID))
-	case verdict == dedup.Hit && (entry.Hash == e.Hash || m.faults.ConflictIsDuplicate):
+	case known.Verdict == dedup.Hit && (known.Hash == e.Hash || m.faults.ConflictIsDuplicate):
 		count.Duplicates++
 		rec.Duplicates++
 		return
-	case verdict == dedup.Hit:
+	case known.Verdict == dedup.Hit:
 		count.Rejected++
 		m.reject(rec, i, ReasonDuplicateConflict)
 		return

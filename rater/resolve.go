@@ -173,15 +173,14 @@ func (m *machine) prepare(offset, logTime int64, need *needs) {
 		m.resolved, m.anew = make([]*resolution, n), make([]resolution, n)
 	}
 	m.resolved, m.anew = m.resolved[:n], m.anew[:n]
+	m.ids.known = m.index.Look(m.ids.all, logTime)
 	for i := range m.record.Events {
 		m.inWork = i
 		if m.skipped(offset, i) {
 			continue
 		}
 		e := &m.record.Events[i]
-		_, v := m.index.Check(m.ids.all[i], logTime)
-		m.ids.missed[i] = v == dedup.Miss
-		switch v {
+		switch m.ids.known[i].Verdict {
 		case dedup.Hit: // it will be one in the step as well
 			continue
 		case dedup.Ask:

@@ -84,15 +84,15 @@ func (t *tallies) month(instant int64) int32 {
 
 // identities are those of the record in work: computed once, and what the duplicates index said of them before the step.
 type identities struct {
-	all    []usage.Identity
-	missed []bool // the index has never seen it, apart from events of this very record
-	twins  bool   // two events of the record have the same
-	table  [2 * usage.MaxBatchEvents]uint16
+	all   []usage.Identity
+	known []dedup.Answer // of the index, as it was before this very record
+	twins bool           // two events of the record have the same
+	table [2 * usage.MaxBatchEvents]uint16
 }
 
 // take computes the identities of the record's events.
 func (x *identities) take(events []usage.Event) {
-	x.all, x.missed, x.twins = x.all[:0], x.missed[:0], false
+	x.all, x.twins = x.all[:0], false
 	clear(x.table[:])
 	for i := range events {
 		id := events[i].Identity()
@@ -101,6 +101,6 @@ func (x *identities) take(events []usage.Event) {
 			x.twins = x.twins || x.all[x.table[at]-1] == id
 		}
 		x.table[at] = uint16(i + 1)
-		x.all, x.missed = append(x.all, id), append(x.missed, false)
+		x.all = append(x.all, id)
 	}
 }

@@ -46,34 +46,32 @@ type Verdict uint8
 
 // The verdicts.
 const (
-	Miss Verdict = iota // it was not rated within the window
-	Hit                 // it was: the entry says when and with which content
-	Ask                 // an older day may hold it: look it up in the store and Confirm
+	Miss    Verdict = iota // it was not rated within the window
+	Hit                    // it was: the entry says when and with which content
+	Ask                    // an older day may hold it: look it up in the store and Confirm
+	unknown                // not yet decided
 )
 
-// memory is what is kept of an entry beside its identity.
-type memory struct {
-	hash    uint64
-	arrived int64
-}
-
-// day holds the entries that arrived on one day. A Go map of fixed-size keys and values holds no
-// pointers, so the collector does not scan it, and it grows in small steps: an open-addressing table of
-// our own would have to move millions of entries at once while usage waits.
-type day struct {
-	number  int32
-	entries map[usage.Identity]memory
+// Answer is what the index knows of an identity.
+type Answer struct {
+	Verdict Verdict
+	Hash    uint64 // of the event as it was rated; set for a Hit only
 }
 
 // Index is the duplicates index of one partition.
 type Index struct {
 	keep      int64    // nanoseconds that an entry counts: window and tolerance
-	days      []day    // newest first
+	days      []*table // newest first
 	filters   []Filter // newest first
 	confirmed map[usage.Identity]Entry
 	denied    map[usage.Identity]struct{}
 	fresh     []Entry
 	last      int // how many were fresh the last time
+
+	// of the identities looked for together
+	places  []uint64
+	answers []Answer
+	touched uint64 // keeps the compiler from leaving out what only touches
 }
 
 // New returns an empty index that remembers for the window and the tolerance.
@@ -88,43 +86,112 @@ func New(window time.Duration) *Index {
 // Load fills an index with what the store holds: the entries of the days that are not compacted, and the filters of the others.
 func (x *Index) Load(entries []Entry, filters []Filter) {
 	for i := range entries {
-		x.put(entries[i])
+		x.put(&entries[i])
 	}
 	x.filters = slices.Clone(filters)
 	slices.SortFunc(x.filters, newestFirst)
 }
 
-// Check says whether an identity was rated. The entry is set for a Hit only.
-func (x *Index) Check(id usage.Identity, logTime int64) (Entry, Verdict) {
+// Look says of each identity what Check would. The answers are valid until the next call. What has to be read of
+// memory for all of them is touched first: then the processor waits for many cache lines at the same time instead of one after
+// another, and that waiting is most of what a look-up costs.
+func (x *Index) Look(ids []usage.Identity, logTime int64) []Answer {
 	oldest := x.oldest(logTime)
-	for i := range x.days {
-		if m, ok := x.days[i].entries[id]; ok {
-			if m.arrived < oldest {
-				return Entry{}, Miss
+	filters := x.counting(oldest)
+	x.touch(ids, filters)
+	x.answers = x.answers[:0]
+	for i := range ids {
+		x.answers = append(x.answers, x.held(&ids[i], x.places[i], oldest))
+	}
+	for f := range filters {
+		for i := range ids {
+			if a := &x.answers[i]; a.Verdict == unknown && filters[f].contains(&ids[i]) {
+				*a = x.filtered(&ids[i])
 			}
-			return Entry{ID: id, Hash: m.hash, Arrived: m.arrived}, Hit
 		}
 	}
-	if e, ok := x.confirmed[id]; ok {
-		if e.Arrived < oldest {
-			return Entry{}, Miss
-		}
-		return e, Hit
+	for i := range x.answers {
+		x.answers[i] = x.answers[i].settled()
 	}
-	oldestDay := Day(oldest)
-	for i := range x.filters {
-		if x.filters[i].Day < oldestDay {
-			break // newest first: the rest is older
-		}
-		if !x.filters[i].Contains(id) {
-			continue
-		}
-		if _, denied := x.denied[id]; denied {
-			return Entry{}, Miss
-		}
-		return Entry{}, Ask
+	return x.answers
+}
+
+// touch reads what look-ups begin with. No read of a loop depends on one before it.
+func (x *Index) touch(ids []usage.Identity, filters []Filter) {
+	x.places = x.places[:0]
+	for i := range ids {
+		x.places = append(x.places, place(&ids[i]))
 	}
-	return Entry{}, Miss
+	var sum uint64
+	for _, d := range x.days {
+		for _, at := range x.places {
+			sum += uint64(d.touch(at))
+		}
+	}
+	for f := range filters {
+		for i := range ids {
+			sum += uint64(filters[f].block(&ids[i])[0])
+		}
+	}
+	x.touched = sum
+}
+
+// Check says whether an identity was rated.
+func (x *Index) Check(id usage.Identity, logTime int64) Answer {
+	oldest := x.oldest(logTime)
+	a := x.held(&id, place(&id), oldest)
+	for filters := x.counting(oldest); a.Verdict == unknown && len(filters) > 0; filters = filters[1:] {
+		if filters[0].contains(&id) {
+			a = x.filtered(&id)
+		}
+	}
+	return a.settled()
+}
+
+// held answers from what is in memory and what the store has confirmed.
+func (x *Index) held(id *usage.Identity, at uint64, oldest int64) Answer {
+	for _, d := range x.days {
+		if e := d.find(id, at); e != nil {
+			return newest(e, oldest)
+		}
+	}
+	if e, ok := x.confirmed[*id]; ok {
+		return newest(&e, oldest)
+	}
+	return Answer{Verdict: unknown}
+}
+
+// newest answers from the newest arrival of an identity.
+func newest(e *Entry, oldest int64) Answer {
+	if e.Arrived < oldest {
+		return Answer{}
+	}
+	return Answer{Verdict: Hit, Hash: e.Hash}
+}
+
+// filtered answers for an identity that a filter may hold.
+func (x *Index) filtered(id *usage.Identity) Answer {
+	if _, denied := x.denied[*id]; denied {
+		return Answer{}
+	}
+	return Answer{Verdict: Ask}
+}
+
+// settled is the answer when nothing else can know of the identity.
+func (a Answer) settled() Answer {
+	if a.Verdict == unknown {
+		return Answer{}
+	}
+	return a
+}
+
+// counting are the filters with days that count; newest first, so they are the first ones.
+func (x *Index) counting(oldest int64) []Filter {
+	day, n := Day(oldest), 0
+	for n < len(x.filters) && x.filters[n].Day >= day && len(x.filters[n].Bits) > 0 {
+		n++
+	}
+	return x.filters[:n]
 }
 
 // oldest returns the arrival from which on entries count at the log time.
@@ -157,11 +224,7 @@ func (x *Index) Forget() {
 
 // Remember adds an event that was rated. Log time never goes back, so it is the identity's newest arrival.
 func (x *Index) Remember(e Entry) {
-	if len(x.days) > 0 && x.days[0].number == Day(e.Arrived) {
-		x.days[0].entries[e.ID] = memory{e.Hash, e.Arrived}
-	} else {
-		x.put(e)
-	}
+	x.put(&e)
 	if x.fresh == nil {
 		x.fresh = make([]Entry, 0, x.last)
 	}
@@ -176,36 +239,32 @@ func (x *Index) Fresh() []Entry {
 }
 
 // put keeps the newest arrival when an identity arrives twice on a day.
-func (x *Index) put(e Entry) {
+func (x *Index) put(e *Entry) {
 	number := Day(e.Arrived)
 	i := 0
-	for i < len(x.days) && x.days[i].number > number {
+	for i < len(x.days) && x.days[i].day > number {
 		i++
 	}
-	if i == len(x.days) || x.days[i].number != number {
-		x.days = slices.Insert(x.days, i, day{number, make(map[usage.Identity]memory)})
+	if i == len(x.days) || x.days[i].day != number {
+		x.days = slices.Insert(x.days, i, newTable(number))
 		if i == 0 {
 			x.expire(e.Arrived)
 		}
 	}
-	entries := x.days[i].entries
-	if known, ok := entries[e.ID]; ok && known.arrived > e.Arrived {
-		return
-	}
-	entries[e.ID] = memory{e.Hash, e.Arrived}
+	x.days[i].put(e, place(&e.ID))
 }
 
 // expire drops the days of which nothing counts any more.
 func (x *Index) expire(logTime int64) {
 	oldest := Day(x.oldest(logTime))
-	x.days = slices.DeleteFunc(x.days, func(d day) bool { return d.number < oldest })
+	x.days = slices.DeleteFunc(x.days, func(d *table) bool { return d.day < oldest })
 	x.filters = slices.DeleteFunc(x.filters, func(f Filter) bool { return f.Day < oldest })
 }
 
 // Sealed takes a filter that holds a day which the store has compacted: the day's entries leave memory. A filter
 // that begins on the same day as one that is known takes its place, as it holds more.
 func (x *Index) Sealed(number int32, f Filter) {
-	x.days = slices.DeleteFunc(x.days, func(d day) bool { return d.number == number })
+	x.days = slices.DeleteFunc(x.days, func(d *table) bool { return d.day == number })
 	x.filters = slices.DeleteFunc(x.filters, func(old Filter) bool { return old.First == f.First })
 	x.filters = append(x.filters, f)
 	slices.SortFunc(x.filters, newestFirst)
@@ -216,8 +275,8 @@ func (x *Index) Sealed(number int32, f Filter) {
 // Len returns how many identities are held in memory.
 func (x *Index) Len() int {
 	n := 0
-	for i := range x.days {
-		n += len(x.days[i].entries)
+	for _, d := range x.days {
+		n += d.n
 	}
 	return n
 }

@@ -9,29 +9,31 @@ import (
 
 // Filters are made per generation of up to eight days and not per day: with a window of 35 days new usage
 // probes five of them instead of 35, and the false positives, each a look-up in the store, shrink as much: to
-// 0.2% of new usage at 16 bits a key.
+// 0.05% of new usage.
 const (
-	FilterBitsPerKey = 16
+	FilterBitsPerKey = 24
 	FilterDays       = 8
-	filterProbes     = 11 // 16 bits a key × ln 2: the fewest false positives, 0.05%
+	FilterProbes     = 8 // one in each word of a block
 	minFilterKeys    = 1024
+	blockBytes       = 64
 )
 
-// Filter is a Bloom filter of the identities that arrived on some older days. Bits are part of what is stored:
-// how a key finds its bits never changes.
+// Filter is a Bloom filter of the identities that arrived on some older days. All bits of a key stand in one block, a cache line, one in each of its
+// eight words: waiting for memory is what a look-up costs, and a filter whose bits are anywhere makes it wait for two to eleven. Blocks that are
+// fuller than others cost false positives: with 16 bits a key 0.09% instead of 0.05%, with 24 a tenth of that. A false positive costs as much as a
+// thousand look-ups, so bits are cheaper. Bits are part of what is stored: how a key finds its bits never changes.
 type Filter struct {
 	First int32  // the day that it begins with; no two filters of a partition begin on the same day
 	Day   int32  // the newest day that it holds
 	Keys  int64  // added
-	K     int    // probes a key
-	Bits  []byte // at least eight bits
+	K     int    // probes a key: no filter has another number
+	Bits  []byte // whole blocks
 }
 
-// NewFilter returns an empty filter that begins on the day and has room for so many keys at
-// 16 bits each.
+// NewFilter returns an empty filter that begins on the day and has room for so many keys.
 func NewFilter(first int32, keys int64) Filter {
-	keys = max(keys, minFilterKeys)
-	return Filter{First: first, Day: first, K: filterProbes, Bits: make([]byte, keys*FilterBitsPerKey/8)}
+	blocks := (max(keys, minFilterKeys)*FilterBitsPerKey/8 + blockBytes - 1) / blockBytes
+	return Filter{First: first, Day: first, K: FilterProbes, Bits: make([]byte, blocks*blockBytes)}
 }
 
 // GenerationFilter returns the filter that a finished day's keys are to be added to: current, when the day belongs to its
@@ -49,36 +51,41 @@ func GenerationFilter(current Filter, number int32, keys int64) Filter {
 
 // Add adds an identity.
 func (f *Filter) Add(id usage.Identity) {
-	at, step, size := f.start(id)
-	for range f.K {
-		bit, _ := bits.Mul64(at, size)
-		f.Bits[bit>>3] |= 1 << (bit & 7)
-		at += step
+	block, probes := f.block(&id), probes(&id)
+	for word := range FilterProbes {
+		at := block[word*8:]
+		binary.LittleEndian.PutUint64(at, binary.LittleEndian.Uint64(at)|1<<(probes>>(6*word)&63))
 	}
 	f.Keys++
 }
 
 // Contains is false only for an identity that was never added.
 func (f *Filter) Contains(id usage.Identity) bool {
-	if len(f.Bits) == 0 {
-		return false
-	}
-	at, step, size := f.start(id)
-	for range f.K {
-		bit, _ := bits.Mul64(at, size)
-		if f.Bits[bit>>3]&(1<<(bit&7)) == 0 {
-			return false
-		}
-		at += step
-	}
-	return true
+	return len(f.Bits) > 0 && f.contains(&id)
 }
 
-// start returns the first probe and the step to the next; a probe's bit is its share of the filter's size.
-// Identities are hashes already, so their halves serve as two independent ones.
-func (f *Filter) start(id usage.Identity) (at, step, size uint64) {
-	return binary.BigEndian.Uint64(id[:8]), binary.BigEndian.Uint64(id[8:]) | 1, uint64(len(f.Bits)) * 8
+func (f *Filter) contains(id *usage.Identity) bool {
+	block, probes := f.block(id), probes(id)
+	// Four words at once tell nearly all keys apart, so the branch is one that the processor foresees.
+	if bitOf(block, probes, 0)&bitOf(block, probes, 1)&bitOf(block, probes, 2)&bitOf(block, probes, 3)&1 == 0 {
+		return false
+	}
+	return bitOf(block, probes, 4)&bitOf(block, probes, 5)&bitOf(block, probes, 6)&bitOf(block, probes, 7)&1 != 0
 }
+
+// bitOf moves the key's bit of a word to the lowest place.
+func bitOf(block *[blockBytes]byte, probes uint64, word int) uint64 {
+	return binary.LittleEndian.Uint64(block[word*8:]) >> (probes >> (6 * word) & 63)
+}
+
+// block is where a key's bits stand. Identities are hashes already, so their halves serve as two independent ones.
+func (f *Filter) block(id *usage.Identity) *[blockBytes]byte {
+	n, _ := bits.Mul64(binary.BigEndian.Uint64(id[:8]), uint64(len(f.Bits)/blockBytes))
+	return (*[blockBytes]byte)(f.Bits[n*blockBytes:])
+}
+
+// probes are the key's bits in its block: six bits for each word from the lowest on.
+func probes(id *usage.Identity) uint64 { return binary.BigEndian.Uint64(id[8:]) }
 
 // newestFirst orders filters by the newest day they hold, then by the day they begin with.
 func newestFirst(a, b Filter) int {

@@ -93,7 +93,7 @@ func readSegments(ctx context.Context, tx pgx.Tx, partition, oldest int32) (entr
 	var segment pgtype.DriverBytes
 	_, err = pgx.ForEachRow(rows, []any{&segment}, func() error {
 		var err error
-		entries, err = decodeEntries(entries, segment)
+		entries, err = decodeSegment(entries, segment)
 		return err
 	})
 	if err != nil {
@@ -114,6 +114,9 @@ func readFilters(ctx context.Context, q querier, partition, oldest int32) (filte
 	}
 	var f dedup.Filter
 	_, err = pgx.ForEachRow(rows, []any{&f.First, &f.Day, &f.Keys, &f.K, &f.Bits}, func() error {
+		if f.K != dedup.FilterProbes {
+			return fmt.Errorf("the filter from day %d on has %d probes a key, not %d: its bits mean something else", f.First, f.K, dedup.FilterProbes)
+		}
 		filters = append(filters, f)
 		f.Bits = nil
 		return nil

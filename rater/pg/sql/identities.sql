@@ -1,5 +1,6 @@
 -- Index: identity_day_pkey for the compacted days, then identity_chunk_pkey, backwards, one descent for
--- each identity and day: the chunk that would hold it.
+-- each identity and day: the chunk that would hold it, sent when it does. Most questions are of identities that no day
+-- has, and 35 chunks are 67 kB.
 SELECT k.id, k.entries
 FROM rater_checkpoint c
 LEFT JOIN LATERAL (
@@ -13,6 +14,6 @@ LEFT JOIN LATERAL (
         ORDER BY x.first_id DESC
         LIMIT 1
     ) h
-    WHERE d.partition = $1
+    WHERE d.partition = $1 AND position(uuid_send(i.id) IN h.entries) > 0
 ) k ON true
 WHERE c.partition = $1 AND c.epoch = $2 AND c.owner = $3 AND c.next_offset IN ($4, $5)
