@@ -61,20 +61,20 @@ func TestTenRounds(t *testing.T) {
 		{"a rejection", "rejected", "UPDATE rejected_usage SET reason = 'late' WHERE reason = 'too_old'", "UPDATE rejected_usage SET reason = 'too_old' WHERE reason = 'late'"},
 	} {
 		execute(t, s, lie.tell)
-		if err := s.settle(ctx); err == nil || !strings.Contains(err.Error(), lie.says) {
+		if err := s.settle(ctx, time.Now(), new(round)); err == nil || !strings.Contains(err.Error(), lie.says) {
 			t.Errorf("%s that is wrong: %v", lie.what, err)
 		}
 		execute(t, s, lie.takeBack)
 	}
-	if err := s.settle(ctx); err != nil {
+	if err := s.settle(ctx, time.Now(), new(round)); err != nil {
 		t.Errorf("all is right again: %v", err)
 	}
 	s.load.book.bills.Add(oracle.Use{Billed: "acc-000", Account: "acc-000", Product: "seats", Quantity: "1", At: s.load.traffic.Begin})
-	if err := s.settle(ctx); err == nil || !strings.Contains(err.Error(), "live invoice") {
+	if err := s.settle(ctx, time.Now(), new(round)); err == nil || !strings.Contains(err.Error(), "live invoice") {
 		t.Errorf("an event that was lost: %v", err)
 	}
 	s.load.edges = append(s.load.edges, &edge{id: "edge-lost-"})
-	if err := s.settle(ctx); err == nil || !strings.Contains(err.Error(), "not in the log") {
+	if err := s.settle(ctx, time.Now(), new(round)); err == nil || !strings.Contains(err.Error(), "not in the log") {
 		t.Errorf("an event that never reached the log: %v", err)
 	}
 }
@@ -162,5 +162,26 @@ func TestEdgesAreDecidedByTheLog(t *testing.T) {
 				t.Errorf("bills: %v", bills)
 			}
 		})
+	}
+}
+
+func TestRecoveryByFault(t *testing.T) {
+	r := &report{Rounds: []round{
+		{kinds: []string{"kill"}, Live: 1, Recovered: 2},
+		{kinds: []string{"kill", "kill"}, Live: 3, Recovered: 9},
+		{kinds: []string{"stop", "kill"}, Live: 5, Recovered: 6},
+	}}
+	r.finish()
+	for kind, want := range map[string]recovery{
+		"kill":    {3, summary{3, 5, 5}, summary{6, 9, 9}},
+		"stop":    {1, summary{5, 5, 5}, summary{6, 6, 6}},
+		allFaults: {3, summary{3, 5, 5}, summary{6, 9, 9}},
+	} {
+		if got := r.Recovery[kind]; got != want {
+			t.Errorf("%s: %+v, want %+v", kind, got, want)
+		}
+	}
+	if page := r.markdown(); !strings.Contains(page, "| kill | 3 | 3.0 | 5.0 | 5.0 | 6.0 | 9.0 | 9.0 |") {
+		t.Errorf("the page:\n%s", page)
 	}
 }

@@ -15,31 +15,36 @@ import (
 	"github.com/tollstream/tollstream/cmd/tollstream/e2e/oracle"
 )
 
-// settle waits until everything that was acknowledged is on the live invoices, in PostgreSQL and in the report store, and until
-// they agree. Servers that die meanwhile are started again.
-func (s *site) settle(ctx context.Context) error {
+// settle waits until everything that was acknowledged is on the live invoices, then until it is in PostgreSQL and in the report store as
+// well, and notes how long that took since the heal. Then it reconciles. Servers that die meanwhile are started again.
+func (s *site) settle(ctx context.Context, healed time.Time, done *round) error {
 	if err := repeat(ctx, s.patience, "the log tells what becomes of edges", func() error { return s.decideEdges(ctx) }); err != nil {
 		return err
 	}
 	bills := s.load.book.bills.Bills()
 	left := maps.Clone(bills) // whose live invoice is not right yet
-	looked := time.Now()
-	ask := func(questions ...func() error) error {
-		for _, q := range questions {
-			if err := q(); err != nil {
-				return err
-			}
-		}
-		return nil
+	if err := s.until(ctx, "all that was acknowledged is live", func() error { return s.live(left) }); err != nil {
+		return err
 	}
-	return repeat(ctx, s.patience, "all that was acknowledged is visible", func() error {
-		err := ask(
-			func() error { return s.live(left) },
-			func() error { return s.lines(ctx, bills) },
-			func() error { return s.rejected(ctx) },
-			func() error { return s.reported(bills) },
-			func() error { return s.reconcile(ctx) },
-		)
+	done.Live = time.Since(healed).Seconds()
+	for _, ask := range []func() error{
+		func() error { return s.lines(ctx, bills) },
+		func() error { return s.rejected(ctx) },
+		func() error { return s.reported(bills) },
+	} {
+		if err := s.until(ctx, "all that was acknowledged is kept", ask); err != nil {
+			return err
+		}
+	}
+	done.Recovered = time.Since(healed).Seconds()
+	return s.until(ctx, "all agrees", func() error { return s.reconcile(ctx) })
+}
+
+// until repeats a question, and now and then sees to the servers.
+func (s *site) until(ctx context.Context, what string, ask func() error) error {
+	looked := time.Now()
+	return repeat(ctx, s.patience, what, func() error {
+		err := ask()
 		if err == nil || time.Since(looked) < 2*time.Second {
 			return err
 		}
@@ -171,6 +176,9 @@ func (s *site) reconcile(ctx context.Context, more ...string) error {
 	}
 	if counts.Rated != int64(s.load.book.events) {
 		return fmt.Errorf("reconcile counts %d rated, want %d", counts.Rated, s.load.book.events)
+	}
+	if least := int64(s.load.book.duplicates); counts.Duplicates < least {
+		return fmt.Errorf("reconcile counts %d duplicates, and %d were sent on purpose", counts.Duplicates, least)
 	}
 	s.load.book.counted = counts
 	return nil

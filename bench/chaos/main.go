@@ -129,7 +129,7 @@ func (s *site) rounds(ctx context.Context, r *report, print io.Writer) error {
 			return fmt.Errorf("round %d, %s: %w", n, done.what(), err)
 		}
 		r.add(s, done, deep)
-		fmt.Fprintf(print, "round %3d  %-60s held %4.1f s, recovered in %5.2f s; %d events\n", n, done.what(), done.Held, done.Recovered, s.load.book.events)
+		fmt.Fprintf(print, "round %3d  %-60s held %4.1f s, live after %5.2f s, recovered after %5.2f s; %d events\n", n, done.what(), done.Held, done.Live, done.Recovered, s.load.book.events)
 	}
 	return nil
 }
@@ -167,9 +167,8 @@ func (s *site) round(ctx context.Context, n int, deep bool) (done round, err err
 		err = e
 	}
 	if err == nil {
-		err = s.settle(ctx)
+		err = s.settle(ctx, healed, &done)
 	}
-	done.Recovered = time.Since(healed).Seconds()
 	if err == nil && deep {
 		err = s.reconcile(ctx, "--deep")
 	}

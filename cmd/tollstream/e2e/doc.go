@@ -2,7 +2,7 @@
 // outside user would, killed and started again.
 //
 // It may import deploy/teststores and the clients of the stores, to prepare and to empty them, and none of the packages that
-// it tests: expected amounts come from an oracle of its own, written from the pricing rules with math/big.
+// it tests: drive runs the program from outside, and expected amounts come from oracle, written from the pricing rules with math/big.
 //
 // E2E_SEED repeats a run's random numbers, E2E_BINARY names a program that is already built, E2E_SERVERS a set of servers
 // (deploy/servers) that is already started and may be killed, TOLLSTREAM_TEST_FOCUS the file with real bill rows.
