@@ -7,6 +7,7 @@ import (
 	"iter"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -74,6 +75,8 @@ type stream struct {
 	accounts []string
 	at       int
 	start    int64 // instant of the first event
+	every    int64 // nanoseconds from one event to the next; 0: a microsecond
+	stamped  bool  // records carry the time of their last event
 }
 
 // stride spreads the accounts; it is prime, and so larger than no factor of a round number of accounts.
@@ -83,7 +86,7 @@ func (s *stream) event() usage.Event {
 	n := s.at * stride % len(s.accounts)
 	sent := usage.Sent{
 		ID: fmt.Sprintf("e-%012d", s.at), Source: "gateway-7", Account: s.accounts[n], Product: products[n%len(products)]["id"].(string),
-		Time: s.start + int64(s.at)*1000, HasTime: true, Quantity: quantity, HasQuantity: true, Attributes: region,
+		Time: s.start + int64(s.at)*max(s.every, 1000), HasTime: true, Quantity: quantity, HasQuantity: true, Attributes: region,
 	}
 	s.at++
 	e := sent.Event("", 0)
@@ -103,7 +106,11 @@ func load(ctx context.Context, brokers []string, topic string, partitions int, s
 	var failed error
 	write := func(p int32, events []usage.Event) {
 		value := usage.AppendRecord(nil, &usage.Record{Kind: usage.KindBatch, Events: events})
-		client.Produce(ctx, &kgo.Record{Topic: topic, Partition: p, Value: value}, func(_ *kgo.Record, err error) {
+		record := &kgo.Record{Topic: topic, Partition: p, Value: value}
+		if s.stamped {
+			record.Timestamp = time.Unix(0, events[len(events)-1].Time)
+		}
+		client.Produce(ctx, record, func(_ *kgo.Record, err error) {
 			if err != nil {
 				once.Do(func() { failed = err })
 			}

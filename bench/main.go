@@ -33,8 +33,11 @@ type settings struct {
 	Repeats    int // rounds at most beyond those, where others disturbed
 	Patience   time.Duration
 
+	History  int // events of a long history
+	Days     int // of log time that it takes
 	Steps    int // of a round that times one step of rating
 	Requests int // of 1,000 events in one round of ingest
+	Singles  int // events, one a request, in a round of each server
 	Probes   int // of the latency, idle and under load each
 	Load     int // events a second while the latency is measured under load
 
@@ -54,8 +57,11 @@ func main() {
 	flag.IntVar(&s.Rounds, "rounds", 5, "rounds that count; one more warms up")
 	flag.IntVar(&s.Repeats, "repeats", 3, "further rounds at most, where others used more than a fifth of the machine")
 	flag.DurationVar(&s.Patience, "patience", 5*time.Second, "how long to wait before a run until others leave the machine alone")
+	flag.IntVar(&s.History, "history", 5_000_000, "usage events while log time passes")
+	flag.IntVar(&s.Days, "days", 35, "days of log time that these take")
 	flag.IntVar(&s.Steps, "steps", 1_000_000, "how often a round prices and resolves")
 	flag.IntVar(&s.Requests, "requests", 100, "requests of 1,000 events in one round of ingest")
+	flag.IntVar(&s.Singles, "singles", 20_000, "requests of one event in one round")
 	flag.IntVar(&s.Probes, "probes", 300, "events whose way to the invoice is timed")
 	flag.IntVar(&s.Load, "load", 20_000, "events a second beside the probes")
 	flag.StringVar(&s.Profile, "cpuprofile", "", "write CPU profiles of the rater's rounds and of the server's ingest to files that begin so")
@@ -88,9 +94,11 @@ func measurements() []measurement {
 	}
 	return append(all,
 		measurement{"where", measureWhere},
+		measurement{"history", measureHistory},
 		measurement{"price", measurePrice},
 		measurement{"latency", measureLatency},
 		measurement{"ingest", measureIngest},
+		measurement{"single", measureSingle},
 	)
 }
 

@@ -46,7 +46,7 @@ func (r *report) markdown() string {
 	fmt.Fprintf(&b, "# Benchmarks of %s, commit %s\n\n", r.Date, r.Commit)
 	r.goals(&b)
 	r.figures(&b)
-	for _, table := range []string{processorTable, volumeTable} {
+	for _, table := range []string{processorTable, volumeTable, historyTable} {
 		r.table(&b, table)
 	}
 	r.where(&b)
