@@ -28,18 +28,24 @@ func newMemo[K comparable, V any](now func() time.Time, fresh time.Duration) *me
 	return &memo[K, V]{now: now, fresh: fresh, answers: map[K]remembered[V]{}}
 }
 
+// peek returns what is remembered, and whether it would be given without asking again.
+func (m *memo[K, V]) peek(key K) (value V, known, fresh bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, ok := m.answers[key]
+	return r.value, ok, ok && m.now().Sub(r.at) < m.fresh
+}
+
 // get returns the remembered answer if it is fresh, else asks; if that fails and ctx still stands, an older answer serves.
 func (m *memo[K, V]) get(ctx context.Context, key K, ask func(context.Context) (V, error)) (V, error) {
-	m.mu.Lock()
-	known, ok := m.answers[key]
-	m.mu.Unlock()
-	if ok && m.now().Sub(known.at) < m.fresh {
-		return known.value, nil
+	known, ok, fresh := m.peek(key)
+	if fresh {
+		return known, nil
 	}
 	value, err := ask(ctx)
 	if err != nil {
 		if ok && ctx.Err() == nil {
-			return known.value, nil
+			return known, nil
 		}
 		return value, err
 	}
