@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 
 // brief is enough to see that every figure can still be measured.
 var brief = settings{
-	Accounts: 40, Events: 20_000, Batch: 100, Partitions: 4, Rounds: 1, Repeats: 0, Requests: 3, Probes: 5, Load: 2000,
+	Accounts: 40, Events: 20_000, Batch: 100, Partitions: 4, Rounds: 1, Repeats: 0, Requests: 3, Singles: 200, Probes: 5, Load: 2000,
 }
 
 // testCorner shares the tests' servers: the databases go with the corner, the HTTP figures' broker is an embedded one, since
@@ -58,7 +58,7 @@ func TestRatedBriefly(t *testing.T) {
 
 func TestSiteBriefly(t *testing.T) {
 	c := testCorner(t)
-	c.kafka = nil // embedded
+	c.kafka, c.bare = nil, c.kafka // the server's is embedded
 	r := measureBriefly(t, c, brief, measureLatency)
 	if m := figureOf(t, r, "event accepted → live invoice, idle, p99"); m.Median <= 0 || m.Median < m.Min {
 		t.Errorf("latency: %+v", m)
@@ -67,6 +67,13 @@ func TestSiteBriefly(t *testing.T) {
 	r = measureBriefly(t, c, brief, measureIngest)
 	if figureOf(t, r, "POST /v1/usage, NDJSON of 1,000: processor of the server").Median <= 0 {
 		t.Error("ingest: nothing measured")
+	}
+	c.data = t.TempDir()
+	r = measureBriefly(t, c, brief, measureSingle)
+	for _, figure := range []string{"ratio to a bare handler", "accepted", "bare handler"} {
+		if figureOf(t, r, "single events, 64 clients: "+figure).Median <= 0 {
+			t.Errorf("single events: %s: nothing measured", figure)
+		}
 	}
 }
 

@@ -35,6 +35,7 @@ const redisDatabase = "/511"
 // corner is the benchmarks' part of the servers: databases and topics of their own, removed at the end.
 type corner struct {
 	kafka    []string
+	bare     []string // brokers of what is compared with a server that has a broker of its own, when kafka is empty
 	postgres string // of the server
 	redis    string // URL of a database that is emptied
 	state    string // directory with the servers' process numbers, "": unknown

@@ -33,6 +33,7 @@ type serverSettings struct {
 	Partitions int
 	Roles      []server.Role
 	Profile    string // file of a CPU profile, "": none
+	Bare       string // topic of a bare handler, which the program is instead; "": a server
 }
 
 // serverReady is what the server answers, a line on its standard output.
@@ -56,6 +57,9 @@ func serve(in io.Reader, out io.Writer) error {
 			return fmt.Errorf("start the profile: %w", err)
 		}
 		defer pprof.StopCPUProfile()
+	}
+	if s.Bare != "" {
+		return serveBare(ctx, s, out)
 	}
 	return server.Run(ctx, server.Config{
 		DataDir: s.DataDir, HTTPAddr: "127.0.0.1:0", Kafka: s.Kafka, Postgres: s.Postgres, Redis: s.Redis, Partitions: s.Partitions,
