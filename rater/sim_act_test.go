@@ -12,49 +12,55 @@ type simAction struct {
 
 // simActions is all that may happen. A fault that shows only under rare schedules steers: see simSteering.
 var simActions = []simAction{
-	{"client", 8, func(w *world, _ int32, _ *simProcess) { w.client() }},
-	{"deliver", 36, func(w *world, p int32, x *simProcess) {
-		x.fetch(p, 1+w.n(8))
-		if w.n(8) > 0 {
-			x.deliver()
+	{"client", 28, func(w *world, _ int32, _ *simProcess) { w.client() }},
+	{"deliver", 28, func(w *world, p int32, x *simProcess) {
+		if x = w.whoever(x, func(x *simProcess) bool { return x.behind(p) }); x != nil {
+			x.fetch(p, 1+w.n(6))
+			if w.n(5) > 0 {
+				x.deliver()
+			}
 		}
 	}},
-	{"go on", 40, func(w *world, _ int32, _ *simProcess) { w.goOnSome(1 + w.n(40)) }},
-	{"tick", 24, func(w *world, _ int32, _ *simProcess) { w.tick() }},
-	{"land", 16, func(w *world, p int32, x *simProcess) { x.land(p, 1+w.n(6)) }},
-	{"acknowledge", 16, func(w *world, p int32, x *simProcess) { x.acknowledge(p, 1+w.n(6)) }},
+	{"go on", 100, func(w *world, _ int32, _ *simProcess) { w.goOnSome(1 + w.n(16)) }},
+	{"tick", 20, func(w *world, _ int32, _ *simProcess) { w.tick() }},
+	{"land", 24, func(w *world, p int32, x *simProcess) {
+		if x = w.whoever(x, func(x *simProcess) bool { return len(x.produced[p]) > 0 }); x != nil {
+			x.land(p, 1+w.n(6))
+		}
+	}},
+	{"acknowledge", 24, func(w *world, p int32, x *simProcess) {
+		if x = w.whoever(x, func(x *simProcess) bool { return len(x.landed[p]) > 0 }); x != nil {
+			x.acknowledge(p, 1+w.n(8))
+		}
+	}},
 	{"stray", 2, func(w *world, _ int32, _ *simProcess) { w.landStray() }},
 	{"late commit", 2, func(w *world, _ int32, _ *simProcess) { w.landCommit() }},
 	{"late projection", 1, func(w *world, _ int32, _ *simProcess) { w.landProjection() }},
-	{"late produce", 3, func(w *world, _ int32, _ *simProcess) { w.land1() }},
-	{"define", 3, func(w *world, _ int32, _ *simProcess) { w.change() }},
-	{"publish", 4, func(w *world, _ int32, _ *simProcess) { w.publish() }},
-	{"retry", 2, func(w *world, _ int32, _ *simProcess) { w.retry() }},
-	{"seal", 2, func(w *world, _ int32, _ *simProcess) { w.sealSome() }},
-	{"sink", 8, func(w *world, _ int32, _ *simProcess) { w.sinks.step(w.n(2)) }},
+	{"late produce", 4, func(w *world, _ int32, _ *simProcess) { w.land1() }},
+	{"define", 4, func(w *world, _ int32, _ *simProcess) { w.change() }},
+	{"publish", 6, func(w *world, _ int32, _ *simProcess) { w.publish() }},
+	{"retry", 4, func(w *world, _ int32, _ *simProcess) { w.retry() }},
+	{"seal", 4, func(w *world, _ int32, _ *simProcess) { w.sealSome() }},
+	{"sink", 14, func(w *world, _ int32, _ *simProcess) { w.sinks.step(w.n(2)) }},
 	{"pause the sinks", 1, func(w *world, _ int32, _ *simProcess) { w.sinks.now = w.sinks.now.Add(simLease) }},
 	{"kill a sink", 1, func(w *world, _ int32, _ *simProcess) { w.sinks.kill(w.n(2)) }},
 	{"late insert", 1, func(w *world, _ int32, _ *simProcess) { w.sinks.landLate() }},
-	{"time", 16, func(w *world, _ int32, _ *simProcess) { w.now += int64(w.n(4)) * simHour }},
-	{"rebalance", 3, func(w *world, p int32, _ *simProcess) { w.rebalance(p) }},
-	{"adopt", 10, func(w *world, _ int32, _ *simProcess) { w.adopt() }},
+	{"time", 12, func(w *world, _ int32, _ *simProcess) { w.now += int64(w.n(10)) * simHour }},
+	{"rebalance", 2, func(w *world, p int32, _ *simProcess) { w.rebalance(p) }},
+	{"adopt", 6, func(w *world, _ int32, _ *simProcess) { w.adopt() }},
 	{"news", 1, func(w *world, _ int32, _ *simProcess) { w.hearNews() }},
-	{"crash", 1, func(w *world, _ int32, x *simProcess) {
-		if w.n(2) == 0 {
-			w.crash(x)
-		}
-	}},
+	{"crash", 1, func(w *world, _ int32, x *simProcess) { w.crash(x) }},
 	{"stop", 1, func(w *world, _ int32, x *simProcess) {
-		if w.n(3) == 0 {
+		if w.n(4) == 0 {
 			w.stop(x)
 		}
 	}},
-	{"freeze", 4, func(w *world, _ int32, x *simProcess) { // it does not notice what happens meanwhile
-		if !x.frozen && w.n(6) > 0 {
-			return
+	{"skip", 1, func(w *world, _ int32, _ *simProcess) { w.skip() }},
+	{"freeze", 3, func(w *world, _ int32, x *simProcess) { // it does not notice what happens meanwhile
+		if x.frozen || w.n(4) == 0 {
+			x.frozen = !x.frozen
+			w.log("process %d is frozen: %v", x.id, x.frozen)
 		}
-		w.log("process %d is frozen: %v", x.id, !x.frozen)
-		x.frozen = !x.frozen
 	}},
 	{"fail a produce", 1, func(_ *world, p int32, x *simProcess) { x.failProduce(p) }},
 	{"flush redis", 1, func(w *world, p int32, _ *simProcess) { w.redis[p] = &simRedis{lines: map[activity.ID]simShown{}} }},
@@ -88,6 +94,19 @@ func odds(s simSteering) []*simAction {
 		}
 	}
 	return out
+}
+
+// whoever finds a process of which something holds, x before the others.
+func (w *world) whoever(x *simProcess, is func(*simProcess) bool) *simProcess {
+	if is(x) {
+		return x
+	}
+	for _, x := range w.procs {
+		if is(x) {
+			return x
+		}
+	}
+	return nil
 }
 
 func (w *world) act() {

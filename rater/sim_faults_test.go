@@ -114,8 +114,8 @@ func merge(stored map[activity.ID][]LineState, lines []LineState) map[activity.I
 var simSteered = map[string]simSteering{
 	"WindowWithoutTolerance": {"time": 60},
 	"CutLosesSeals":          {"seal": 20},
-	"UnfencedLines":          {"rebalance": 12, "freeze": 20},
-	"UnfencedSeals":          {"seal": 30, "rebalance": 12, "freeze": 20},
+	"UnfencedLines":          {"fail postgres over": 12},
+	"UnfencedSeals":          {"seal": 40, "fail postgres over": 12, "rebalance": 12},
 	"KeepRoutingKey":         {"retry": 30},
-	"UnfencedIdentities":     {"time": 60, "rebalance": 12},
+	"UnfencedIdentities":     {"time": 60, "fail postgres over": 12, "client": 40},
 }

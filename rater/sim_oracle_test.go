@@ -71,7 +71,7 @@ func (w *world) countInvoices() {
 
 // replay rates the whole log with a fresh machine over empty stores: no fault can happen.
 func (w *world) replay(p int) ([][]byte, map[activity.ID]map[int64]money.Decimal) {
-	m := newMachine(&Checkpoint{Partition: int32(p), Last: -1}, time.Duration(simWindow), w.faults.Faults) // what its rules have wrong it has wrong as well
+	m := newMachine(&Checkpoint{Partition: int32(p), Last: -1, Skips: w.skips[p]}, time.Duration(simWindow), w.faults.Faults) // what its rules have wrong it has wrong as well
 	var out [][]byte
 	history := map[activity.ID]map[int64]money.Decimal{}
 	for o, u := range w.usage[p] {
@@ -242,11 +242,12 @@ type oracle struct {
 	prices   map[string]map[string]*simPrice // of a family's rates, as of the last event that found the rate existing
 	counts   map[CountKey]Counts             // without charges
 	rejected map[Skip]string                 // why
+	skips    map[Skip]struct{}               // what the operator told the rater to pass over
 }
 
 func (w *world) oracle(p int) *oracle {
 	o := &oracle{
-		counts: map[CountKey]Counts{}, rejected: map[Skip]string{},
+		counts: map[CountKey]Counts{}, rejected: map[Skip]string{}, skips: w.skips[p],
 		w: w, through: map[string][]SealPoint{}, seen: map[usage.Identity]usage.Event{}, arrived: map[usage.Identity]int64{},
 		uses: map[string][]oracleUse{}, lines: map[string][]string{}, prices: map[string]map[string]*simPrice{},
 	}
@@ -284,6 +285,11 @@ func (o *oracle) event(at Skip, e *usage.Event, logTime int64, retry bool) {
 	} else {
 		c.Accepted++
 		o.w.did("usage accepted")
+	}
+	if _, skipped := o.skips[at]; skipped {
+		c.Rejected++
+		o.reject(at, ReasonSkipped)
+		return
 	}
 	id := e.Identity()
 	old, sent := o.seen[id]

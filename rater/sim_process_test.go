@@ -74,13 +74,16 @@ func (w *world) startProcess() *simProcess {
 	}
 	x.faults = w.faults.Faults
 	x.faults.OtherVersion = w.upgrades && w.n(3) == 0
+	if w.poison != nil {
+		x.faults.PanicAt = func(offset int64, index int) bool { return *w.poison == Skip{offset, index} }
+	}
 	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 	x.worker = NewWorker(Config{
 		Stores: Stores{Store: simStore{x}, Definitions: x, Rated: simRatedLog{x}}, Live: x, Producer: x, Poison: x,
-		Limits: Limits{Window: 2 * 24 * 3600 * 1e9, Families: 3 + w.n(20), Dirty: 12, Unacked: 40, PageLines: 1 + w.n(5)},
+		Limits: Limits{Window: 2 * 24 * 3600 * 1e9, Families: 1 + w.n(2)*w.n(20), Dirty: 12, Unacked: 40, PageLines: 1 + w.n(12)},
 		Intervals: Intervals{
-			Project: ms(1 + w.n(80)), Checkpoint: ms(1 + w.n(200)), Look: ms(100 + w.n(200)), Drain: ms(20 + w.n(100)), Retry: ms(1 + w.n(20)),
-			Answer: ms(1000), Reopen: ms(1 + w.n(5)), Skip: ms(100),
+			Project: ms(5 + w.n(60)), ProjectBehind: ms(100), Checkpoint: ms(1 + w.n(100)), CheckpointBehind: ms(200), Look: ms(100 + w.n(200)),
+			Drain: ms(500), Retry: ms(1 + w.n(50)), Answer: ms(1000), Reopen: ms(1 + w.n(50)), Skip: ms(100),
 		},
 		Random: w.name, Metrics: simMetrics, Log: slog.New(simLog{x}), Faults: x.faults, host: x,
 	})
@@ -183,6 +186,7 @@ func (x simStore) Acquire(ctx context.Context, p int32, owner Owner) (c Checkpoi
 		return c, err
 	}
 	c, err = x.w.Acquire(ctx, p, owner)
+	x.w.did("partition opened")
 	x.w.log("process %d acquires %d: epoch %d, next %d", x.id, p, c.Epoch, c.Next)
 	return c, errors.Join(err, x.reached(ctx))
 }
@@ -254,21 +258,32 @@ func (x simStore) Commit(ctx context.Context, cuts []*Cut) ([]Outcome, error) {
 	term, err := w.term, x.travel(ctx)
 	x.sending = slices.DeleteFunc(x.sending, func(c []*Cut) bool { return &c[0] == &cuts[0] })
 	k := w.n(12)
+	w.did("checkpoint sent")
 	switch {
 	case w.quiet && err == nil:
 	case term != w.term, k == 0:
+		w.did("checkpoint without an answer")
 		return unknown, errSim
 	case err != nil, k == 1: // not waited for any more
+		w.did("checkpoint without an answer")
 		w.commits = append(w.commits, cuts)
 		return unknown, errSim
 	}
 	outcomes, err := w.Commit(ctx, cuts)
-	if w.tracing {
-		for i, c := range cuts {
-			w.log("process %d commits %d up to %d: %s", x.id, c.Fence.Partition, c.Next, simOutcome(outcomes[i]))
+	for i, c := range cuts {
+		if outcomes[i] == OutcomeFenced {
+			w.did("checkpoint fenced")
+		}
+		w.log("process %d commits partition %d up to %d: %s", x.id, c.Fence.Partition, c.Next, simOutcome(outcomes[i]))
+	}
+	if len(cuts) > 1 {
+		w.did("partitions in one checkpoint")
+		if slices.Contains(outcomes, OutcomeFenced) && slices.Contains(outcomes, OutcomeCommitted) {
+			w.did("one partition of a checkpoint fenced")
 		}
 	}
 	if err := errors.Join(err, x.travel(ctx)); err != nil || k == 2 && !w.quiet {
+		w.did("checkpoint without an answer")
 		return unknown, errSim
 	}
 	return outcomes, nil
@@ -305,6 +320,7 @@ func (x *simProcess) Project(ctx context.Context, ps []*Projection) ([]bool, err
 	err := x.travel(ctx)
 	applied := make([]bool, len(ps))
 	if err != nil || !w.quiet && w.n(20) == 0 { // not waited for any more
+		w.did("write to the live view without an answer")
 		w.projections = append(w.projections, ps...)
 		return applied, errSim
 	}
@@ -313,6 +329,12 @@ func (x *simProcess) Project(ctx context.Context, ps []*Projection) ([]bool, err
 			return applied, errSim
 		}
 		applied[i] = w.project(p)
+		switch {
+		case !applied[i]:
+			w.did("another head in the live view")
+		case p.Rebuilding && p.Force:
+			w.did("rebuild of the live view")
+		}
 		w.lookAtLive(int(p.Partition))
 	}
 	if err := x.travel(ctx); err != nil || !w.quiet && w.n(30) == 0 {
@@ -360,6 +382,7 @@ func (x *simProcess) failProduce(p int32) {
 	}
 	r := x.produced[p][0]
 	x.produced[p] = x.produced[p][1:]
+	x.w.did("produce failed")
 	x.w.log("process %d cannot produce the result of offset %d of partition %d", x.id, r.offset, p)
 	if x.w.n(3) == 0 {
 		x.w.strays = append(x.w.strays, simStray{p, r.ratedRecord})
@@ -372,6 +395,9 @@ func (x simRatedLog) Read(ctx context.Context, p int32, from, to int64) ([]Rated
 		return nil, 0, err
 	}
 	entries, end, err := x.w.Read(ctx, p, from, to)
+	if to >= 0 {
+		x.w.did("rated read back")
+	}
 	return entries, end, errors.Join(err, x.travel(ctx))
 }
 
@@ -407,11 +433,16 @@ func (x simGroup) Committed(p int32, offset int64) { x.w.group[p] = max(x.w.grou
 func (x *simProcess) fetch(p int32, n int) {
 	from := x.reading[p]
 	to := min(from+int64(n), int64(len(x.w.usage[p])))
-	if from < 0 || x.paused[p] || from >= to {
+	if !x.behind(p) {
 		return
 	}
 	x.reading[p] = to
 	x.fetched = append(x.fetched, simFetch{p, x.orders[p], from, to})
+}
+
+// behind says that there is something to be fetched of a partition.
+func (x *simProcess) behind(p int32) bool {
+	return x.reading[p] >= 0 && !x.paused[p] && x.reading[p] < int64(len(x.w.usage[p]))
 }
 
 // deliver hands out what was fetched first.
@@ -470,8 +501,27 @@ func (x *simProcess) ClearFailures(ctx context.Context, p int32, below int64) er
 }
 
 // Skipped asks for an operator's decision.
-func (x *simProcess) Skipped(ctx context.Context, _ int32, _ int64) (bool, error) {
-	return false, x.reached(ctx)
+func (x *simProcess) Skipped(ctx context.Context, p int32, offset int64) (bool, error) {
+	if err := x.reached(ctx); err != nil {
+		return false, err
+	}
+	for s := range x.w.skips[p] {
+		if s.Offset == offset {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// skip is an operator who lets a partition pass over the event at which it stopped.
+func (w *world) skip() {
+	for p, waits := range w.poisoned {
+		if waits {
+			w.did("event skipped")
+			w.log("an operator lets partition %d pass over event %d of offset %d", p, w.poison.Index, w.poison.Offset)
+			w.skips[p], w.poisoned[p] = map[Skip]struct{}{*w.poison: {}}, false
+		}
+	}
 }
 
 type simPlace struct {

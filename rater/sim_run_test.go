@@ -157,8 +157,8 @@ func (w *world) tick() {
 	switch w.n(8) {
 	case 0:
 		w.clock += time.Duration(w.n(1000)) * time.Millisecond
-	case 1, 2:
-		w.clock += time.Duration(w.n(20)) * time.Millisecond
+	case 1, 2, 3, 4:
+		w.clock += time.Duration(w.n(100)) * time.Millisecond
 	default:
 		first := time.Duration(-1)
 		for _, x := range w.procs {
@@ -175,10 +175,17 @@ func (w *world) tick() {
 // halted is told of a partition that waits for an operator: a violation when the schedule gives no reason for it.
 func (w *world) halted(x *simProcess, p int32, err error) {
 	w.log("partition %d stops in process %d: %v", p, x.id, err)
-	if !errors.Is(err, ErrDiverged) || !w.upgrades {
+	var poison *poisoned
+	switch {
+	case errors.Is(err, ErrDiverged) && w.upgrades:
+		w.did("partition stopped before it contradicts")
+		w.stopped[p] = true
+	case errors.As(err, &poison) && w.poison != nil && *w.poison == Skip{poison.offset, poison.index}:
+		w.did("partition stopped at an event")
+		w.poisoned[p] = w.skips[p] == nil
+	default:
 		fail("partition %d stopped: %v", p, err)
 	}
-	w.stopped[p] = true
 }
 
 // ---- what is checked on the way
@@ -256,7 +263,7 @@ func (w *world) run() (why string) {
 			why = fmt.Sprintf("panic: %v", e)
 		}
 	}()
-	for range 250 + w.n(700) {
+	for range 150 + w.n(500) {
 		w.act()
 	}
 	w.drain()
@@ -285,6 +292,7 @@ func (w *world) drain() {
 		}
 		w.publish()
 		w.adopt()
+		w.skip()
 		w.round()
 		settled := w.sinks.settled(round)
 		if waits = w.waitsFor(); waits == "" && !settled {
@@ -356,7 +364,9 @@ func (w *world) landCommit() {
 	cuts := w.commits[i]
 	w.commits = slices.Delete(w.commits, i, i+1)
 	for _, c := range cuts {
-		w.log("a late commit of partition %d up to %d: %v", c.Fence.Partition, c.Next, w.apply(c))
+		applied := w.apply(c)
+		w.did(map[bool]string{true: "late checkpoint committed", false: "late checkpoint fenced"}[applied])
+		w.log("a late commit of partition %d up to %d: %v", c.Fence.Partition, c.Next, applied)
 	}
 }
 
@@ -381,6 +391,7 @@ func (w *world) landStray() {
 	if w.quiet || w.n(20) > 0 { // otherwise it will come once more
 		w.strays = slices.Delete(w.strays, i, i+1)
 	}
+	w.did("rated record nobody waits for")
 	w.appendRated(s.partition, s.ratedRecord)
 }
 

@@ -86,6 +86,9 @@ type world struct {
 	faults   simFaults
 	upgrades bool // raters of two versions meet; a partition may stop
 	stopped  []bool
+	poison   *Skip               // an event on which the rater fails, nil for none
+	poisoned []bool              // partitions that wait for an operator because of it
+	skips    []map[Skip]struct{} // what the operator let them pass over
 	group    []int64
 	tracing  bool
 	trace    []string
@@ -148,6 +151,10 @@ func newWorld(seed uint64, m simMutant) *world {
 	w := &world{r: rand.New(rand.NewPCG(seed, 7)), faults: m.faults, odds: odds(m.steer), now: simStart + 12*simHour, bill: map[string][]simBill{}, done: map[string]int{}}
 	w.parts = 2 + w.r.IntN(2)
 	w.upgrades = seed%8 == 7
+	if seed%8 == 3 {
+		w.poison = &Skip{int64(w.n(25)), w.n(2)}
+	}
+	w.poisoned, w.skips = make([]bool, w.parts), make([]map[Skip]struct{}, w.parts)
 	w.stopped, w.group = make([]bool, w.parts), make([]int64, w.parts)
 	for i := range w.parts {
 		w.usage, w.rated, w.retried = append(w.usage, nil), append(w.rated, nil), append(w.retried, map[Skip]bool{})
@@ -355,7 +362,7 @@ func (w *world) Acquire(_ context.Context, p int32, owner Owner) (Checkpoint, er
 	w.hist = append(w.hist, slices.Clone(w.pg))
 	c := v.c
 	c.Epoch = v.epoch
-	c.Counts = maps.Clone(c.Counts)
+	c.Counts, c.Skips = maps.Clone(c.Counts), w.skips[p]
 	for _, e := range v.ids {
 		if _, old := v.days[dedup.Day(e.Arrived)]; !old {
 			c.Identities = append(c.Identities, e)
