@@ -31,6 +31,8 @@ type family struct {
 	dirty    bool     // changed since the last cut was frozen
 	unshown  bool     // changed since it was last projected
 	inCut    bool     // stands in the cut in flight
+	cutLines int      // how many lines it had in its last cut
+	stored   int      // how many lines stand in the store
 	lastUsed uint64   // of the machine's use counter, for eviction
 	recalled *planned // which remembers resolutions that point here
 }
@@ -270,7 +272,7 @@ func loadFamily(stored []LineState) (*family, error) {
 	s := &stored[0]
 	f := &family{
 		id: s.Family, account: s.Account, product: s.Product, pkg: s.Package, group: s.Group,
-		seller: s.Seller, currency: s.Currency, period: s.UsagePeriod, seq: s.Seq,
+		seller: s.Seller, currency: s.Currency, period: s.UsagePeriod, seq: s.Seq, stored: len(stored),
 	}
 	for i := range stored {
 		s := &stored[i]

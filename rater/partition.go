@@ -244,11 +244,14 @@ func (p *Partition) Freeze() bool {
 	c := &Cut{
 		Fence: p.fence, Next: m.last + 1, Last: m.last, LeaderEpoch: p.leaderEpoch, LogTime: m.logTime,
 		ActivatedSeq: m.act, ActivatedSum: m.sum, Rejected: m.rejected, Counts: m.counts.fresh(),
-		Lines: make([]LineState, 0, len(m.dirty)+len(m.dirty)/8),
+		Lines: make([]LineState, 0, len(m.dirty)+len(m.dirty)/8), Stored: make([]bool, 0, len(m.dirty)+len(m.dirty)/8),
 	}
 	for _, f := range m.dirty {
 		c.Lines = f.states(c.Lines)
-		f.dirty, f.inCut = false, true
+		for i := range f.lines {
+			c.Stored = append(c.Stored, i < f.stored)
+		}
+		f.dirty, f.inCut, f.cutLines = false, true, len(f.lines)
 	}
 	p.inCut, m.dirty, m.rejected = m.dirty, nil, nil
 	if !p.faults.IdentitiesOutside {
@@ -322,7 +325,7 @@ func (p *Partition) CutFound(epoch int64, owner Owner, next int64) error {
 func (p *Partition) commit() {
 	last := p.cut.Last
 	for _, f := range p.inCut {
-		f.inCut = false
+		f.inCut, f.stored = false, f.cutLines
 	}
 	for o := range p.mine {
 		if o <= last {

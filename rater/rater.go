@@ -143,6 +143,7 @@ type Cut struct {
 	ActivatedSeq int64
 	ActivatedSum uint64
 	Lines        []LineState
+	Stored       []bool // of each of Lines: it stands in the store, as far as the rater knows, which is a hint
 	Rejected     []RejectedUsage
 	Identities   []dedup.Entry       // rated since the cut before
 	Seals        []SealState         // changed since the cut before, whole

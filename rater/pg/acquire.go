@@ -93,7 +93,7 @@ func readSegments(ctx context.Context, tx pgx.Tx, partition, oldest int32) (entr
 	var segment pgtype.DriverBytes
 	_, err = pgx.ForEachRow(rows, []any{&segment}, func() error {
 		var err error
-		entries, err = decodeEntries(entries, segment)
+		entries, err = decodeSegment(entries, segment)
 		return err
 	})
 	if err != nil {

@@ -1,32 +1,77 @@
 package pg_test
 
 import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/rater"
 	"github.com/tollstream/tollstream/rater/dedup"
 )
 
+// BenchmarkCommit writes lines that stand already, new ones, and identities. PostgreSQL's own processor time is reported beside.
 func BenchmarkCommit(b *testing.B) {
-	s, _ := open(b)
-	_, f := acquire(b, s, 0, alice)
 	const n = 10000
-	lines := make([]rater.LineState, n)
-	for i := range lines {
-		lines[i] = lineState(i, 0)
+	for _, c := range []struct {
+		name       string
+		fresh      bool // lines that do not stand yet
+		lines      int
+		identities int
+	}{{"lines", false, n, 0}, {"new_lines", true, n, 0}, {"identities", false, 0, n}} {
+		b.Run(c.name, func(b *testing.B) {
+			s, pool := open(b)
+			_, f := acquire(b, s, 0, alice)
+			lines := make([]rater.LineState, c.lines)
+			for i := range lines {
+				lines[i] = lineState(i, 0)
+			}
+			var server time.Duration
+			at := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				next := cut(f, f.Next+1, lines...)
+				for range lines {
+					next.Stored = append(next.Stored, !c.fresh && f.Next > 0)
+				}
+				for i := range lines {
+					if lines[i].Version++; c.fresh {
+						lines[i].Family, lines[i].Line = id(at), id(at)
+						at++
+					}
+				}
+				for range c.identities {
+					next.Identities = append(next.Identities, dedup.Entry{ID: identity(at), Hash: uint64(at), Arrived: next.LogTime})
+					at++
+				}
+				before := serverTime(b, pool)
+				commit(b, s, rater.OutcomeCommitted, next)
+				server += serverTime(b, pool) - before
+				f.Next++
+			}
+			rows := float64(c.lines+c.identities) * float64(b.N)
+			b.ReportMetric(rows/b.Elapsed().Seconds(), "rows/s")
+			b.ReportMetric(float64(server.Nanoseconds())/rows, "server-ns/row")
+		})
 	}
-	b.ReportAllocs()
-	for b.Loop() {
-		c := cut(f, f.Next+1, lines...)
-		for i := range lines {
-			lines[i].Version++
-			c.Identities = append(c.Identities, dedup.Entry{ID: identity(i), Arrived: c.LogTime})
+}
+
+// serverTime is the processor time of PostgreSQL's sessions of this pool, from /proc; 0 where there is none.
+func serverTime(b *testing.B, pool *pgxpool.Pool) (sum time.Duration) {
+	for _, c := range pool.AcquireAllIdle(b.Context()) {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", c.Conn().PgConn().PID()))
+		if err == nil {
+			n, _ := strconv.ParseInt(strings.Fields(string(stat))[0], 10, 64)
+			sum += time.Duration(n)
 		}
-		commit(b, s, rater.OutcomeCommitted, c)
-		f.Next++
+		c.Release()
 	}
-	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "lines/s")
+	return sum
 }
 
 // BenchmarkIdentities looks up what a filter could not deny, among ten compacted days.

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/tollstream/tollstream/collector/usage"
@@ -24,6 +25,7 @@ var (
 	commitLockSQL        = statement("commit_lock")
 	commitCheckpointsSQL = statement("commit_checkpoints")
 	commitLinesSQL       = statement("commit_lines")
+	commitKnownLinesSQL  = statement("commit_known_lines")
 	commitRejectedSQL    = statement("commit_rejected")
 	commitCountsSQL      = statement("commit_counts")
 	commitSealsSQL       = statement("commit_seals")
@@ -69,14 +71,17 @@ func (s *Store) commit(ctx context.Context, cuts []*rater.Cut) (touched map[int3
 			return errAllFenced // nothing was written: roll back
 		}
 		mine := slices.DeleteFunc(sorted, func(c *rater.Cut) bool { return !touched[c.Fence.Partition] })
-		batch, err := writes(mine)
+		w, err := writes(mine)
 		if err != nil {
 			return err
 		}
-		if batch.Len() == 0 {
+		if w.batch.Len() == 0 {
 			return nil
 		}
-		return tx.SendBatch(ctx, batch).Close()
+		if err := tx.SendBatch(ctx, w.batch).Close(); err != nil || w.missing.Len() == 0 {
+			return err
+		}
+		return tx.SendBatch(ctx, w.missing).Close()
 	})
 	return touched, err
 }
@@ -110,43 +115,86 @@ func moveCheckpoints(ctx context.Context, tx pgx.Tx, cuts []*rater.Cut) (map[int
 	return touched, tx.SendBatch(ctx, batch).Close()
 }
 
-// writes queues what the cuts write beside their checkpoints, sorted by the tables' keys.
-func writes(cuts []*rater.Cut) (*pgx.Batch, error) {
-	batch := &pgx.Batch{}
-	if err := queueLines(batch, cuts); err != nil {
-		return nil, err
-	}
-	queueRejected(batch, cuts)
-	queueCounts(batch, cuts)
-	queueSeals(batch, cuts)
-	queueIdentities(batch, cuts)
-	return batch, nil
+// byIndexSQL makes the planner take the index, whatever it believes of a table that has just grown: of a plan without, which it may
+// keep, a commit takes minutes.
+const byIndexSQL = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)"
+
+// writing is what a commit sends after it has moved the checkpoints.
+type writing struct {
+	batch   *pgx.Batch
+	missing *pgx.Batch // filled by the answers to batch: what was to be updated and does not stand
+	byIndex bool       // the planner has been told
 }
 
-func queueLines(batch *pgx.Batch, cuts []*rater.Cut) error {
-	columns := &lineColumns{}
+// writes queues what the cuts write beside their checkpoints, sorted by the tables' keys.
+func writes(cuts []*rater.Cut) (*writing, error) {
+	w := &writing{batch: &pgx.Batch{}, missing: &pgx.Batch{}}
+	if err := w.queueLines(cuts); err != nil {
+		return nil, err
+	}
+	queueRejected(w.batch, cuts)
+	queueCounts(w.batch, cuts)
+	queueSeals(w.batch, cuts)
+	queueIdentities(w.batch, cuts)
+	return w, nil
+}
+
+func (w *writing) queueLines(cuts []*rater.Cut) error {
+	fresh := &lineColumns{}
 	for _, c := range cuts {
-		order := make([]*rater.LineState, len(c.Lines))
+		var known, others []*rater.LineState
 		for i := range c.Lines {
-			order[i] = &c.Lines[i]
+			if i < len(c.Stored) && c.Stored[i] {
+				known = append(known, &c.Lines[i])
+			} else {
+				others = append(others, &c.Lines[i])
+			}
 		}
-		slices.SortFunc(order, func(a, b *rater.LineState) int {
-			return cmp.Or(bytes.Compare(a.Family[:], b.Family[:]), cmp.Compare(a.Position, b.Position))
-		})
-		for _, l := range order {
-			if err := columns.add(c.Fence.Partition, l); err != nil {
+		if len(known) > 0 && !w.byIndex {
+			w.byIndex = true
+			w.batch.Queue(byIndexSQL)
+		}
+		for chunk := range slices.Chunk(sortedLines(known), upsertRows) {
+			w.queueKnown(c.Fence.Partition, chunk)
+		}
+		for _, l := range sortedLines(others) {
+			if err := fresh.add(c.Fence.Partition, l); err != nil {
 				return err
 			}
-			if len(columns.partition) == upsertRows {
-				batch.Queue(commitLinesSQL, columns.arguments()...)
-				columns = &lineColumns{}
+			if len(fresh.partition) == upsertRows {
+				w.batch.Queue(commitLinesSQL, fresh.arguments()...)
+				fresh = &lineColumns{}
 			}
 		}
 	}
-	if len(columns.partition) > 0 {
-		batch.Queue(commitLinesSQL, columns.arguments()...)
+	if len(fresh.partition) > 0 {
+		w.batch.Queue(commitLinesSQL, fresh.arguments()...)
 	}
 	return nil
+}
+
+// queueKnown updates lines. Should one of them not stand after all, all of the chunk are written whole.
+func (w *writing) queueKnown(partition int32, lines []*rater.LineState) {
+	w.batch.Queue(commitKnownLinesSQL, knownArguments(partition, lines)...).Exec(func(tag pgconn.CommandTag) error {
+		if tag.RowsAffected() == int64(len(lines)) {
+			return nil
+		}
+		columns := &lineColumns{}
+		for _, l := range lines {
+			if err := columns.add(partition, l); err != nil {
+				return err
+			}
+		}
+		w.missing.Queue(commitLinesSQL, columns.arguments()...)
+		return nil
+	})
+}
+
+func sortedLines(lines []*rater.LineState) []*rater.LineState {
+	slices.SortFunc(lines, func(a, b *rater.LineState) int {
+		return cmp.Or(bytes.Compare(a.Family[:], b.Family[:]), cmp.Compare(a.Position, b.Position))
+	})
+	return lines
 }
 
 func queueCounts(batch *pgx.Batch, cuts []*rater.Cut) {
@@ -220,24 +268,18 @@ func decodeSeals(b []byte) ([]rater.SealPoint, error) {
 	return seals, nil
 }
 
+// queueIdentities queues a statement for each segment: a value takes PostgreSQL half the time that an element of an array does.
 func queueIdentities(batch *pgx.Batch, cuts []*rater.Cut) {
-	var partition, day []int32
-	var next []int64
-	var entries [][]byte
 	for _, c := range cuts {
 		// Log time never goes back, so a cut's entries are ordered by the day of their arrival.
 		for rest := c.Identities; len(rest) > 0; {
-			number, n := dedup.Day(rest[0].Arrived), 1
-			for n < len(rest) && dedup.Day(rest[n].Arrived) == number {
+			day, n := dedup.Day(rest[0].Arrived), 1
+			for n < len(rest) && dedup.Day(rest[n].Arrived) == day {
 				n++
 			}
-			partition, day, next = append(partition, c.Fence.Partition), append(day, number), append(next, c.Next)
-			entries = append(entries, encodeEntries(sortedEntries(rest[:n])))
+			batch.Queue(commitIdentitiesSQL, c.Fence.Partition, day, c.Next, encodeSegment(rest[:n]))
 			rest = rest[n:]
 		}
-	}
-	if len(partition) > 0 {
-		batch.Queue(commitIdentitiesSQL, partition, day, next, entries)
 	}
 }
 

@@ -71,7 +71,7 @@ func (s *Store) compactDay(ctx context.Context, f rater.Fence, day, oldest int32
 		var segment pgtype.DriverBytes
 		err := rows.Scan(&segment)
 		if err == nil {
-			entries, err = decodeEntries(entries, segment)
+			entries, err = decodeSegment(entries, segment)
 		}
 		return err
 	}, day)

@@ -11,7 +11,7 @@ import (
 	"github.com/tollstream/tollstream/rater/dedup"
 )
 
-// entrySize is the bytes of an identity as it is stored: id, hash, arrival; big endian, so that the bytes sort as
+// entrySize is the bytes of an identity in a chunk: id, hash, arrival; big endian, so that the bytes sort as
 // the ids do.
 const entrySize = 32
 
@@ -38,19 +38,6 @@ func encodeEntries(entries []dedup.Entry) []byte {
 	return b
 }
 
-// decodeEntries appends the entries of a segment or chunk.
-func decodeEntries(to []dedup.Entry, b []byte) ([]dedup.Entry, error) {
-	if len(b)%entrySize != 0 {
-		return to, fmt.Errorf("%d bytes are not a list of identities", len(b))
-	}
-	n := len(b) / entrySize
-	to = slices.Grow(to, n)
-	for i := range n {
-		to = append(to, entryAt(b, i))
-	}
-	return to, nil
-}
-
 func sortEntries(entries []dedup.Entry) {
 	slices.SortFunc(entries, func(a, b dedup.Entry) int {
 		if c := bytes.Compare(a.ID[:], b.ID[:]); c != 0 {
@@ -64,12 +51,6 @@ func sortEntries(entries []dedup.Entry) {
 		}
 		return 0
 	})
-}
-
-func sortedEntries(entries []dedup.Entry) []dedup.Entry {
-	sorted := slices.Clone(entries)
-	sortEntries(sorted)
-	return sorted
 }
 
 // findEntry looks an identity up in a sorted chunk.

@@ -84,10 +84,6 @@ func (c *lineColumns) add(partition int32, l *rater.LineState) error {
 	if err != nil {
 		return fmt.Errorf("line %s: group: %w", l.Line, err)
 	}
-	segments := l.Segments
-	if segments == nil {
-		segments = []byte{}
-	}
 	c.partition = append(c.partition, partition)
 	c.position = append(c.position, int32(l.Position))
 	c.family = append(c.family, uuid(l.Family))
@@ -107,7 +103,7 @@ func (c *lineColumns) add(partition int32, l *rater.LineState) error {
 	c.quantity = append(c.quantity, l.Quantity.String())
 	c.events = append(c.events, l.Events)
 	c.amount = append(c.amount, l.Amount.String())
-	c.segments = append(c.segments, segments)
+	c.segments = append(c.segments, notNull(l.Segments))
 	c.seq = append(c.seq, l.Seq)
 	c.rateLevel = append(c.rateLevel, l.RateLevel)
 	c.rateAccount = append(c.rateAccount, l.RateAccount)
@@ -121,4 +117,28 @@ func (c *lineColumns) arguments() []any {
 	return []any{c.partition, c.family, c.position, c.line, c.invoice, c.account, c.billed, c.seller, c.product, c.pkg, c.group, c.currency,
 		c.periodStart, c.periodEnd, c.usageStart, c.usageEnd, c.quantity, c.events, c.amount, c.segments, c.seq,
 		c.rateLevel, c.rateAccount, c.rateID, c.rateModel, c.version}
+}
+
+// knownArguments are those of the update of lines that stand.
+func knownArguments(partition int32, lines []*rater.LineState) []any {
+	n := len(lines)
+	family, position := make(pgtype.FlatArray[pgtype.UUID], n), make([]int32, n)
+	quantity, amount, segments := make([]string, n), make([]string, n), make([][]byte, n)
+	events, seq, version := make([]int64, n), make([]int64, n), make([]int64, n)
+	level, account, id, model := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	for i, l := range lines {
+		family[i], position[i], segments[i] = uuid(l.Family), int32(l.Position), notNull(l.Segments)
+		quantity[i], events[i], amount[i] = l.Quantity.String(), l.Events, l.Amount.String()
+		seq[i], version[i] = l.Seq, l.Version
+		level[i], account[i], id[i], model[i] = l.RateLevel, l.RateAccount, l.RateID, l.RateModel
+	}
+	return []any{partition, family, position, quantity, events, amount, segments, seq, level, account, id, model, version}
+}
+
+// notNull is what a column takes that knows no null.
+func notNull(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
 }

@@ -98,8 +98,8 @@ CREATE TABLE seal (
 );
 CREATE INDEX seal_by_account ON seal (account);
 
--- Identities of rated events, 32 bytes each: id, hash, arrival; sorted by id. One row a commit and day of
--- arrival, until the day is over and compacted.
+-- Identities of rated events, in runs of the same arrival: arrival (8 bytes) and count (4), then id (16) and hash (8)
+-- of each. One row a commit and day of arrival, until the day is over and compacted.
 CREATE TABLE identity_segment (
     partition   integer NOT NULL,
     day         integer NOT NULL,                 -- since the Unix epoch, UTC

@@ -1,0 +1,70 @@
+package pg_test
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater"
+	"github.com/tollstream/tollstream/rater/activity"
+)
+
+// changed is the line after some more usage: everything that may change has.
+func changed(l rater.LineState) rater.LineState {
+	l.Quantity, l.Events, l.Amount, l.Segments = money.MustParse("-7.5"), l.Events+40, money.MustParse("99.000000000001"), []byte{9, 8}
+	l.Seq, l.RateLevel, l.RateAccount, l.RateID, l.RateModel = 18, "product_default", "", "r-2", "volume"
+	l.Version += 1000
+	return l
+}
+
+// Lines that stand are updated, new ones inserted; a line that is said to stand and does not is written whole.
+func TestKnownLines(t *testing.T) {
+	s, pool := open(t)
+	_, f := acquire(t, s, 3, alice)
+	_, other := acquire(t, s, 4, alice)
+	lines := []rater.LineState{lineState(1, 0), lineState(1, 1), lineState(2, 0)}
+	commit(t, s, rater.OutcomeCommitted, cut(f, 5, lines...))
+	commit(t, s, rater.OutcomeCommitted, cut(other, 5, lines...)) // the same families on another partition stay as they are
+	f.Next = 5
+
+	// Out of order: a line that stands, a new one, one that does not stand though it is said to, one more that stands.
+	next := cut(f, 6, changed(lines[2]), lineState(3, 0), lineState(4, 0), changed(lines[1]))
+	next.Stored = []bool{true, false, true, true}
+	commit(t, s, rater.OutcomeCommitted, next)
+	f.Next = 6
+	expect := func(f rater.Fence, want ...rater.LineState) {
+		t.Helper()
+		got, err := s.Lines(t.Context(), f, []activity.ID{id(1), id(2), id(3), id(4)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		byID := map[activity.ID]rater.LineState{}
+		for _, l := range got {
+			byID[l.Line] = l
+		}
+		if len(got) != len(want) {
+			t.Fatalf("%d lines stand, %d expected", len(got), len(want))
+		}
+		for _, l := range want {
+			if !reflect.DeepEqual(byID[l.Line], l) {
+				t.Errorf("line of family %x is\n%+v, want\n%+v", l.Family[:4], byID[l.Line], l)
+			}
+		}
+	}
+	other.Next = 5
+	expect(f, lines[0], changed(lines[1]), changed(lines[2]), lineState(3, 0), lineState(4, 0))
+	expect(other, lines...)
+
+	// A list of hints that is too short says nothing about the rest.
+	next = cut(f, 7, changed(lines[0]), lineState(2, 0))
+	next.Stored = []bool{true}
+	commit(t, s, rater.OutcomeCommitted, next)
+	f.Next = 7
+	expect(f, changed(lines[0]), changed(lines[1]), lines[2], lineState(3, 0), lineState(4, 0))
+
+	// The planner's settings end with the transaction.
+	var seqscan string
+	if err := pool.QueryRow(t.Context(), "SHOW enable_seqscan").Scan(&seqscan); err != nil || seqscan != "on" {
+		t.Errorf("enable_seqscan is %q, %v", seqscan, err)
+	}
+}
