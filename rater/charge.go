@@ -3,6 +3,7 @@ package rater
 import (
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/ledger/money"
@@ -70,7 +71,7 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 
 // begin fills in a family that has no lines yet.
 func (m *machine) begin(f *family, e *usage.Event, r *resolution) {
-	f.account, f.product, f.pkg, f.group = e.Account, r.product.ID, r.pkg, r.group
+	f.account, f.product, f.pkg, f.group = strings.Clone(e.Account), r.product.ID, strings.Clone(r.pkg), usage.CloneAttributes(r.group)
 	f.seller, f.currency, f.period, f.seq = r.seller, r.rate.Currency, r.usagePeriod, r.seq
 }
 

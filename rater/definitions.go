@@ -3,6 +3,7 @@ package rater
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/rater/activity"
@@ -69,14 +70,14 @@ func (n *needs) account(seq int64, id string) {
 	if n.accounts[seq] == nil {
 		n.accounts[seq] = map[string]struct{}{}
 	}
-	n.accounts[seq][id] = struct{}{}
+	n.accounts[seq][strings.Clone(id)] = struct{}{}
 }
 
 func (n *needs) seal(account string) {
 	if n.seals == nil {
 		n.seals = map[string]struct{}{}
 	}
-	n.seals[account] = struct{}{}
+	n.seals[strings.Clone(account)] = struct{}{}
 }
 
 func (n *needs) family(id activity.ID) {
@@ -123,6 +124,7 @@ func (d *definitions) planNow(m *machine, account string, need *needs) (*catalog
 		need.fail(fmt.Errorf("compile account %s as of definition %d: %w", account, m.act, err))
 		return nil, false
 	}
+	account = chain[0].ID // the same, and not a part of the record
 	d.plans[account] = &planned{plan: plan}
 	for _, a := range chain {
 		if d.within[a.ID] == nil {

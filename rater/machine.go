@@ -2,7 +2,7 @@ package rater
 
 import (
 	"fmt"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/tollstream/tollstream/collector/usage"
@@ -37,7 +37,7 @@ type Input struct {
 	Offset      int64
 	LeaderEpoch int32
 	Time        int64  // the broker's timestamp, instant
-	Value       []byte // an encoded usage.Record
+	Value       []byte // an encoded usage.Record; must not change while it is rated, and is not kept
 }
 
 // machine is the state of one partition at an offset and the rules that carry it over a record. It
@@ -104,11 +104,11 @@ func remembered(window time.Duration, faults Faults) time.Duration {
 	return window
 }
 
-// decode reads the record's content. What cannot be decoded is left as a record of no kind, which step
+// decode reads the record's content, whose strings are parts of the input: what outlives the record is cloned. What cannot be decoded is left as a record of no kind, which step
 // turns into rejected usage.
 func (m *machine) decode(in *Input) {
 	m.inWork = 0
-	if err := usage.Decode(in.Value, &m.record); err != nil {
+	if err := usage.DecodeInPlace(in.Value, &m.record); err != nil {
 		m.record = usage.Record{}
 	}
 	m.ids.take(m.record.Events)
@@ -227,16 +227,9 @@ func (m *machine) reject(rec *activity.Record, i int, reason string) {
 		EventIndex: i, Reason: reason, EventID: e.ID, Source: e.Source, EventTime: e.Time, Account: e.Account,
 	})
 	m.rejected = append(m.rejected, RejectedUsage{
-		Offset: rec.Offset, Index: i, Reason: reason, Event: keep(e), LogTime: m.logTime,
+		Offset: rec.Offset, Index: i, Reason: reason, Event: e.Clone(), LogTime: m.logTime,
 		Retry: m.record.Kind == usage.KindRetry,
 	})
-}
-
-// keep copies an event out of the buffers that the next record reuses.
-func keep(e *usage.Event) usage.Event {
-	kept := *e
-	kept.Attributes = slices.Clone(e.Attributes)
-	return kept
 }
 
 // undecodable keeps the raw bytes of a record that no version of this program can have written whole.
@@ -261,9 +254,10 @@ func (m *machine) seal(s *usage.Seal) {
 		through--
 	}
 	// A cut in flight may hold the old state: never change it in place.
-	next := &SealState{Account: s.Account, Seals: append(append([]SealPoint(nil), state.Seals...), SealPoint{Through: through, Seq: m.act})}
-	m.seals[s.Account] = next
-	m.sealed[s.Account] = struct{}{}
+	account := strings.Clone(s.Account)
+	next := &SealState{Account: account, Seals: append(append([]SealPoint(nil), state.Seals...), SealPoint{Through: through, Seq: m.act})}
+	m.seals[account] = next
+	m.sealed[account] = struct{}{}
 	if !m.faults.SealLeavesRecalled {
 		m.changed()
 	}

@@ -67,6 +67,7 @@ func newBenchStores(b testing.TB) *benchStores {
 	} {
 		rows = append(rows, catalog.Row{Ref: catalog.Ref{Kind: catalog.KindProduct, ID: p["id"].(string)}, Seq: 1, Body: mustJSON(p)})
 	}
+	rows = append(rows, catalog.Row{Ref: catalog.Ref{Kind: catalog.KindPackage, ID: "starter"}, Seq: 1, Body: mustJSON(object{"id": "starter"})})
 	if s.snap, err = empty.With(rows, 1); err != nil {
 		b.Fatal(err)
 	}

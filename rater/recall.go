@@ -1,6 +1,8 @@
 package rater
 
 import (
+	"strings"
+
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/rater/catalog"
 )
@@ -52,7 +54,8 @@ func (k *recalled) grouped(e *usage.Event) bool {
 
 // remember keeps a resolution for later events. That of late usage is not kept: where it goes depends on more.
 func (m *machine) remember(p *planned, e *usage.Event, r *resolution) {
-	k := &recalled{resolution: *r, sentProduct: e.Product, sentPackage: e.Package, circumstance: m.circumstance}
+	k := &recalled{resolution: *r, sentProduct: strings.Clone(e.Product), sentPackage: strings.Clone(e.Package), circumstance: m.circumstance}
+	k.group = usage.CloneAttributes(r.group)
 	if k.from, k.until = p.plan.Constant(r.product, e.Package, e.Time); k.from >= k.until {
 		return
 	}

@@ -101,13 +101,14 @@ func (p *Plan) Resolve(product *Product, pkg string, t int64) (Answer, Refusal) 
 		s := lines.plain.at(t)
 		return s.answer, s.refusal
 	}
-	if p.snap.packages[pkg] == nil { // the level of packages is silent; nothing to remember
+	known := p.snap.packages[pkg]
+	if known == nil { // the level of packages is silent; nothing to remember
 		s := p.resolveAt(product, pkg, t, nil)
 		return s.answer, s.refusal
 	}
-	named, ok := lines.named.Load(pkg)
+	named, ok := lines.named.Load(known.ID)
 	if !ok {
-		named, _ = lines.named.LoadOrStore(pkg, p.compile(product, pkg))
+		named, _ = lines.named.LoadOrStore(known.ID, p.compile(product, known.ID)) // the caller's may be part of something large
 	}
 	s := named.(timeline).at(t)
 	return s.answer, s.refusal
