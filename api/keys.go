@@ -182,6 +182,9 @@ func (r *keyring) byHash(ctx context.Context, hash [sha256.Size]byte) (Key, erro
 	r.mu.Lock()
 	c, known := r.keys[hash]
 	r.mu.Unlock()
+	if known && now.Sub(c.readAt) < keyFresh && now.Sub(c.usedAt) < useEvery {
+		return c.key, nil
+	}
 	if !known || now.Sub(c.readAt) >= keyFresh {
 		k, err := r.store.KeyByHash(ctx, hash)
 		switch {

@@ -51,6 +51,11 @@ func measureSingle(ctx context.Context, c *corner, s settings, out *report) erro
 	defer func() { out.warn(stop()) }()
 
 	source := &stream{accounts: accounts, start: time.Now().Add(-time.Hour).UnixNano()}
+	for range (s.Accounts + linesRequest - 1) / linesRequest { // the server looks each account up once
+		if err := site.send(ctx, lines(source, linesRequest)); err != nil {
+			return err
+		}
+	}
 	subjects := []*singleFigures{{site: site, want: []byte(`"accepted":1`)}, {site: handler}}
 	for round := range s.Rounds + 1 {
 		bodies := make([][]byte, s.Singles)
