@@ -25,7 +25,7 @@ func TestProjectionsAreBounded(t *testing.T) {
 	rate := func(records int) {
 		t.Helper()
 		for range records {
-			if _, err := p.Rate(ctx, &Input{Offset: int64(offset), LeaderEpoch: -1, Time: at(offset), Value: benchRecord(nil, offset, buffer)}); err != nil {
+			if _, err := p.Rate(ctx, &Input{Offset: int64(offset), LeaderEpoch: -1, Time: at(offset), Value: benchRecord(nil, 0, offset, buffer)}); err != nil {
 				t.Fatal(err)
 			}
 			offset++

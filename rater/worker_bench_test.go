@@ -86,7 +86,7 @@ func BenchmarkWorker(b *testing.B) {
 	in := make([]Input, b.N)
 	buffer := make([]usage.Event, 1)
 	for n := range in {
-		in[n] = Input{Offset: int64(n), LeaderEpoch: -1, Time: benchStart + int64(n)*1_000_000, Value: benchRecord(nil, n, buffer)}
+		in[n] = Input{Offset: int64(n), LeaderEpoch: -1, Time: benchStart + int64(n)*1_000_000, Value: benchRecord(nil, 0, n, buffer)}
 	}
 	go func() {
 		for ack := range e.acks {
