@@ -5,14 +5,15 @@ CACHE := $(or $(TOLLSTREAM_CACHE),$(CURDIR)/.cache)
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI := $(CACHE)/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
 FUZZTIME ?= 10s
+SCHEDULES ?= 100000
 ARGS ?= --demo
 
 export TOLLSTREAM_CACHE := $(CACHE)
 .DEFAULT_GOAL := help
-.PHONY: help run test unit lint bench chaos fuzz need-go
+.PHONY: help run test unit lint simulate bench chaos fuzz need-go
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: need-go ## build tollstream and run it with embedded stores and the demo, data in ./data
 	$(GO) build -o bin/tollstream ./cmd/tollstream
@@ -39,6 +40,9 @@ lint: need-go $(GOLANGCI) ## go vet and golangci-lint
 
 $(GOLANGCI):
 	GOBIN=$(@D) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+simulate: need-go ## the rater under SCHEDULES (100000) seeded schedules, and every fault; write bench/results
+	@$(GO) test ./rater -run 'TestSimulationReport$$' -count=1 -timeout 0 -v -schedules $(SCHEDULES) -report "$(CURDIR)/bench/results"
 
 bench: need-go ## measure on real servers, write bench/results; BENCH="-help" lists what can be set
 	@$(with-servers) $(GO) run ./bench $(BENCH)

@@ -1,6 +1,9 @@
 package rater
 
-import "github.com/tollstream/tollstream/rater/activity"
+import (
+	"github.com/tollstream/tollstream/collector/usage"
+	"github.com/tollstream/tollstream/rater/activity"
+)
 
 // simAction is something that may happen next; one of weight 10 happens ten times as often as one of weight 1. It gets
 // a partition and a process, often one that reads that partition.
@@ -62,6 +65,7 @@ var simActions = []simAction{
 			w.log("process %d is frozen: %v", x.id, x.frozen)
 		}
 	}},
+	{"sleep long", 0, func(w *world, p int32, _ *simProcess) { w.sleepLong(p) }},
 	{"fail a produce", 1, func(_ *world, p int32, x *simProcess) { x.failProduce(p) }},
 	{"flush redis", 1, func(w *world, p int32, _ *simProcess) { w.redis[p] = &simRedis{lines: map[activity.ID]simShown{}} }},
 	{"copy redis", 1, func(w *world, _ int32, _ *simProcess) { w.snaps = append(w.snaps, cloneRedis(w.redis)) }},
@@ -117,4 +121,76 @@ func (w *world) act() {
 		x = o
 	}
 	w.odds[w.n(len(w.odds))].do(w, p, x)
+}
+
+// sleepLong has a process acquire a partition and sleep while another rates, seals and commits on. Then it wakes up and goes
+// on from where it was.
+func (w *world) sleepLong(p int32) {
+	i := w.n(len(w.procs))
+	a, b := w.procs[i], w.procs[(i+1)%len(w.procs)]
+	if w.stopped[p] || a.stopping || b.stopping {
+		return
+	}
+	a.frozen, b.frozen = false, false
+	for _, old := range []*simProcess{w.owners[p], w.moving[p]} {
+		if old != nil {
+			w.news = append(w.news, simNews{old, p})
+		}
+	}
+	w.moves[p]++
+	w.assign(p, a)
+	if !w.work(p, a, func() bool { r := w.ownerOf(p); return r != nil && r == a.runner(p) }) {
+		return
+	}
+	a.frozen = true
+	w.log("process %d is frozen: it sleeps long", a.id)
+	w.moves[p]++
+	w.assign(p, b)
+	w.news = append(w.news, simNews{a, p})
+	w.useOneAccount(p)
+	w.work(p, b, func() bool { return w.pg[p].c.Next == int64(len(w.usage[p])) })
+	a.frozen = false
+	w.log("process %d wakes up", a.id)
+	w.work(p, a, func() bool { return a.runner(p) == nil })
+}
+
+// work lets a process work on a partition until something is reached; false: it takes too long.
+func (w *world) work(p int32, x *simProcess, reached func() bool) bool {
+	for range 60 {
+		if reached() {
+			return true
+		}
+		x.fetch(p, 40)
+		x.deliver()
+		w.goOnSome(10)
+		x.land(p, 40)
+		x.acknowledge(p, 40)
+		w.tick()
+	}
+	return false
+}
+
+// useOneAccount sends single events of one account of the partition, new ones and ids that come again behind the window,
+// with a seal in between.
+func (w *world) useOneAccount(p int32) {
+	account := simAccounts[w.n(len(simAccounts))]
+	if usage.PartitionOf(simKey[account], w.parts) != p {
+		return
+	}
+	seal := 1 + w.n(3)
+	for i := range 5 {
+		e := w.newEvent()
+		for _, old := range w.sent {
+			if old.Account == account && old.Time < w.now-simWindow-2*simHour && old.Time > w.now-simWindow-simDay && w.n(3) == 0 {
+				e = old
+				e.Time, e.Hash = w.now, e.Hash+2
+				break
+			}
+		}
+		e.Account, e.Subject, e.RoutingKey = account, "", simKey[account]
+		w.append(p, usage.Record{Kind: usage.KindBatch, Events: []usage.Event{e}})
+		if end := w.now - 2*simHour - (w.now-2*simHour-simStart)%simDay; i == seal && end > simStart {
+			w.append(p, usage.Record{Kind: usage.KindSeal, Seal: &usage.Seal{Account: account, PeriodStart: end - simDay, PeriodEnd: end}})
+		}
+	}
 }

@@ -114,8 +114,11 @@ func merge(stored map[activity.ID][]LineState, lines []LineState) map[activity.I
 var simSteered = map[string]simSteering{
 	"WindowWithoutTolerance": {"time": 60},
 	"CutLosesSeals":          {"seal": 20},
-	"UnfencedLines":          {"fail postgres over": 12},
-	"UnfencedSeals":          {"seal": 40, "fail postgres over": 12, "rebalance": 12},
+	"UnfencedLines":          zombies,
+	"UnfencedSeals":          zombies,
+	"UnfencedIdentities":     zombies,
 	"KeepRoutingKey":         {"retry": 30},
-	"UnfencedIdentities":     {"time": 60, "fail postgres over": 12, "client": 40},
 }
+
+// zombies wake up when another has rated, sealed and committed on.
+var zombies = simSteering{"sleep long": 40, "time": 40, "publish": 20, "client": 14}

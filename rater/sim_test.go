@@ -15,6 +15,9 @@ var (
 	simSeed      = flag.Int64("seed", -1, "the first schedule; a failing one prints its trace")
 )
 
+// simMost is within how many schedules a fault must be noticed.
+const simMost = 1000
+
 // TestSimulation runs the real rater through seeded schedules of crashes, zombies, late and doubled writes, failovers and
 // flushed live stores, and compares the end with a naive oracle.
 func TestSimulation(t *testing.T) {
@@ -74,7 +77,7 @@ func TestSimulationCatches(t *testing.T) {
 			continue
 		}
 		t.Run(m.name, func(t *testing.T) {
-			most := 1000
+			most := simMost
 			if *simSchedules > 0 {
 				most = *simSchedules
 			}

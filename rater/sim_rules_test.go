@@ -1,0 +1,117 @@
+package rater
+
+import (
+	"slices"
+	"testing"
+)
+
+// simRule is a rule of the protocol and the faults that leave it out. Later names what the rule belongs to when that is not
+// built yet.
+type simRule struct {
+	rule   string
+	faults []string
+	later  string
+}
+
+// simRules are the rules that the schedules must show to be needed. What catches each fault, and after how many schedules,
+// stands in the result of `make simulate`.
+var simRules = []simRule{
+	// the checkpoint
+	{rule: "a cut is committed only when its rated records are acknowledged", faults: []string{"CheckpointBeforeAcks"}},
+	{rule: "… and when they are the first valid ones of their offsets, read back where somebody else wrote", faults: []string{"NoReadBack"}},
+	{rule: "a replay is compared with what stands in rated", faults: []string{"NoReplayCheck"}},
+	{rule: "a commit moves the checkpoint's row", faults: []string{"NoFence"}},
+	{rule: "… of this epoch, owner and previous offset", faults: []string{"FenceOnEpochAlone", "FenceWithoutOffset"}},
+	{rule: "one transaction: a fenced cut writes nothing", faults: []string{"CommitNotAtomic"}},
+	{rule: "lines and offset are those of the cut", faults: []string{"LiveLines", "LiveNext"}},
+	{rule: "what changes while a cut is in flight is part of the next one", faults: []string{"LostDirtyFlag"}},
+	{rule: "what is not committed stays in memory", faults: []string{"EvictDirty"}},
+	{rule: "a cut is whole", faults: []string{"CutLosesLine", "CutLosesRejected", "CutLosesSeals", "CutLosesCounts", "CutLosesLogTime", "CutLosesActivation"}},
+	{rule: "identities are part of it", faults: []string{"IdentitiesOutside", "CutLosesIdentity"}},
+	{rule: "next offset and the tail of rated are exact", faults: []string{"CutOneBelow", "CutOneAbove", "CutTailOneAbove", "TailFromTheEnd"}},
+	{rule: "every read of rows is fenced in its statement", faults: []string{"UnfencedLines", "UnfencedSeals", "UnfencedIdentities"}},
+	{rule: "an idle owner reads its row", faults: []string{"IdleOwnerDoesNotLook"}},
+	{rule: "reading begins at the checkpoint, not at the group's offset", faults: []string{"ResumeFromGroup"}},
+	{rule: "no clock in rating", faults: []string{"AnyClock"}},
+
+	// rated and its readers
+	{rule: "a record of rated counts only if it follows on from the last one taken", faults: []string{"TakeBehindGap", "SinkTakeBehindGap"}},
+	{rule: "… and others are passed over", faults: []string{"SinkStopAtGap"}},
+	{rule: "a sink drops what lies at or below the report store's mark", faults: []string{"SinkNoMarks"}},
+	{rule: "… as it is after an insert of unknown outcome", faults: []string{"SinkMarksNotRefreshed"}},
+	{rule: "its position is stored after awaited inserts", faults: []string{"SinkPositionFirst", "SinkInsertNotAwaited"}},
+	{rule: "it works under a lease, which ends while it sleeps", faults: []string{"SinkLeaseNotChecked", "SinkSleepNotNoticed"}},
+	{rule: "a block is atomic", faults: []string{"InsertNotAtomic"}},
+
+	// the live view
+	{rule: "under another head nothing is written, and the view is rebuilt", faults: []string{"HeadMovedAtOnce"}},
+	{rule: "an older version never replaces a newer one", faults: []string{"UnversionedProjection"}},
+	{rule: "a rebuild shows every open line, from PostgreSQL and memory", faults: []string{"RebuildOnePage", "RebuildLeavesUnsaved"}},
+	{rule: "a projection is whole", faults: []string{"ProjectionLosesLine"}},
+
+	// definitions
+	{rule: "a sequence number is visible only with its definition", faults: []string{"SeqBeforeCommit"}},
+	{rule: "an overlapping range applies its tail", faults: []string{"OverlapIsRepeat"}},
+	{rule: "definitions are read as activated", faults: []string{"NewerDefinitions"}},
+	{rule: "activating drops what it makes stale", faults: []string{"StaleSnapshot", "StalePlans", "DefinitionsLeaveRecalled"}},
+	{rule: "a publisher repeats what did not reach every partition", faults: []string{"PublisherForgets"}},
+
+	// duplicates
+	{rule: "identities count for the window and the future tolerance", faults: []string{"WindowWithoutTolerance"}},
+	{rule: "a retry's identity uses the routing key that it is retried under", faults: []string{"KeepRoutingKey"}},
+	{rule: "an identity is remembered only when its event was rated", faults: []string{"RememberRejected"}},
+	{rule: "two events of one record are compared too", faults: []string{"TwinsUnseen"}},
+	{rule: "another content under a known identity is rejected", faults: []string{"ConflictIsDuplicate"}},
+
+	// seals and late usage
+	{rule: "a seal closes its period, for what is remembered too", faults: []string{"SealEndsEarly", "SealLeavesRecalled"}},
+	{rule: "definitions after a seal never change its lines, nor the late usage that continues them", faults: []string{"LateUnderNewDefinitions"}},
+	{rule: "late usage goes to whoever is then billed for the account that was billed", faults: []string{"CarryToOriginalBilled"}},
+	{rule: "… in the earliest unsealed period", faults: []string{"CarryIntoSealed"}},
+
+	{rule: "a seal is written for every due pair, also one that only has a line", later: "the close job"},
+	{rule: "… to every partition that an account billed within the late window maps to", later: "the close job"},
+	{rule: "an invoice waits for the checkpoints and jobs of its partitions", later: "the close job"},
+	{rule: "bill_to changes between periods only, so that each line is on an invoice that is closed", later: "the close job"},
+	{rule: "a line that continues another keeps up with it", later: "re-rating, which alone changes a sealed line"},
+	{rule: "a marker that is finished or not above the last one is ignored", later: "re-rating"},
+	{rule: "a result of another marker is ignored, one of a sealed line up to the seal's definitions is not", later: "re-rating"},
+	{rule: "a second state gathers what comes after a marker", later: "re-rating"},
+	{rule: "an account's jobs, and its children's, run in order, one at a time, when the sink is past the marker", later: "re-rating"},
+	{rule: "a sweep reaches every line, sealed ones too", later: "re-rating"},
+}
+
+// Every rule has its fault and every fault its rule.
+func TestSimulationRules(t *testing.T) {
+	var named []string
+	for _, r := range simRules {
+		if (len(r.faults) == 0) == (r.later == "") {
+			t.Errorf("%s: a rule names faults, or what it belongs to", r.rule)
+		}
+		named = append(named, r.faults...)
+	}
+	var all []string
+	for _, m := range simMutants() {
+		all = append(all, m.name)
+	}
+	for _, name := range all {
+		if !slices.Contains(named, name) {
+			t.Errorf("the fault %s breaks no rule of the list", name)
+		}
+	}
+	for _, name := range named {
+		if !slices.Contains(all, name) {
+			t.Errorf("there is no fault %s", name)
+		}
+	}
+	for name, steering := range simSteered {
+		if !slices.Contains(all, name) {
+			t.Errorf("there is no fault %s to steer at", name)
+		}
+		for action := range steering {
+			if !slices.ContainsFunc(simActions, func(a simAction) bool { return a.name == action }) {
+				t.Errorf("%s steers %s, which is no action", name, action)
+			}
+		}
+	}
+}
