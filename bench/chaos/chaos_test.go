@@ -115,6 +115,14 @@ func TestSeedDecides(t *testing.T) {
 			}
 		}
 	}
+	for _, c := range []struct {
+		name, store string
+		uses        bool
+	}{{"rater-1", storeClickHouse, false}, {"sink-2", storeRedis, false}, {"rater-2", storeRedis, true}, {"sink-1", storeClickHouse, true}, {"api", storeClickHouse, true}} {
+		if uses(c.name, c.store) != c.uses {
+			t.Errorf("%s uses %s: %v", c.name, c.store, !c.uses)
+		}
+	}
 	if len(kinds) != 9 {
 		t.Errorf("kinds of faults: %v", kinds)
 	}

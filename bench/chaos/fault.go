@@ -108,17 +108,26 @@ func (s *site) stopServer(random *rand.Rand) *fault {
 // anyWires picks the wire of one process to a store, or those of all.
 func (s *site) anyWires(random *rand.Rand) (target string, wires []*wire) {
 	store := oneOf(random, stores...)
-	m, all := s.anyMember(random), random.IntN(2) == 0
 	if store == storeKafka {
 		return store, []*wire{s.wires[everybody+" "+store]}
 	}
-	if !all {
-		return store + " from " + m.name, []*wire{s.wires[m.name+" "+store]}
-	}
+	var who []string
 	for _, name := range slices.Sorted(maps.Keys(roles)) {
-		wires = append(wires, s.wires[name+" "+store])
+		if uses(name, store) {
+			who = append(who, name)
+			wires = append(wires, s.wires[name+" "+store])
+		}
+	}
+	if i := random.IntN(2 * len(who)); i < len(who) {
+		return store + " from " + who[i], wires[i : i+1]
 	}
 	return store, wires
+}
+
+// uses says whether a process has work to do with a store. Raters write no reports, sinks show nothing.
+func uses(name, store string) bool {
+	role := roles[name][0]
+	return (role != "rater" || store != storeClickHouse) && (role != "sink" || store != storeRedis)
 }
 
 func onWires(kind, target, detail string, wires []*wire, harm func(*wire) error) *fault {
