@@ -41,14 +41,14 @@ func (c *corner) cpu() usedCPU {
 		if err != nil {
 			continue // it has just ended
 		}
-		fields := strings.Fields(string(b)[strings.LastIndexByte(string(b), ')')+1:])
+		fields := statFields(b)
 		// Every server leads a session of its own; the children of PostgreSQL lead others.
 		name, ok := sessions[fields[3]]
 		if !ok {
 			name, ok = sessions[fields[1]]
 		}
 		if ok {
-			u.servers[name] += ticks(fields[11]) + ticks(fields[12])
+			u.servers[name] += usedTicks(fields)
 		}
 	}
 	return u
@@ -61,6 +61,22 @@ func selfCPU() time.Duration {
 		return 0
 	}
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
+// statFields are those of /proc/…/stat behind the program's name.
+func statFields(stat []byte) []string {
+	return strings.Fields(string(stat)[strings.LastIndexByte(string(stat), ')')+1:])
+}
+
+func usedTicks(fields []string) time.Duration { return ticks(fields[11]) + ticks(fields[12]) }
+
+// processCPU is the processor time of a process, 0 when it has ended.
+func processCPU(pid int) time.Duration {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0
+	}
+	return usedTicks(statFields(b))
 }
 
 // busy is what all processors have worked, from the first line of /proc/stat: user nice system idle iowait irq softirq steal.

@@ -117,7 +117,7 @@ const processorTable = "Processor time, µs an event"
 
 // The columns of processorTable that are no server.
 const (
-	partSelf   = "this process"
+	partSelf   = "rater or loop"
 	partAll    = "all"
 	partOthers = "others, share of the machine"
 )

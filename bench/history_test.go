@@ -57,6 +57,7 @@ func TestGrowthIsJudged(t *testing.T) {
 
 // TestHistoryBriefly lets four days pass: log time moves, and every event is rated.
 func TestHistoryBriefly(t *testing.T) {
+	t.Parallel()
 	s := brief
 	s.History, s.Days = 8_000, 4
 	r := measureBriefly(t, testCorner(t), s, measureHistory)

@@ -64,6 +64,9 @@ var parts = []struct {
 // partRest is what no part claims: idle threads looking for work, timers, signals, the profiler.
 const partRest = "scheduler and rest of the runtime"
 
+// partSum is what the parts above it add up to.
+const partSum = "this process"
+
 // attribute adds up a profile's processor time by part.
 func attribute(p *profile.Profile) (map[string]time.Duration, error) {
 	value := slices.IndexFunc(p.SampleType, func(t *profile.ValueType) bool { return t.Type == "cpu" && t.Unit == "nanoseconds" })
@@ -163,7 +166,7 @@ func shares(used map[string]time.Duration, total figure) (out []share) {
 		row(p.name)
 	}
 	row(partRest)
-	out = append(out, share{Part: partSelf, Micros: self, Note: fmt.Sprintf("%.1f s of samples", sum.Seconds())})
+	out = append(out, share{Part: partSum, Micros: self, Note: fmt.Sprintf("%.1f s of samples", sum.Seconds())})
 	all := self
 	for _, name := range slices.Sorted(maps.Keys(total.server)) {
 		if v := mean(total.server[name]); v > 0 {
@@ -188,7 +191,7 @@ func (r *report) where(b *strings.Builder) {
 	b.WriteString("\n| where the processor time of a rated event goes | µs | |\n|---|---:|---|\n")
 	for _, s := range r.Where {
 		format := "| %s | %.3f | %s |\n"
-		if s.Part == partSelf || s.Part == partAll {
+		if s.Part == partSum || s.Part == partAll {
 			format = "| **%s** | **%.3f** | %s |\n"
 		}
 		fmt.Fprintf(b, format, s.Part, s.Micros, s.Note)

@@ -54,7 +54,7 @@ func TestSharesAddUp(t *testing.T) {
 	for _, s := range shares(map[string]time.Duration{"duplicates index": 3 * time.Second, partRest: time.Second}, total) {
 		got[s.Part] = s.Micros
 	}
-	for part, want := range map[string]float64{"duplicates index": 3, partRest: 1, partSelf: 4, "kafka": 1.5, "redis": 0.5, partAll: 6} {
+	for part, want := range map[string]float64{"duplicates index": 3, partRest: 1, partSum: 4, "kafka": 1.5, "redis": 0.5, partAll: 6} {
 		if got[part] != want {
 			t.Errorf("%s: %v, want %v", part, got[part], want)
 		}
@@ -62,12 +62,13 @@ func TestSharesAddUp(t *testing.T) {
 }
 
 func TestWhereBriefly(t *testing.T) {
+	t.Parallel()
 	s := brief
 	s.Events *= 5 // samples
 	r := measureBriefly(t, testCorner(t), s, measureWhere)
 	sum, self := 0.0, 0.0
 	for _, x := range r.Where {
-		if x.Part == partSelf {
+		if x.Part == partSum {
 			self = x.Micros
 			break
 		}
