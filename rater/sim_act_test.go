@@ -44,7 +44,7 @@ var simActions = []simAction{
 	{"publish", 6, func(w *world, _ int32, _ *simProcess) { w.publish() }},
 	{"retry", 4, func(w *world, _ int32, _ *simProcess) { w.retry() }},
 	{"seal", 4, func(w *world, _ int32, _ *simProcess) { w.sealSome() }},
-	{"sink", 14, func(w *world, _ int32, _ *simProcess) { w.sinks.step(w.n(2)) }},
+	{"sink", 24, func(w *world, _ int32, _ *simProcess) { w.sinks.step(w.n(2)) }},
 	{"pause the sinks", 1, func(w *world, _ int32, _ *simProcess) { w.sinks.now = w.sinks.now.Add(simLease) }},
 	{"kill a sink", 1, func(w *world, _ int32, _ *simProcess) { w.sinks.kill(w.n(2)) }},
 	{"late insert", 1, func(w *world, _ int32, _ *simProcess) { w.sinks.landLate() }},

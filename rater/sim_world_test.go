@@ -178,6 +178,9 @@ func newWorld(seed uint64, m simMutant) *world {
 	for p := range w.parts {
 		w.assign(int32(p), w.procs[w.n(len(w.procs))])
 	}
+	for w.n(4) > 0 && w.pub < int64(len(w.defs)) { // mostly the accounts are known before they use something
+		w.publish()
+	}
 	return w
 }
 
@@ -508,6 +511,7 @@ func (w *world) Compact(_ context.Context, f Fence, logTime int64) ([]dedup.Comp
 			}
 		}
 		filter.Day = day
+		w.did("day of identities folded")
 		n.days[day] = filter
 		out = append(out, dedup.Compacted{Day: day, Filter: filter})
 	}
