@@ -39,6 +39,7 @@ func testCorner(t *testing.T) *corner {
 func TestRatedBriefly(t *testing.T) {
 	for _, rc := range ratedCases {
 		t.Run(rc.name, func(t *testing.T) {
+			t.Parallel()
 			s := brief
 			if rc.name != "rated" {
 				s.Events /= 4
@@ -57,6 +58,7 @@ func TestRatedBriefly(t *testing.T) {
 }
 
 func TestSiteBriefly(t *testing.T) {
+	t.Parallel()
 	c := testCorner(t)
 	c.kafka, c.bare = nil, c.kafka // the server's is embedded
 	r := measureBriefly(t, c, brief, measureLatency)

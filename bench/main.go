@@ -67,7 +67,12 @@ func main() {
 	flag.StringVar(&s.Profile, "cpuprofile", "", "write CPU profiles of the rater's rounds and of the server's ingest to files that begin so")
 	only := flag.String("only", names(), "what is measured")
 	out := flag.String("out", "bench/results", "directory of the results; empty: only printed")
+	paper := flag.String("paper", "", "print the model of 400 billion events a day from a result's .json, and measure nothing")
 	flag.Parse()
+	if *paper != "" {
+		exitOn(printPaper(*paper, os.Stdout))
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	exitOn(run(ctx, s, strings.Split(*only, ","), *out, os.Stdout))
@@ -94,6 +99,7 @@ func measurements() []measurement {
 	}
 	return append(all,
 		measurement{"where", measureWhere},
+		measurement{"scaling", measureScaling},
 		measurement{"history", measureHistory},
 		measurement{"price", measurePrice},
 		measurement{"latency", measureLatency},
