@@ -3,8 +3,8 @@
 // One partition is rated by one [Partition] at a time: a single-threaded state machine that takes
 // records, acknowledgements and the outcomes of stores, and hands out what is to be produced,
 // projected and checkpointed. It reads no clock and starts no goroutine; [Worker] runs one
-// goroutine a partition around it and does the waiting. The simulation in this package's tests drives the
-// same Partition from a seed.
+// goroutine a partition around it and does the waiting, all of it through one small interface. The simulation in this
+// package's tests runs the same Worker and decides from a seed who goes on, and when.
 //
 // The one principle: the state of a partition at an offset is a pure function of the log up to it.
 // The checkpoint is the one commit point; the rated record, the live projection and the report

@@ -136,7 +136,8 @@ type world struct {
 	next     int
 	quiet    bool
 	charged  map[simEvent]bool
-	checking bool // the schedule is over, its end is compared
+	checking bool                 // the schedule is over, its end is compared
+	counted  [][]*activity.Record // see counting
 	names    uint64
 }
 
@@ -170,6 +171,7 @@ func newWorld(seed uint64, m simMutant) *world {
 	}
 	w.synced()
 	w.sinks = newSimSinks(w)
+	w.counted = make([][]*activity.Record, w.parts)
 	w.owners, w.moving, w.moves, w.taken = make([]*simProcess, w.parts), make([]*simProcess, w.parts), make([]int, w.parts), make([][]ratedRecord, w.parts)
 	w.failures, w.accounts = map[simPlace]int{}, map[simAccount]*catalog.Account{}
 	for range 2 + w.n(2) {
