@@ -74,6 +74,7 @@ var simActions = []simAction{
 			w.redis = cloneRedis(w.snaps[w.n(len(w.snaps))])
 		}
 	}},
+	{"lose usage", 1, func(w *world, p int32, _ *simProcess) { w.loseUsage(p) }},
 	{"fail postgres over", 1, func(w *world, _ int32, _ *simProcess) {
 		if w.n(3) == 0 {
 			w.failPostgresOver()
@@ -193,4 +194,17 @@ func (w *world) useOneAccount(p int32) {
 			w.append(p, usage.Record{Kind: usage.KindSeal, Seal: &usage.Seal{Account: account, PeriodStart: end - simDay, PeriodEnd: end}})
 		}
 	}
+}
+
+// loseUsage lets the broker fail over to a replica that lacks what it has acknowledged last.
+func (w *world) loseUsage(p int32) {
+	keep := len(w.usage[p]) - 1 - w.n(3)
+	if !w.lossy || keep < 1 {
+		return
+	}
+	w.did("broker lost usage")
+	w.log("the broker loses the usage of partition %d from offset %d on", p, keep)
+	w.usage[p] = w.usage[p][:keep:keep]
+	w.lost[p] = true
+	w.leader[p]++
 }

@@ -148,21 +148,18 @@ func chainSum(seq int64) uint64 {
 
 // publish broadcasts a range of definitions; it may die between partitions, then the next one takes a range of its own.
 func (w *world) publish() {
+	w.republish()
 	top := int64(len(w.defs))
 	if w.pub >= top {
 		return
 	}
 	from := w.pub + 1
 	to := from + int64(w.n(int(top-w.pub)))
-	d := usage.Definitions{From: from, To: to, PreviousHash: chainSum(from - 1), Hash: chainSum(to)}
-	for s := from; s <= to; s++ {
-		d.Links = append(d.Links, chainSum(s))
-		d.Changed = append(d.Changed, w.defs[s-1].change)
-	}
+	d := w.definitions(from, to)
 	if w.n(6) == 0 {
 		d.All, d.Changed = true, nil
 	}
-	rec := usage.Record{Kind: usage.KindDefinitions, Definitions: &d}
+	rec := usage.Record{Kind: usage.KindDefinitions, Definitions: d}
 	for _, p := range w.r.Perm(w.parts) {
 		if !w.quiet && w.n(6) == 0 {
 			w.did("publisher killed between partitions")
@@ -177,6 +174,26 @@ func (w *world) publish() {
 		}
 	}
 	w.pub = to
+}
+
+// republish repeats what a partition that has rated its whole log lacks: the broker has lost it.
+func (w *world) republish() {
+	for p, v := range w.pg {
+		if act := v.c.ActivatedSeq; w.lost[p] && !w.stopped[p] && act < w.pub && v.c.Next == int64(len(w.usage[p])) && !w.faults.PublisherTrustsAcks {
+			w.did("definitions published again")
+			w.append(int32(p), usage.Record{Kind: usage.KindDefinitions, Definitions: w.definitions(act+1, w.pub)})
+		}
+	}
+}
+
+// definitions is the record of a range.
+func (w *world) definitions(from, to int64) *usage.Definitions {
+	d := usage.Definitions{From: from, To: to, PreviousHash: chainSum(from - 1), Hash: chainSum(to)}
+	for s := from; s <= to; s++ {
+		d.Links = append(d.Links, chainSum(s))
+		d.Changed = append(d.Changed, w.defs[s-1].change)
+	}
+	return &d
 }
 
 // Snapshot and Accounts make the world the rater's Definitions. What was decoded once is shared.

@@ -27,6 +27,8 @@ type simFaults struct {
 	AnyClock            bool // log time is the rater's own clock
 	NewerDefinitions    bool // definitions are read newer than activated
 	SeqBeforeCommit     bool // a definition's number is seen before the definition
+	PublisherTrustsAcks bool // a publisher does not look whether partitions have what the broker acknowledged
+	NoLeaderEpochCheck  bool // the reader of usage does not notice that another leader has lost what it has read
 	PublisherForgets    bool // a publisher that died between partitions is taken to have reached them all
 	KeepRoutingKey      bool // a retry keeps the routing key of its first try
 	InsertNotAtomic     bool // the report store keeps a part of a block that it then refuses
@@ -42,6 +44,7 @@ type cutFaults struct {
 	LosesCounts     bool
 	LosesLogTime    bool
 	LosesActivation bool
+	LosesEpoch      bool // of the leader
 	OneBelow        bool // the next offset is one too low
 	OneAbove        bool // … or too high
 	TailOneAbove    bool // the tail of `rated` begins one too late
@@ -75,6 +78,8 @@ func (w *world) spoil(c *Cut) *Cut {
 		v.LogTime = old.LogTime
 	case f.LosesActivation:
 		v.ActivatedSeq, v.ActivatedSum = old.ActivatedSeq, old.ActivatedSum
+	case f.LosesEpoch:
+		v.LeaderEpoch = -1
 	case f.OneBelow:
 		v.Next--
 	case f.OneAbove:
@@ -118,7 +123,13 @@ var simSteered = map[string]simSteering{
 	"UnfencedSeals":          zombies,
 	"UnfencedIdentities":     zombies,
 	"KeepRoutingKey":         {"retry": 30},
+	"NoLeaderEpochCheck":     losses,
+	"CutLosesEpoch":          losses,
+	"PublisherTrustsAcks":    losses,
 }
+
+// losses are of usage that the broker has acknowledged.
+var losses = simSteering{"lose usage": 6}
 
 // zombies wake up when another has rated, sealed and committed on.
 var zombies = simSteering{"sleep long": 40, "time": 40, "publish": 20, "client": 14}

@@ -26,6 +26,10 @@ func (w *world) check() string {
 		if w.stopped[p] {
 			continue
 		}
+		if len(w.taken[p]) > len(w.usage[p]) && w.lost[p] {
+			w.did("rated outlives lost usage") // what to do with it is an operator's decision
+			continue
+		}
 		ref, history := w.replay(p)
 		if why := w.checkRated(p, ref); why != "" && !w.upgrades {
 			return why
@@ -34,7 +38,7 @@ func (w *world) check() string {
 			return why
 		}
 		for _, s := range w.shown {
-			if s.partition != int32(p) {
+			if s.partition != int32(p) || w.lost[p] {
 				continue
 			}
 			if want, ok := history[s.line][s.version]; !ok || want != s.amount {
@@ -43,7 +47,7 @@ func (w *world) check() string {
 		}
 	}
 	w.countInvoices()
-	if slices.Contains(w.stopped, true) {
+	if slices.Contains(w.stopped, true) || slices.Contains(w.lost, true) {
 		return "" // what is not rated cannot be reconciled
 	}
 	return w.reconciled()
@@ -142,7 +146,7 @@ func (w *world) checkState(p int) string {
 			}
 			got[fmt.Sprintf("%s %s/%s %d %s %d", l.Account, l.Product, group, l.UsagePeriod.Start, l.Billed, l.Period.Start)] = l.Amount
 			lines[l.Line] = l.Amount
-			if s := w.redis[p].lines[l.Line]; s.amount != l.Amount {
+			if s := w.redis[p].lines[l.Line]; s.amount != l.Amount && !w.lost[p] {
 				return fmt.Sprintf("the live view ends with %s for a line of %s", s.amount, l.Amount)
 			}
 		}

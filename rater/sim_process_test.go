@@ -33,6 +33,7 @@ type simProcess struct {
 	called chan struct{}
 	// the reader of usage, by partition
 	reading []int64 // what is fetched next, -1: nothing
+	epochs  []int32 // the leader epoch of the record before it
 	orders  []int   // of what to read, so far
 	paused  []bool
 	fetched []simFetch // in the client's buffer; delivered even if the partition was sent elsewhere meanwhile
@@ -45,7 +46,7 @@ type simProcess struct {
 type simFetch struct {
 	partition int32
 	order     int
-	from, to  int64
+	in        []Input // at least one
 }
 
 type simProduced struct {
@@ -66,7 +67,7 @@ var simMetrics = NewMetrics(prometheus.NewRegistry())
 func (w *world) startProcess() *simProcess {
 	w.processes++
 	x := &simProcess{
-		w: w, id: w.processes, called: make(chan struct{}, 1), reading: make([]int64, w.parts), orders: make([]int, w.parts), paused: make([]bool, w.parts),
+		w: w, id: w.processes, called: make(chan struct{}, 1), reading: make([]int64, w.parts), epochs: make([]int32, w.parts), orders: make([]int, w.parts), paused: make([]bool, w.parts),
 		produced: make([][]simProduced, w.parts), landed: make([][]simProduced, w.parts),
 	}
 	for p := range x.reading {
@@ -408,11 +409,11 @@ func (x simGroup) End(ctx context.Context, p int32) (int64, error) {
 	return int64(len(x.w.usage[p])), nil
 }
 
-func (x simGroup) Read(p int32, offset int64, _ int32) {
+func (x simGroup) Read(p int32, offset int64, leaderEpoch int32) {
 	if x.w.faults.ResumeFromGroup {
 		offset = x.w.group[p]
 	}
-	x.reading[p], x.paused[p] = offset, false
+	x.reading[p], x.epochs[p], x.paused[p] = offset, leaderEpoch, false
 	x.orders[p]++
 }
 
@@ -431,18 +432,43 @@ func (x simGroup) Committed(p int32, offset int64) { x.w.group[p] = max(x.w.grou
 
 // fetch brings records of a partition into the client's buffer.
 func (x *simProcess) fetch(p int32, n int) {
-	from := x.reading[p]
-	to := min(from+int64(n), int64(len(x.w.usage[p])))
 	if !x.behind(p) {
 		return
 	}
+	if x.torn(p) {
+		x.w.did("loss of usage noticed")
+		x.w.log("process %d notices that usage of partition %d before offset %d is lost", x.id, p, x.reading[p])
+		x.reading[p] = -1
+		x.tell(func() { x.worker.Broken(p, ErrLost) })
+		return
+	}
+	from := x.reading[p]
+	to := min(from+int64(n), int64(len(x.w.usage[p])))
+	f := simFetch{partition: p, order: x.orders[p], in: make([]Input, 0, to-from)}
+	for o := from; o < to; o++ {
+		u := &x.w.usage[p][o]
+		f.in = append(f.in, Input{Offset: o, LeaderEpoch: u.epoch, Time: u.time, Value: u.value})
+		if x.w.faults.AnyClock {
+			f.in[len(f.in)-1].Time = x.w.now
+		}
+		x.epochs[p] = u.epoch
+	}
 	x.reading[p] = to
-	x.fetched = append(x.fetched, simFetch{p, x.orders[p], from, to})
+	x.fetched = append(x.fetched, f)
+}
+
+// torn says that the log has lost records that were read: it is shorter, or the epoch that they were written in ended before.
+func (x *simProcess) torn(p int32) bool {
+	log, at := x.w.usage[p], x.reading[p]
+	if at > int64(len(log)) {
+		return true
+	}
+	return at > 0 && x.epochs[p] >= 0 && log[at-1].epoch > x.epochs[p] && !x.w.faults.NoLeaderEpochCheck
 }
 
 // behind says that there is something to be fetched of a partition.
 func (x *simProcess) behind(p int32) bool {
-	return x.reading[p] >= 0 && !x.paused[p] && x.reading[p] < int64(len(x.w.usage[p]))
+	return x.reading[p] >= 0 && !x.paused[p] && (x.reading[p] < int64(len(x.w.usage[p])) || x.torn(p))
 }
 
 // deliver hands out what was fetched first.
@@ -455,16 +481,8 @@ func (x *simProcess) deliver() {
 	if c := x.worker.claims[f.partition]; c == nil || f.order != x.orders[f.partition] && (c.gaps > 0 || x.w.n(3) > 0) {
 		return // the client drops nearly all that it was not asked for last; what it does not may look like a gap
 	}
-	in := make([]Input, 0, f.to-f.from)
-	for o := f.from; o < f.to; o++ {
-		u := &x.w.usage[f.partition][o]
-		in = append(in, Input{Offset: o, LeaderEpoch: -1, Time: u.time, Value: u.value})
-		if x.w.faults.AnyClock {
-			in[len(in)-1].Time = x.w.now
-		}
-	}
-	x.w.log("process %d is delivered offsets %d to %d of partition %d", x.id, f.from, f.to-1, f.partition)
-	x.worker.Deliver(f.partition, in, int64(len(x.w.usage[f.partition])))
+	x.w.log("process %d is delivered offsets %d to %d of partition %d", x.id, f.in[0].Offset, f.in[len(f.in)-1].Offset, f.partition)
+	x.worker.Deliver(f.partition, f.in, int64(len(x.w.usage[f.partition])))
 }
 
 // runner is the one that the process has of a partition, nil for none.

@@ -32,6 +32,7 @@ var simRules = []simRule{
 	{rule: "every read of rows is fenced in its statement", faults: []string{"UnfencedLines", "UnfencedSeals", "UnfencedIdentities"}},
 	{rule: "an idle owner reads its row", faults: []string{"IdleOwnerDoesNotLook"}},
 	{rule: "reading begins at the checkpoint, not at the group's offset", faults: []string{"ResumeFromGroup"}},
+	{rule: "… with the leader epoch of the record before, which tells of lost usage", faults: []string{"NoLeaderEpochCheck", "CutLosesEpoch"}},
 	{rule: "no clock in rating", faults: []string{"AnyClock"}},
 
 	// rated and its readers
@@ -54,7 +55,7 @@ var simRules = []simRule{
 	{rule: "an overlapping range applies its tail", faults: []string{"OverlapIsRepeat"}},
 	{rule: "definitions are read as activated", faults: []string{"NewerDefinitions"}},
 	{rule: "activating drops what it makes stale", faults: []string{"StaleSnapshot", "StalePlans", "DefinitionsLeaveRecalled"}},
-	{rule: "a publisher repeats what did not reach every partition", faults: []string{"PublisherForgets"}},
+	{rule: "a publisher repeats what did not reach every partition, also what the broker has lost again", faults: []string{"PublisherForgets", "PublisherTrustsAcks"}},
 
 	// duplicates
 	{rule: "identities count for the window and the future tolerance", faults: []string{"WindowWithoutTolerance"}},

@@ -180,6 +180,9 @@ func (w *world) halted(x *simProcess, p int32, err error) {
 	case errors.Is(err, ErrDiverged) && w.upgrades:
 		w.did("partition stopped before it contradicts")
 		w.stopped[p] = true
+	case w.lost[p] && (errors.Is(err, ErrLost) || errors.Is(err, ErrDiverged) || errors.Is(err, ErrDefinitions) || errors.Is(err, errGap)):
+		w.did("partition stopped at a loss")
+		w.stopped[p] = true
 	case errors.As(err, &poison) && w.poison != nil && *w.poison == Skip{poison.offset, poison.index}:
 		w.did("partition stopped at an event")
 		w.poisoned[p] = w.skips[p] == nil
@@ -349,6 +352,8 @@ func (w *world) waitsFor() string {
 			return fmt.Sprintf("partition %d has no owner", p)
 		case w.pg[p].c.Next != end || !r.p.Idle():
 			return fmt.Sprintf("partition %d is rated up to %d of %d, committed up to %d", p, r.p.Position(), end, w.pg[p].c.Next)
+		case w.pg[p].c.ActivatedSeq < w.pub:
+			return fmt.Sprintf("partition %d lacks definitions", p)
 		case !r.p.Shown() || w.redis[p].head != r.p.live.head:
 			return fmt.Sprintf("partition %d is not shown", p)
 		}

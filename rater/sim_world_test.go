@@ -76,6 +76,7 @@ type simStray struct {
 }
 
 type usageEntry struct {
+	epoch int32 // of the leader
 	time  int64
 	value []byte
 	rec   usage.Record
@@ -84,7 +85,10 @@ type usageEntry struct {
 type world struct {
 	r        *rand.Rand
 	faults   simFaults
-	upgrades bool // raters of two versions meet; a partition may stop
+	upgrades bool   // raters of two versions meet; a partition may stop
+	lossy    bool   // the broker loses acknowledged usage
+	lost     []bool // it did, of these partitions
+	leader   []int32
 	stopped  []bool
 	poison   *Skip               // an event on which the rater fails, nil for none
 	poisoned []bool              // partitions that wait for an operator because of it
@@ -151,7 +155,8 @@ var (
 func newWorld(seed uint64, m simMutant) *world {
 	w := &world{r: rand.New(rand.NewPCG(seed, 7)), faults: m.faults, odds: odds(m.steer), now: simStart + 12*simHour, bill: map[string][]simBill{}, done: map[string]int{}}
 	w.parts = 2 + w.r.IntN(2)
-	w.upgrades = seed%8 == 7
+	w.upgrades, w.lossy = seed%8 == 7, seed%16 == 5 || m.steer["lose usage"] > 0
+	w.lost, w.leader = make([]bool, w.parts), make([]int32, w.parts)
 	if seed%8 == 3 {
 		w.poison = &Skip{int64(w.n(25)), w.n(2)}
 	}
@@ -206,7 +211,7 @@ func (w *world) append(p int32, r usage.Record) {
 	if w.n(12) == 0 { // of a broker whose clock is behind
 		at -= int64(w.n(3)) * simHour
 	}
-	w.usage[p] = append(w.usage[p], usageEntry{time: at, value: usage.AppendRecord(nil, &r), rec: r})
+	w.usage[p] = append(w.usage[p], usageEntry{epoch: w.leader[p], time: at, value: usage.AppendRecord(nil, &r), rec: r})
 }
 
 // send produces now, late, or twice.
