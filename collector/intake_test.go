@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -78,7 +79,7 @@ func TestCachedResolver(t *testing.T) {
 	for i := range 1000 {
 		from.known[fmt.Sprint(i)] = Resolution{"x", "x", AlwaysFrom, AlwaysUntil}
 		ask(1, Subject{fmt.Sprint(i), 1})
-		if n := len(r.young) + len(r.old); n > 100 {
+		if n := r.young.count + r.old.count; n > 100 {
 			t.Fatalf("%d names are kept", n)
 		}
 	}
@@ -148,6 +149,33 @@ func TestIntake(t *testing.T) {
 	}
 }
 
+// TestNamesAgainstMap: the table holds what a map would, also where hashes or places are the same.
+func TestNamesAgainstMap(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	var table names
+	want := map[string]*known{}
+	hash := func(name string) uint64 { // few hashes, many places that are shared
+		return uint64(len(name))<<40 | uint64(name[0])%8
+	}
+	for range 3000 {
+		name := strings.Repeat("x", random.IntN(3)) + fmt.Sprint(random.IntN(1500))
+		k := table.find(name, hash(name))
+		if k != want[name] {
+			t.Fatalf("%s: %+v, want %+v", name, k, want[name])
+		}
+		if g := table.guess(hash(name)); g != nil && hash(g.name) != hash(name) {
+			t.Fatalf("%s: guessed %s", name, g.name)
+		}
+		if k == nil {
+			want[name] = &known{name: name}
+			table.add(want[name], hash(name))
+		}
+	}
+	if table.count != len(want) || 2*table.count > len(table.slots) {
+		t.Errorf("%d names in %d slots, want %d", table.count, len(table.slots), len(want))
+	}
+}
+
 // TestReceiveKeepsNothingOfABody: a body's memory is used again by the next request, so whatever outlives a call must be a copy:
 // records, answers and the names that the resolver remembers.
 func TestReceiveKeepsNothingOfABody(t *testing.T) {
@@ -193,13 +221,13 @@ func TestReceiveKeepsNothingOfABody(t *testing.T) {
 	if events != 2*senders*requests {
 		t.Errorf("%d events", events)
 	}
-	for name, kept := range resolver.young {
-		if want := strings.TrimPrefix(name, "+"); !strings.Contains(name, "a") || kept.first.Account != want || kept.first.RoutingKey != name {
-			t.Fatalf("%q is remembered as %+v", name, kept)
+	for _, s := range resolver.young.slots {
+		if k := s.known; k != nil && (!strings.Contains(k.name, "a") || k.first.Account != strings.TrimPrefix(k.name, "+") || k.first.RoutingKey != k.name) {
+			t.Fatalf("%q is remembered as %+v", k.name, k.first)
 		}
 	}
-	if len(resolver.young) != events {
-		t.Errorf("%d names are remembered", len(resolver.young))
+	if resolver.young.count != events {
+		t.Errorf("%d names are remembered", resolver.young.count)
 	}
 }
 

@@ -81,25 +81,7 @@ type CachedResolver struct {
 	seq        int64
 	// Names move from old to young when they are used; when young is full, it becomes old and what
 	// was old is forgotten.
-	young, old map[string]ranges
-}
-
-// ranges are the answers to one name: nearly always one.
-type ranges struct {
-	first Resolution
-	more  []Resolution
-}
-
-func (r *ranges) at(instant int64) *Resolution {
-	if r.first.From <= instant && instant < r.first.Until {
-		return &r.first
-	}
-	for i := range r.more {
-		if kept := &r.more[i]; kept.From <= instant && instant < kept.Until {
-			return kept
-		}
-	}
-	return nil
+	young, old names
 }
 
 const maxRanges = 16 // of one name, after which it is loaded anew
@@ -109,7 +91,7 @@ func NewCachedResolver(from Resolver, limit int, metrics *Metrics) *CachedResolv
 	if limit <= 0 {
 		limit = 200_000
 	}
-	return &CachedResolver{from: from, limit: limit, metrics: metrics, young: map[string]ranges{}}
+	return &CachedResolver{from: from, limit: limit, metrics: metrics}
 }
 
 // Invalidate forgets everything, what is being loaded now included.
@@ -132,7 +114,7 @@ func (r *CachedResolver) AdvanceTo(seq int64) {
 
 func (r *CachedResolver) forget() {
 	r.generation++
-	r.young, r.old = map[string]ranges{}, nil
+	r.young, r.old = names{}, names{}
 }
 
 // Resolve implements Resolver. Known names cost no look-up, so they resolve while the store is away.
@@ -140,11 +122,9 @@ func (r *CachedResolver) Resolve(ctx context.Context, subjects []Subject, answer
 	var missing []int
 	r.mu.RLock()
 	generation := r.generation
-	for i := range subjects {
-		found, promote := r.lookup(&subjects[i], &answers[i])
-		if !found || promote {
-			missing = append(missing, i)
-		}
+	for start := 0; start < len(subjects); start += together {
+		end := min(start+together, len(subjects))
+		missing = r.lookup(subjects[start:end], answers[start:end], start, missing)
 	}
 	r.mu.RUnlock()
 	if len(missing) == 0 {
@@ -154,21 +134,38 @@ func (r *CachedResolver) Resolve(ctx context.Context, subjects []Subject, answer
 	return r.load(ctx, generation, subjects, answers, missing)
 }
 
-// lookup finds a kept answer; promote says that it stands among the old ones.
-func (r *CachedResolver) lookup(s *Subject, into *Resolution) (found, promote bool) {
-	if kept, ok := r.young[s.Value]; ok {
-		if answer := kept.at(s.Time); answer != nil {
-			*into = *answer
-			return true, false
-		}
+// together is how many names are looked up at a time: first all of their places in the table are read, then what stands there,
+// so that the processor waits for the memory of many at once.
+const together = 32
+
+// lookup answers up to as many subjects as that from what is kept, and appends the places, from start on, of those that are not, or only
+// among the old ones.
+func (r *CachedResolver) lookup(subjects []Subject, answers []Resolution, start int, missing []int) []int {
+	var hashes [together]uint64
+	var guesses [together]*known
+	for i := range subjects {
+		hashes[i] = hashOfName(subjects[i].Value)
+		guesses[i] = r.young.guess(hashes[i])
 	}
-	if kept, ok := r.old[s.Value]; ok {
-		if answer := kept.at(s.Time); answer != nil {
-			*into = *answer
-			return true, true
+	for i := range subjects {
+		s, k := &subjects[i], guesses[i]
+		if k == nil || k.name != s.Value {
+			k = r.young.find(s.Value, hashes[i])
 		}
+		if k != nil {
+			if answer := k.at(s.Time); answer != nil {
+				answers[i] = *answer
+				continue
+			}
+		}
+		if k = r.old.find(s.Value, hashes[i]); k != nil {
+			if answer := k.at(s.Time); answer != nil {
+				answers[i] = *answer
+			}
+		}
+		missing = append(missing, start+i)
 	}
-	return false, false
+	return missing
 }
 
 // load asks for what was not found, each name and time once, and keeps the answers.
@@ -212,25 +209,24 @@ func (r *CachedResolver) load(ctx context.Context, generation uint64, subjects [
 // keep remembers an answer, in memory of its own: the name may be part of a request, whose memory is used again. Names that
 // are the same share theirs, so that a look-up reads it once.
 func (r *CachedResolver) keep(name string, answer Resolution) {
-	kept, known := r.young[name]
-	if known && (kept.first == answer || slices.Contains(kept.more, answer)) {
+	hash := hashOfName(name)
+	k := r.young.find(name, hash)
+	if k != nil && (k.first == answer || slices.Contains(k.more, answer)) {
 		return
 	}
 	answer.Account = strings.Clone(answer.Account)
 	answer.RoutingKey = copyOf(answer.RoutingKey, answer.Account)
-	name = copyOf(name, answer.Account)
 	switch {
-	case known && len(kept.more) < maxRanges-1:
-		kept.more = append(kept.more[:len(kept.more):len(kept.more)], answer)
-	case known:
-		kept = ranges{first: answer}
-	default:
-		kept.first = answer
-		if len(r.young) >= (r.limit+1)/2 {
-			r.young, r.old = make(map[string]ranges, len(r.young)), r.young
+	case k == nil:
+		if r.young.count >= (r.limit+1)/2 {
+			r.young, r.old = names{}, r.young
 		}
+		r.young.add(&known{name: copyOf(name, answer.Account), first: answer}, hash)
+	case len(k.more) < maxRanges-1:
+		k.more = append(k.more, answer)
+	default:
+		k.first, k.more = answer, nil
 	}
-	r.young[name] = kept
 }
 
 // copyOf is s in other memory: that of same, where it says the same.
