@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 // brief is enough to see that every figure can still be measured.
 var brief = settings{
 	Accounts: 40, Events: 20_000, Batch: 100, Partitions: 4, Rounds: 1, Repeats: 0, Requests: 3, Singles: 200, Probes: 5, Load: 2000,
+	Identities: 8000, StartAccounts: 200, Remembered: 20_000,
 }
 
 // testCorner shares the tests' servers: the databases go with the corner, the HTTP figures' broker is an embedded one, since

@@ -33,9 +33,13 @@ type settings struct {
 	Repeats    int // rounds at most beyond those, where others disturbed
 	Patience   time.Duration
 
-	History  int // events of a long history
-	Days     int // of log time that it takes
-	Steps    int // of a round that times one step of rating
+	History       int // events of a long history
+	Days          int // of log time that it takes
+	Steps         int // of a round that times one step of rating
+	Identities    int // that arrive a day, of the duplicates index by itself
+	StartAccounts int // with a line each, when a rater starts
+	Remembered    int // identities, when a rater starts
+
 	Requests int // of 1,000 events in one round of ingest
 	Singles  int // events, one a request, in a round of each server
 	Probes   int // of the latency, idle and under load each
@@ -60,6 +64,9 @@ func main() {
 	flag.IntVar(&s.History, "history", 5_000_000, "usage events while log time passes")
 	flag.IntVar(&s.Days, "days", 35, "days of log time that these take")
 	flag.IntVar(&s.Steps, "steps", 1_000_000, "how often a round prices and resolves")
+	flag.IntVar(&s.Identities, "identities", 1_000_000, "identities a day in the duplicates index")
+	flag.IntVar(&s.StartAccounts, "start-accounts", 1_000_000, "accounts with a line each when a rater starts")
+	flag.IntVar(&s.Remembered, "remembered", 10_000_000, "identities that a rater remembers when it starts")
 	flag.IntVar(&s.Requests, "requests", 100, "requests of 1,000 events in one round of ingest")
 	flag.IntVar(&s.Singles, "singles", 20_000, "requests of one event in one round")
 	flag.IntVar(&s.Probes, "probes", 300, "events whose way to the invoice is timed")
@@ -102,6 +109,8 @@ func measurements() []measurement {
 		measurement{"scaling", measureScaling},
 		measurement{"history", measureHistory},
 		measurement{"price", measurePrice},
+		measurement{"dedup", measureDedup},
+		measurement{"start", measureStart},
 		measurement{"latency", measureLatency},
 		measurement{"ingest", measureIngest},
 		measurement{"single", measureSingle},

@@ -71,6 +71,7 @@ type Index struct {
 	// of the identities looked for together
 	places  []uint64
 	answers []Answer
+	likely  []*Entry
 	touched uint64 // keeps the compiler from leaving out what only touches
 }
 
@@ -92,16 +93,72 @@ func (x *Index) Load(entries []Entry, filters []Filter) {
 	slices.SortFunc(x.filters, newestFirst)
 }
 
-// Look says of each identity what Check would. The answers are valid until the next call. What has to be read of
-// memory for all of them is touched first: then the processor waits for many cache lines at the same time instead of one after
+// Look says of each identity what Check would. The answers are valid until the next call. Each step first touches what
+// it will read of memory for all of them: then the processor waits for many cache lines at the same time instead of one after
 // another, and that waiting is most of what a look-up costs.
 func (x *Index) Look(ids []usage.Identity, logTime int64) []Answer {
 	oldest := x.oldest(logTime)
-	filters := x.counting(oldest)
-	x.touch(ids, filters)
-	x.answers = x.answers[:0]
+	x.places, x.answers = x.places[:0], x.answers[:0]
 	for i := range ids {
-		x.answers = append(x.answers, x.held(&ids[i], x.places[i], oldest))
+		x.places = append(x.places, place(&ids[i]))
+		x.answers = append(x.answers, Answer{Verdict: unknown})
+	}
+	for _, d := range x.days {
+		x.lookIn(d, ids, oldest)
+	}
+	x.lookBehind(ids, oldest)
+	for i := range x.answers {
+		x.answers[i] = x.answers[i].settled()
+	}
+	return x.answers
+}
+
+// lookIn answers for the identities that arrived on a day that is held in memory.
+func (x *Index) lookIn(d *table, ids []usage.Identity, oldest int64) {
+	var sum uint64
+	for _, at := range x.places {
+		sum += uint64(d.touch(at))
+	}
+	x.likely = x.likely[:0]
+	for i, at := range x.places {
+		var e *Entry
+		if x.answers[i].Verdict == unknown {
+			if e = d.likely(at); e != nil {
+				sum += e.Hash
+			}
+		}
+		x.likely = append(x.likely, e)
+	}
+	x.touched = sum
+	for i, e := range x.likely {
+		if e == nil {
+			continue
+		}
+		if e.ID != ids[i] {
+			e = d.find(&ids[i], x.places[i])
+		}
+		if e != nil {
+			x.answers[i] = newest(e, oldest)
+		}
+	}
+}
+
+// lookBehind answers for the identities that the store has confirmed, and those that a filter may hold.
+func (x *Index) lookBehind(ids []usage.Identity, oldest int64) {
+	filters := x.counting(oldest)
+	var sum uint64
+	for f := range filters {
+		for i := range ids {
+			if x.answers[i].Verdict == unknown {
+				sum += uint64(filters[f].block(&ids[i])[0])
+			}
+		}
+	}
+	x.touched = sum
+	for i := range ids {
+		if a := &x.answers[i]; a.Verdict == unknown {
+			*a = x.recalled(&ids[i], oldest)
+		}
 	}
 	for f := range filters {
 		for i := range ids {
@@ -110,30 +167,6 @@ func (x *Index) Look(ids []usage.Identity, logTime int64) []Answer {
 			}
 		}
 	}
-	for i := range x.answers {
-		x.answers[i] = x.answers[i].settled()
-	}
-	return x.answers
-}
-
-// touch reads what look-ups begin with. No read of a loop depends on one before it.
-func (x *Index) touch(ids []usage.Identity, filters []Filter) {
-	x.places = x.places[:0]
-	for i := range ids {
-		x.places = append(x.places, place(&ids[i]))
-	}
-	var sum uint64
-	for _, d := range x.days {
-		for _, at := range x.places {
-			sum += uint64(d.touch(at))
-		}
-	}
-	for f := range filters {
-		for i := range ids {
-			sum += uint64(filters[f].block(&ids[i])[0])
-		}
-	}
-	x.touched = sum
 }
 
 // Check says whether an identity was rated.
@@ -155,6 +188,11 @@ func (x *Index) held(id *usage.Identity, at uint64, oldest int64) Answer {
 			return newest(e, oldest)
 		}
 	}
+	return x.recalled(id, oldest)
+}
+
+// recalled answers from what the store has confirmed.
+func (x *Index) recalled(id *usage.Identity, oldest int64) Answer {
 	if e, ok := x.confirmed[*id]; ok {
 		return newest(&e, oldest)
 	}

@@ -75,6 +75,22 @@ func (t *table) find(id *usage.Identity, at uint64) *Entry {
 	return e
 }
 
+// likely returns the first entry that looks like the one of an identity, without reading it. Nil says that the identity has none.
+func (t *table) likely(at uint64) *Entry {
+	l := t.leafAt(at)
+	tag := uint32(at) & tagMask
+	for b := l.bucket(at); ; b = (b + bucketSlots) & (len(l.slots) - 1) {
+		for _, slot := range l.slots[b : b+bucketSlots] {
+			if slot == 0 {
+				return nil
+			}
+			if slot&tagMask == tag {
+				return l.entry(int(slot&^tagMask) - 1)
+			}
+		}
+	}
+}
+
 // put adds an entry; of two with the same identity the newest arrival stays.
 func (t *table) put(e *Entry, at uint64) {
 	for {
