@@ -185,8 +185,9 @@ func regression(y []float64) (slope, error95 float64) {
 // Stegun 26.7.5); for three degrees of freedom it is 1% too small, for ten exact to four digits.
 func studentT(freedom float64) float64 {
 	const z = 1.959963985
-	z3, z5, z7 := math.Pow(z, 3), math.Pow(z, 5), math.Pow(z, 7)
-	return z + (z3+z)/(4*freedom) + (5*z5+16*z3+3*z)/(96*math.Pow(freedom, 2)) + (3*z7+19*z5+17*z3-15*z)/(384*math.Pow(freedom, 3))
+	const z3 = z * z * z
+	const z5, z7 = z3 * z * z, z3 * z3 * z
+	return z + ((z3+z)/4+((5*z5+16*z3+3*z)/96+(3*z7+19*z5+17*z3-15*z)/384/freedom)/freedom)/freedom
 }
 
 // daysInRow are how many days one row of the table takes together.

@@ -62,32 +62,55 @@ type cutWork struct {
 	done func(Outcome)
 }
 
-// commitLoop commits the cuts of all partitions that are ready at the same time in one transaction.
+// commitLines bounds the lines of one transaction, but for those of a single partition: they are encoded while its rows are
+// locked, and PostgreSQL ends a session that holds locks for long without a word.
+const commitLines = 50_000
+
+// fitting is how many of the first cuts go into one transaction.
+func fitting(work []cutWork) int {
+	lines := 0
+	for n := range work {
+		if lines += len(work[n].cut.Lines); n > 0 && lines > commitLines {
+			return n
+		}
+	}
+	return len(work)
+}
+
+// commitLoop commits the cuts of all partitions that are ready at the same time in one transaction, or in a few if they are large.
 func (w *Worker) commitLoop() {
 	failing := false
 	for work := w.cuts.take(w.ctx); work != nil; work = w.cuts.take(w.ctx) {
-		cuts := make([]*Cut, len(work))
-		for i := range work {
-			cuts[i] = work[i].cut
-		}
-		began := w.host.now()
-		ctx, cancel := w.host.timeout(w.ctx, w.Intervals.Answer)
-		outcomes, err := w.Stores.Store.Commit(ctx, cuts)
-		cancel()
-		failed := false
-		for i, o := range outcomes {
-			if o == OutcomeUnknown {
-				failed = true
-				w.Metrics.errors.WithLabelValues("checkpoint").Inc()
-			}
-			work[i].done(o)
-		}
-		w.Metrics.checkpointSeconds.Observe(w.host.now().Sub(began).Seconds())
-		if failed != failing { // once an outage
-			failing = failed
-			w.Log.Warn("checkpoints in PostgreSQL", "failing", failing, "partitions", len(cuts), "error", err)
+		for len(work) > 0 {
+			n := fitting(work)
+			failing = w.commit(work[:n], failing)
+			work = work[n:]
 		}
 	}
+}
+
+// commit commits cuts in one transaction and tells their runners; it returns whether that fails.
+func (w *Worker) commit(work []cutWork, failing bool) (failed bool) {
+	cuts := make([]*Cut, len(work))
+	for i := range work {
+		cuts[i] = work[i].cut
+	}
+	began := w.host.now()
+	ctx, cancel := w.host.timeout(w.ctx, w.Intervals.Answer)
+	outcomes, err := w.Stores.Store.Commit(ctx, cuts)
+	cancel()
+	for i, o := range outcomes {
+		if o == OutcomeUnknown {
+			failed = true
+			w.Metrics.errors.WithLabelValues("checkpoint").Inc()
+		}
+		work[i].done(o)
+	}
+	w.Metrics.checkpointSeconds.Observe(w.host.now().Sub(began).Seconds())
+	if failed != failing { // once an outage
+		w.Log.Warn("checkpoints in PostgreSQL", "failing", failed, "partitions", len(cuts), "error", err)
+	}
+	return failed
 }
 
 type showWork struct {
