@@ -246,8 +246,7 @@ func (w *world) ownerOf(p int32) *runner {
 
 // simulate runs one schedule and returns what it violated, "" for nothing.
 func simulate(seed uint64, m simMutant, tracing bool) (why string, w *world) {
-	w = newWorld(seed, m)
-	w.tracing = tracing
+	w = newWorld(seed, m, tracing)
 	return w.run(), w
 }
 

@@ -202,56 +202,56 @@ func (s *simSinks) MaxOffsets(_ context.Context, above []sink.Position) ([]sink.
 }
 
 // Insert stores a block, or refuses it, or stores it and loses the answer, or sends the sink to sleep before or after.
-func (s *simSink) Insert(_ context.Context, b sink.Block) error {
+func (x *simSink) Insert(_ context.Context, b sink.Block) error {
 	if len(b.Rows) == 0 {
 		fail("a sink inserts a block without rows")
 	}
 	b.Rows = slices.Clone(b.Rows)
-	if s.w.quiet {
-		s.store(b, false)
+	if x.w.quiet {
+		x.store(b, false)
 		return nil
 	}
-	switch s.w.n(10) {
+	switch x.w.n(10) {
 	case 0:
-		s.w.did("report store refuses")
+		x.w.did("report store refuses")
 		return errSim
 	case 1:
-		s.w.did("report store loses an answer")
-		s.w.log("the report store has %s but its answer is lost", blockText(b))
-		s.store(b, s.w.faults.InsertNotAtomic)
+		x.w.did("report store loses an answer")
+		x.w.log("the report store has %s but its answer is lost", blockText(b))
+		x.store(b, x.w.faults.InsertNotAtomic)
 		return errSim
 	case 2:
-		s.w.did("insert arrives late")
-		s.late = append(s.late, b)
+		x.w.did("insert arrives late")
+		x.late = append(x.late, b)
 		return errSim
 	case 3:
-		late := s.sleep()
-		s.store(b, late)
+		late := x.sleep()
+		x.store(b, late)
 		return nil
 	}
-	s.store(b, false)
+	x.store(b, false)
 	return nil
 }
 
 // sleep lets the sink that asks sleep through its lease, while the other works; it says whether what the sleeper
 // does next comes late.
-func (s *simSink) sleep() bool {
-	if s.asleep {
+func (x *simSink) sleep() bool {
+	if x.asleep {
 		return false
 	}
-	s.asleep = true
-	defer func() { s.asleep = false }()
-	s.w.did("sink sleeps through its lease")
-	s.w.log("%s sleeps in the middle of an insert", s.name)
-	s.now = s.now.Add(simLease + time.Second)
-	for i, x := range s.running {
-		if x != s {
-			for range s.w.n(6) {
-				s.step(i)
+	x.asleep = true
+	defer func() { x.asleep = false }()
+	x.w.did("sink sleeps through its lease")
+	x.w.log("%s sleeps in the middle of an insert", x.name)
+	x.now = x.now.Add(simLease + time.Second)
+	for i, other := range x.running {
+		if other != x {
+			for range x.w.n(6) {
+				x.step(i)
 			}
 		}
 	}
-	return s.owner != s.name
+	return x.owner != x.name
 }
 
 // store keeps each key once, as FINAL and a primary key do. A block stands there a second time only when its sink slept,

@@ -152,8 +152,8 @@ var (
 	simProducts = []string{"p0", "p1"}
 )
 
-func newWorld(seed uint64, m simMutant) *world {
-	w := &world{r: rand.New(rand.NewPCG(seed, 7)), faults: m.faults, odds: odds(m.steer), now: simStart + 12*simHour, bill: map[string][]simBill{}, done: map[string]int{}}
+func newWorld(seed uint64, m simMutant, tracing bool) *world {
+	w := &world{r: rand.New(rand.NewPCG(seed, 7)), faults: m.faults, tracing: tracing, odds: odds(m.steer), now: simStart + 12*simHour, bill: map[string][]simBill{}, done: map[string]int{}}
 	w.parts = 2 + w.r.IntN(2)
 	w.upgrades, w.lossy = seed%8 == 7, seed%16 == 5 || m.steer["lose usage"] > 0
 	w.lost, w.leader = make([]bool, w.parts), make([]int32, w.parts)
