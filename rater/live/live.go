@@ -14,6 +14,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -61,11 +62,13 @@ func (k keys) tag(partition int32) string {
 }
 
 func (k keys) head(partition int32) string     { return k.tag(partition) + "head" }
+func (k keys) lines(partition int32) string    { return k.tag(partition) + "lines" }
 func (k keys) invoices(partition int32) string { return k.tag(partition) + "invoices" }
+func (k keys) stem(partition int32) string     { return k.tag(partition) + "invoice:" }
 func (k keys) channel() string                 { return string(k) + "live:changes" }
 
 func (k keys) invoice(partition int32, id activity.ID) string {
-	return k.tag(partition) + "invoice:" + string(id[:])
+	return k.stem(partition) + string(id[:])
 }
 
 // part is a piece of a projection, small enough for one script.
@@ -173,20 +176,41 @@ func (p *Projector) part(projection *rater.Projection, groups []group, first boo
 		expect = projection.Next
 	}
 	force := projection.Force && first
+	oldest, newest := versions(take)
 	result := &part{
-		keys: append(make([]string, 0, 2+len(take)), p.keys.head(projection.Partition), p.keys.invoices(projection.Partition)),
-		args: append(make([]any, 0, 11+2*len(take)+2*size), string(expect[:]), string(projection.Next[:]), flag(force), flag(force || last),
+		keys: []string{p.keys.head(projection.Partition), p.keys.lines(projection.Partition), p.keys.invoices(projection.Partition)},
+		args: append(make([]any, 0, 15+2*size), string(expect[:]), string(projection.Next[:]), flag(force), flag(force || last),
 			flag(projection.Rebuilding || projection.Force && !last), flag(force && projection.Clear), projection.LogTime, through,
-			seconds(projection.LogTime-int64(keep)), p.keys.channel(), message(take)),
+			seconds(projection.LogTime-int64(keep)), p.keys.channel(), message(take), appendVersion(nil, oldest), appendVersion(nil, newest),
+			p.keys.stem(projection.Partition), invoices(take)),
 	}
 	for _, g := range take {
-		result.keys = append(result.keys, p.keys.invoice(projection.Partition, g.invoice))
-		result.args = append(result.args, seconds(g.lines[0].Period.End), len(g.lines))
 		for _, l := range g.lines {
 			result.args = append(result.args, string(l.Line[:]), encode(l))
 		}
 	}
 	return result, groups
+}
+
+// versions returns the smallest and the largest version of the lines.
+func versions(groups []group) (oldest, newest int64) {
+	oldest = math.MaxInt64
+	for _, g := range groups {
+		for _, l := range g.lines {
+			oldest, newest = min(oldest, l.Version), max(newest, l.Version)
+		}
+	}
+	return oldest, newest
+}
+
+// invoices lists the groups as the script reads them: invoice, end of its period, number of lines.
+func invoices(groups []group) []byte {
+	var b []byte
+	for _, g := range groups {
+		b = append(b, g.invoice[:]...)
+		b = fmt.Appendf(b, "%011d%04d", seconds(g.lines[0].Period.End), len(g.lines))
+	}
+	return b
 }
 
 // seconds makes an instant a score, which has 53 bits.

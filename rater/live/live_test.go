@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -222,6 +223,38 @@ func TestOlderNeverOverwritesNewer(t *testing.T) {
 	})
 }
 
+// A write whose lines are all newer than whatever was written before replaces them unseen; one that is not compares line by line,
+// whichever way the newest version came there.
+func TestOlderNeverOverwritesNewerAfterManyWrites(t *testing.T) {
+	both(t, func(t *testing.T, f *fixture) {
+		f.must(t, true, begin(1))
+		at := byte(1)
+		write := func(want map[int]int64, lines ...rater.LineState) {
+			t.Helper()
+			f.must(t, true, step(at, at+1, lines...))
+			at++
+			expected := map[activity.ID]int64{}
+			for n, version := range want {
+				expected[id(n)] = version
+			}
+			if got := f.versions(t, 0); !reflect.DeepEqual(got, expected) {
+				t.Errorf("step %d: versions %v, want %v", at, got, expected)
+			}
+		}
+		write(map[int]int64{1: 10, 2: 30}, lineState(2, 0, 30), lineState(1, 0, 10)) // the newest comes first
+		write(map[int]int64{1: 20, 2: 30}, lineState(1, 0, 20), lineState(2, 0, 25))
+		write(map[int]int64{1: 40, 2: 41, 3: 42}, lineState(1, 0, 40), lineState(2, 0, 41), lineState(3, 0, 42)) // all newer, one of them new
+		write(map[int]int64{1: 40, 2: 41, 3: 42}, lineState(1, 0, 35), lineState(3, 0, 36))
+		write(map[int]int64{1: 100, 2: 41, 3: 42}, lineState(1, 0, 100))
+		write(map[int]int64{1: 100, 2: 60, 3: 42}, lineState(1, 0, 99), lineState(2, 0, 60))
+		write(map[int]int64{1: 100, 2: 60, 3: 61, 4: 5}, lineState(3, 0, 61), lineState(4, 0, 5))
+		write(map[int]int64{1: 100, 2: 60, 3: 61, 4: 5}, lineState(1, 0, 70)) // newer than the write before, not than the newest
+		write(map[int]int64{1: 100, 2: 150, 3: 61, 4: 5}, lineState(1, 0, 99), lineState(2, 0, 150))
+		write(map[int]int64{1: 100, 2: 150, 3: 61, 4: 151}, lineState(4, 0, 151))
+		write(map[int]int64{1: 100, 2: 150, 3: 61, 4: 151}, lineState(4, 0, 101), lineState(1, 0, 100))
+	})
+}
+
 func TestAnotherHeadWritesNothing(t *testing.T) {
 	tests := map[string]func(t *testing.T, f *fixture){
 		"flushed": func(t *testing.T, f *fixture) {
@@ -272,9 +305,12 @@ func dump(t *testing.T, f *fixture) map[string]any {
 		t.Fatal(err)
 	}
 	for _, key := range keys {
-		if strings.HasSuffix(key, ":invoices") {
+		switch {
+		case strings.HasSuffix(key, ":invoices"):
 			all[key] = f.client.ZRangeWithScores(t.Context(), key, 0, -1).Val()
-		} else {
+		case strings.Contains(key, ":invoice:"):
+			all[key] = slices.Sorted(slices.Values(f.client.SMembers(t.Context(), key).Val()))
+		default:
 			all[key] = f.client.HGetAll(t.Context(), key).Val()
 		}
 	}
@@ -348,6 +384,9 @@ func TestOldInvoices(t *testing.T) {
 			}
 			if n := len(f.client.Keys(t.Context(), f.prefix+"live:{0}:invoice:*").Val()); n == 2 != test.kept {
 				t.Errorf("at %d: %d invoices stand there", test.logTime, n)
+			}
+			if n := f.client.HLen(t.Context(), f.prefix+"live:{0}:lines").Val(); n == 2 != test.kept {
+				t.Errorf("at %d: %d lines stand there", test.logTime, n)
 			}
 		}
 		if lines, _, ok := f.invoice(t, 1, 0); !ok || len(lines) != 1 {

@@ -87,7 +87,7 @@ func (r *Reader) read(ctx context.Context, invoice activity.ID, partitions []int
 		pipeline := r.client.Pipeline()
 		commands := make([]*redis.Cmd, len(partitions))
 		for i, partition := range partitions {
-			commands[i] = r.script.EvalSha(ctx, pipeline, []string{r.keys.head(partition), r.keys.invoice(partition, invoice)})
+			commands[i] = r.script.EvalSha(ctx, pipeline, []string{r.keys.head(partition), r.keys.lines(partition), r.keys.invoice(partition, invoice)})
 		}
 		_, _ = pipeline.Exec(ctx) // the commands carry their errors
 		answers := make([][]any, len(partitions))
