@@ -18,6 +18,11 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 	f := r.f
 	m.uses++
 	f.lastUsed = m.uses
+	if len(f.lines) == 1 && f.seq == r.seq && f.lines[0].target.Invoice == r.invoice {
+		if l := &f.lines[0]; len(l.segments) == 1 && l.segments[0].rate == r.rate && !l.segments[0].gone {
+			return m.chargeAlone(rec, e, r, l)
+		}
+	}
 	fresh := len(f.lines) == 0
 	if fresh {
 		m.begin(f, e, r)
@@ -40,17 +45,13 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 	}
 	m.scratch, err = addTo(m.scratch, segments, r.rate, price.Input{Quantity: e.Quantity})
 	if err != nil {
-		if errors.Is(err, price.ErrNegativeQuantity) {
-			return ReasonNegative
-		}
-		return ReasonOverflow
+		return reasonOf(err)
 	}
 	if at < 0 {
-		f.lines = append(f.lines, line{period: r.period, target: activity.Target{
+		f.add(line{period: r.period, target: activity.Target{
 			Account: f.account, Billed: r.billed, Group: f.group, Invoice: r.invoice, Line: activity.LineID(f.id, r.invoice),
-		}})
+		}}).settle(f)
 		at = len(f.lines) - 1
-		f.lines[at].plain(f)
 	}
 	if !m.reprice(f, at, m.scratch) {
 		if segments == nil && events == 0 {
@@ -61,17 +62,48 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 	l := &f.lines[at]
 	l.segments = append(l.segments[:0], m.scratch...)
 	l.quantity, l.events, l.last = quantity, events+1, r.rate
-	charged := m.commitPrices(rec, f, at, r)
-	m.emit(rec, f, l, activity.Activity{
-		Kind: activity.KindUsage, EventID: e.ID, Source: e.Source, EventTime: e.Time, Attributes: e.Attributes,
-		Quantity: e.Quantity, Charge: charged, Terms: m.termsOf(f, l, r.rate, r.seq),
-	})
+	m.emitUsage(rec, e, r, l, m.commitPrices(rec, f, at, r))
 	return ""
+}
+
+// chargeAlone is charge where nothing but the event's own segment is priced: a family of one line, on the event's invoice, with one
+// segment, of the event's rate, under the definitions that price the event. There LineTotal is the rate's Total.
+func (m *machine) chargeAlone(rec *activity.Record, e *usage.Event, r *resolution, l *line) string {
+	s := &l.segments[0]
+	quantity, err := l.quantity.Add(e.Quantity)
+	if err != nil {
+		return ReasonOverflow
+	}
+	state, err := price.Aggregate(r.rate, s.state, price.Input{Quantity: e.Quantity})
+	if err != nil {
+		return reasonOf(err)
+	}
+	total, err := price.Total(r.rate, state)
+	if err != nil {
+		return ReasonOverflow
+	}
+	charged, err := total.Sub(l.amount)
+	if err != nil {
+		panic("bug: the difference of two amounts within bounds overflows")
+	}
+	s.state, s.seq = state, r.seq
+	l.quantity, l.events, l.last, l.amount, l.version = quantity, l.events+1, r.rate, total, rec.Offset+1
+	m.touch(r.f)
+	m.emitUsage(rec, e, r, l, charged)
+	return ""
+}
+
+// reasonOf says why an event is rejected that cannot be aggregated.
+func reasonOf(err error) string {
+	if errors.Is(err, price.ErrNegativeQuantity) {
+		return ReasonNegative
+	}
+	return ReasonOverflow
 }
 
 // begin fills in a family that has no lines yet.
 func (m *machine) begin(f *family, e *usage.Event, r *resolution) {
-	f.account, f.product, f.pkg, f.group = strings.Clone(e.Account), r.product.ID, strings.Clone(r.pkg), usage.CloneAttributes(r.group)
+	f.account, f.product, f.pkg, f.group = strings.Clone(e.Account), r.product.ID, m.words.of(r.pkg), m.words.attributes(r.group)
 	f.seller, f.currency, f.period, f.seq = r.seller, r.rate.Currency, r.usagePeriod, r.seq
 }
 
@@ -154,6 +186,13 @@ func (m *machine) commitPrices(rec *activity.Record, f *family, at int, r *resol
 	}
 	m.touch(f)
 	return charged
+}
+
+func (m *machine) emitUsage(rec *activity.Record, e *usage.Event, r *resolution, l *line, charged money.Decimal) {
+	m.emit(rec, r.f, l, activity.Activity{
+		Kind: activity.KindUsage, EventID: e.ID, Source: e.Source, EventTime: e.Time, Attributes: e.Attributes,
+		Quantity: e.Quantity, Charge: charged, Terms: m.termsOf(r.f, l, r.rate, r.seq),
+	})
 }
 
 // emit appends the activity with what it shares with its line, and counts its charge.

@@ -18,7 +18,7 @@ var ErrDefinitions = errors.New("definitions do not continue the activated ones"
 // and for rates that are gone, a bounded number as of older ones.
 type definitions struct {
 	accounts map[string]*catalog.Account // as of the activated seq; nil: there is none
-	plans    map[string]*planned
+	plans    plans
 	within   map[string]map[string]struct{} // account → accounts whose plans contain it
 
 	snapshots map[int64]*catalog.Snapshot // older ones
@@ -35,7 +35,7 @@ const maxOld = 4096
 
 func newDefinitions() definitions {
 	return definitions{
-		accounts: map[string]*catalog.Account{}, plans: map[string]*planned{}, within: map[string]map[string]struct{}{},
+		accounts: map[string]*catalog.Account{}, plans: newPlans(), within: map[string]map[string]struct{}{},
 		snapshots: map[int64]*catalog.Snapshot{}, old: map[oldPlan]*catalog.Plan{},
 	}
 }
@@ -105,7 +105,7 @@ func (d *definitions) planAt(m *machine, account string, seq int64, need *needs)
 
 // planNow returns the account's plan as of the activated definitions.
 func (d *definitions) planNow(m *machine, account string, need *needs) (*catalog.Plan, bool) {
-	if p, ok := d.plans[account]; ok {
+	if p := d.plans.of(account); p != nil {
 		return p.plan, true
 	}
 	if m.snap == nil {
@@ -125,7 +125,7 @@ func (d *definitions) planNow(m *machine, account string, need *needs) (*catalog
 		return nil, false
 	}
 	account = chain[0].ID // the same, and not a part of the record
-	d.plans[account] = &planned{plan: plan}
+	d.plans.keep(account, plan)
 	for _, a := range chain {
 		if d.within[a.ID] == nil {
 			d.within[a.ID] = map[string]struct{}{}
@@ -188,7 +188,7 @@ func (d *definitions) drop(ref *usage.DefinitionRef) {
 		account = ref.Account
 	}
 	for plan := range d.within[account] {
-		delete(d.plans, plan)
+		d.plans.drop(plan)
 	}
 	delete(d.within, account)
 	delete(d.accounts, account)
@@ -229,7 +229,7 @@ func (m *machine) activate(r *usage.Definitions) error {
 	}
 	if m.snapshotAfter(r) && !(m.faults.StaleSnapshot && m.snap != nil) {
 		m.snap = m.defs.snapshots[r.To]
-		clear(m.defs.plans)
+		m.defs.plans = newPlans()
 		clear(m.defs.within)
 	}
 	if r.All {

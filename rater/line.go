@@ -13,48 +13,71 @@ import (
 
 // family is the lines that are priced together: the line of a period's usage on its own invoice and, behind
 // it, the lines of late usage on later invoices, each priced as the continuation of those before.
+//
+// Events of a record mostly fall on different families, none of which is in a processor's cache. So what every event touches
+// stands together, and with it the one line and its one segment that almost all have.
 type family struct {
+	lines    []line         // in only while there is one
+	seq      int64          // of the definitions that the amounts are priced under
+	lastUsed uint64         // of the machine's use counter, for eviction
+	dirty    bool           // changed since the last cut was frozen
+	unshown  bool           // changed since it was last projected
+	inCut    bool           // stands in the cut in flight
+	bound    bool           // the segments point at their rates as of boundSeq
+	period   catalog.Period // of the usage
+	currency string
+	only     [1]line
+	first    [1]segment
+
 	id       activity.ID
 	account  string
 	product  string
 	pkg      string
 	group    []activity.Attribute
 	seller   string
-	currency string
-	period   catalog.Period // of the usage
-	seq      int64          // of the definitions that the amounts are priced under
-	lines    []line
-
-	bound    bool // the segments point at their rates as of boundSeq
 	boundSeq int64
-
-	dirty    bool     // changed since the last cut was frozen
-	unshown  bool     // changed since it was last projected
-	inCut    bool     // stands in the cut in flight
 	cutLines int      // how many lines it had in its last cut
 	stored   int      // how many lines stand in the store
-	lastUsed uint64   // of the machine's use counter, for eviction
 	recalled *planned // which remembers resolutions that point here
+}
+
+// newFamily returns a family without lines, which begin fills in.
+func newFamily(id activity.ID) *family {
+	f := &family{id: id}
+	f.lines = f.only[:0]
+	return f
+}
+
+// add appends a line. The pointers of activities to the lines before stay good: what they point at never changes.
+func (f *family) add(l line) *line {
+	if len(f.lines) == 0 {
+		l.segments = f.first[:0]
+	}
+	f.lines = append(f.lines, l)
+	return &f.lines[len(f.lines)-1]
 }
 
 // line is one line of a family, on one invoice.
 type line struct {
-	target   activity.Target // what its activities point at
-	period   catalog.Period
-	segments []segment // ordered by rate start, then rate id
-	quantity money.Decimal
-	events   int64
-	amount   money.Decimal
-	last     *catalog.Rate // of the event rated last; nil after loading
-	shown    lineRate
-	version  int64
-
+	target    activity.Target // what its activities point at
+	segments  []segment       // ordered by rate start, then rate id
+	quantity  money.Decimal
+	events    int64
+	amount    money.Decimal
+	version   int64
+	last      *catalog.Rate   // of the event rated last; nil after loading
 	terms     *activity.Terms // of the last activity, and of which rate they are
 	termsRate *catalog.Rate
+	period    catalog.Period
+	shown     lineRate
 }
 
-// plain notes whether the ids of the line follow from what its activities say.
-func (l *line) plain(f *family) {
+// settle prepares the target for the activities: whether its ids follow from what they say, and one string for an account that pays for
+// itself, which is equal to itself at a glance.
+func (l *line) settle(f *family) {
+	if l.target.Billed == f.account {
+		l.target.Billed = f.account
+	}
 	l.target.Plain = l.target.Follows(&activity.Terms{
 		Seller: f.seller, Product: f.product, Package: f.pkg, PeriodStart: l.period.Start, UsageStart: f.period.Start,
 	})
@@ -66,12 +89,12 @@ type lineRate struct{ level, account, id, model string }
 // segment is the usage that fell under one rate.
 type segment struct {
 	rate  *catalog.Rate // nil after loading until bound to definitions
-	owner catalog.Ref   // with id and seq finds the rate again
+	state price.State
+	seq   int64       // the last definitions that the family was priced under while the rate existed
+	gone  bool        // the rate no longer exists in the definitions that the family is bound to
+	owner catalog.Ref // with id and seq finds the rate again
 	id    string
 	start int64
-	seq   int64 // the last definitions that the family was priced under while the rate existed
-	gone  bool  // the rate no longer exists in the definitions that the family is bound to
-	state price.State
 }
 
 // before says whether s stands before a segment with that start and id.
@@ -270,26 +293,24 @@ func (f *family) states(dst []LineState) []LineState {
 // loadFamily builds a family from its stored lines, which stand in the order of their positions.
 func loadFamily(stored []LineState) (*family, error) {
 	s := &stored[0]
-	f := &family{
-		id: s.Family, account: s.Account, product: s.Product, pkg: s.Package, group: s.Group,
-		seller: s.Seller, currency: s.Currency, period: s.UsagePeriod, seq: s.Seq, stored: len(stored),
-	}
+	f := newFamily(s.Family)
+	f.account, f.product, f.pkg, f.group = s.Account, s.Product, s.Package, s.Group
+	f.seller, f.currency, f.period, f.seq, f.stored = s.Seller, s.Currency, s.UsagePeriod, s.Seq, len(stored)
 	for i := range stored {
 		s := &stored[i]
 		segs, err := DecodeSegments(s.Segments)
 		if err != nil {
 			return nil, fmt.Errorf("line %x: %w", s.Line, err)
 		}
-		l := line{
+		l := f.add(line{
 			target: activity.Target{Account: f.account, Billed: s.Billed, Group: f.group, Invoice: s.Invoice, Line: s.Line},
 			period: s.Period, quantity: s.Quantity, events: s.Events, amount: s.Amount, version: s.Version,
 			shown: lineRate{level: s.RateLevel, account: s.RateAccount, id: s.RateID, model: s.RateModel},
-		}
+		})
 		for _, g := range segs {
 			l.segments = append(l.segments, segment{owner: g.Owner, id: g.Rate, start: g.Start, seq: g.Seq, state: g.State})
 		}
-		l.plain(f)
-		f.lines = append(f.lines, l)
+		l.settle(f)
 	}
 	return f, nil
 }

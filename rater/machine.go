@@ -72,9 +72,13 @@ type machine struct {
 
 	circumstance uint64 // what resolutions were made under, see recalled
 
+	words words
+
 	// of the record in work
 	record   usage.Record
 	ids      identities
+	plans    []*planned // by event
+	touched  int64      // see recallAll
 	resolved []*resolution
 	anew     []resolution // those of them that were not recalled
 	scratch  []segment
@@ -89,7 +93,7 @@ func newMachine(c *Checkpoint, window time.Duration, faults Faults) *machine {
 		partition: c.Partition, window: window, faults: faults,
 		last: c.Last, logTime: c.LogTime, act: c.ActivatedSeq, sum: c.ActivatedSum,
 		index:    dedup.New(remembered(window, faults)),
-		families: map[activity.ID]*family{}, terms: map[activity.Terms]*activity.Terms{}, seals: map[string]*SealState{}, skips: c.Skips,
+		families: map[activity.ID]*family{}, terms: map[activity.Terms]*activity.Terms{}, words: words{}, seals: map[string]*SealState{}, skips: c.Skips,
 		counts: newTallies(c.Counts), sealed: map[string]struct{}{}, defs: newDefinitions(),
 	}
 	m.index.Load(c.Identities, c.Filters)

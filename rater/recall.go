@@ -10,17 +10,64 @@ import (
 // planned is an account's plan and what was lately resolved with it: most events of an account resolve as others did
 // before, and comparing a few words is a fraction of resolving again.
 type planned struct {
+	known []*recalled // in few while there are not more
+	few   [2]*recalled
 	plan  *catalog.Plan
-	known []*recalled
+}
+
+// plans finds what is planned of an account. Names of usual length stand in the table itself: to compare a string elsewhere would be
+// another miss of the caches for each event.
+type plans struct {
+	short map[shortName]*planned
+	long  map[string]*planned
+}
+
+// shortName is a name of up to 31 bytes, and its length.
+type shortName [32]byte
+
+func shorten(name string) (short shortName, ok bool) {
+	if len(name) >= len(short) {
+		return short, false
+	}
+	copy(short[:], name)
+	short[len(short)-1] = byte(len(name))
+	return short, true
+}
+
+func newPlans() plans { return plans{map[shortName]*planned{}, map[string]*planned{}} }
+
+func (p *plans) of(account string) *planned {
+	if short, ok := shorten(account); ok {
+		return p.short[short]
+	}
+	return p.long[account]
+}
+
+func (p *plans) keep(account string, plan *catalog.Plan) {
+	a := &planned{plan: plan}
+	a.known = a.few[:0]
+	if short, ok := shorten(account); ok {
+		p.short[short] = a
+		return
+	}
+	p.long[account] = a
+}
+
+func (p *plans) drop(account string) {
+	if short, ok := shorten(account); ok {
+		delete(p.short, short)
+		return
+	}
+	delete(p.long, account)
 }
 
 // recalled is a resolution and what it holds for. It is never changed, since events of the record in work point at it.
 type recalled struct {
-	resolution
-	sentProduct  string // as the events name it
-	sentPackage  string
 	from, until  int64 // of the event's time
 	circumstance uint64
+	sentProduct  string // as the events name it
+	sentPackage  string
+	resolution
 }
 
 // maxRecalled bounds what is remembered of one account: some products, groups and the periods around now.
@@ -29,8 +76,48 @@ const maxRecalled = 16
 // changed makes everything that is remembered void: other definitions are active, or a period is sealed.
 func (m *machine) changed() { m.circumstance++ }
 
+// recallAll recalls what it can of the record in work, nil for other events. Accounts, resolutions and lines are looked up in turns, so
+// that the look-ups of one kind, which miss the caches, do so at the same time.
+func (m *machine) recallAll() {
+	m.plans = m.plans[:0]
+	for i := range m.record.Events {
+		account := m.record.Events[i].Account
+		if i > 0 && account == m.record.Events[i-1].Account {
+			m.plans = append(m.plans, m.plans[i-1])
+		} else {
+			m.plans = append(m.plans, m.defs.plans.of(account))
+		}
+	}
+	for i, p := range m.plans {
+		m.resolved[i] = m.recall(p, &m.record.Events[i])
+	}
+	for _, r := range m.resolved {
+		if r != nil && len(r.f.lines) > 0 {
+			m.touched += r.f.lines[0].touch()
+		}
+	}
+}
+
+// touch reads a little of all that charging the line will read.
+func (l *line) touch() int64 {
+	n := l.events + int64(l.target.Invoice[0])
+	if len(l.target.Account) > 0 {
+		n += int64(l.target.Account[0])
+	}
+	if len(l.segments) > 0 {
+		n += l.segments[0].seq
+	}
+	if l.termsRate == nil {
+		n++
+	}
+	return n
+}
+
 // recall finds the resolution of an event that differs in nothing that resolving looks at.
 func (m *machine) recall(p *planned, e *usage.Event) *resolution {
+	if p == nil {
+		return nil
+	}
 	for _, k := range p.known {
 		if k.circumstance != m.circumstance || e.Time < k.from || e.Time >= k.until || k.sentProduct != e.Product || k.sentPackage != e.Package || !k.grouped(e) {
 			continue
@@ -54,8 +141,8 @@ func (k *recalled) grouped(e *usage.Event) bool {
 
 // remember keeps a resolution for later events. That of late usage is not kept: where it goes depends on more.
 func (m *machine) remember(p *planned, e *usage.Event, r *resolution) {
-	k := &recalled{resolution: *r, sentProduct: strings.Clone(e.Product), sentPackage: strings.Clone(e.Package), circumstance: m.circumstance}
-	k.group = usage.CloneAttributes(r.group)
+	k := &recalled{resolution: *r, sentProduct: m.words.of(e.Product), sentPackage: m.words.of(e.Package), circumstance: m.circumstance}
+	k.group = m.words.attributes(r.group)
 	if k.from, k.until = p.plan.Constant(r.product, e.Package, e.Time); k.from >= k.until {
 		return
 	}
@@ -82,4 +169,37 @@ func (p *planned) forget(f *family) {
 	}
 	clear(p.known[len(live):])
 	p.known = live
+}
+
+// words are strings that much of what is kept has in common: one copy of each serves all, and is mostly in the caches when it is
+// compared. A full table is emptied.
+type words map[string]string
+
+const maxWords = 4096
+
+// of returns a string that is no part of a record.
+func (w words) of(s string) string {
+	if s == "" {
+		return ""
+	}
+	kept, ok := w[s]
+	if !ok {
+		if len(w) == maxWords {
+			clear(w)
+		}
+		kept = strings.Clone(s)
+		w[kept] = kept
+	}
+	return kept
+}
+
+func (w words) attributes(list []usage.Attribute) []usage.Attribute {
+	if len(list) == 0 {
+		return nil
+	}
+	kept := make([]usage.Attribute, len(list))
+	for i := range list {
+		kept[i] = usage.Attribute{Name: w.of(list[i].Name), Value: w.of(list[i].Value)}
+	}
+	return kept
 }

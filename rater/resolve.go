@@ -14,19 +14,19 @@ import (
 // resolution is what the definitions say of an event: its rate, its period and the line that it falls on, or the
 // reason for which there is none.
 type resolution struct {
-	reason      string
+	f       *family
+	group   []activity.Attribute
+	rate    *catalog.Rate
+	seq     int64 // of the definitions that price it: the activated ones or, for late usage, those of the seal
+	invoice activity.ID
+	reason  string
+
 	product     *catalog.Product
 	pkg         string
-	group       []activity.Attribute
-	rate        *catalog.Rate
-	seq         int64 // of the definitions that price it: the activated ones or, for late usage, those of the seal
 	seller      string
 	usagePeriod catalog.Period
-	f           *family
-
-	billed  string // who is invoiced
-	period  catalog.Period
-	invoice activity.ID
+	billed      string // who is invoiced
+	period      catalog.Period
 }
 
 // maxCarry bounds how many sealed periods late usage passes on its way to an open one.
@@ -80,7 +80,7 @@ func (m *machine) resolve(e *usage.Event, r *resolution, need *needs) bool {
 		return false
 	}
 	if !late && r.reason == "" {
-		m.remember(m.defs.plans[e.Account], e, r)
+		m.remember(m.defs.plans.of(e.Account), e, r)
 	}
 	return true
 }
@@ -174,6 +174,7 @@ func (m *machine) prepare(offset, logTime int64, need *needs) {
 	}
 	m.resolved, m.anew = m.resolved[:n], m.anew[:n]
 	m.ids.known = m.index.Look(m.ids.all, logTime)
+	m.recallAll()
 	for i := range m.record.Events {
 		m.inWork = i
 		if m.skipped(offset, i) {
@@ -186,12 +187,13 @@ func (m *machine) prepare(offset, logTime int64, need *needs) {
 		case dedup.Ask:
 			need.asks = append(need.asks, m.ids.all[i])
 		}
+		if m.resolved[i] != nil {
+			continue
+		}
 		m.resolved[i] = &m.anew[i]
-		if p := m.defs.plans[e.Account]; p != nil {
-			if known := m.recall(p, e); known != nil {
-				m.resolved[i] = known
-				continue
-			}
+		if known := m.recall(m.defs.plans.of(e.Account), e); known != nil { // resolved a moment ago, for an event before this
+			m.resolved[i] = known
+			continue
 		}
 		m.resolve(e, &m.anew[i], need)
 		if need.err != nil { // inWork tells of which event
@@ -282,7 +284,7 @@ func (m *machine) provideFamilies(ctx context.Context, need *needs, fence Fence,
 		return fmt.Errorf("read the lines of %d families: %w", len(need.families), err)
 	}
 	for id := range need.families {
-		m.families[id] = &family{id: id}
+		m.families[id] = newFamily(id)
 	}
 	for i := 0; i < len(stored); {
 		j := i + 1

@@ -18,7 +18,7 @@ func graduatedTotal(r *catalog.Rate, q money.Decimal) (money.Decimal, error) {
 		return notAboveZero(r, q)
 	}
 	var sum money.Wide
-	var lower money.Decimal
+	var lower, flat money.Decimal
 	for i := range r.Tiers {
 		tier := &r.Tiers[i]
 		upper, last := q, holds(r, i, q)
@@ -30,12 +30,15 @@ func graduatedTotal(r *catalog.Rate, q money.Decimal) (money.Decimal, error) {
 			return money.Decimal{}, err
 		}
 		sum.AddProduct(units, tier.UnitPrice)
-		sum.Add(tier.FlatPrice)
+		if flat, err = flat.Add(tier.FlatPrice); err != nil { // apart, which takes a fraction of the time
+			return money.Decimal{}, err
+		}
 		if last {
 			break
 		}
 		lower = upper
 	}
+	sum.Add(flat)
 	return sum.Decimal()
 }
 
