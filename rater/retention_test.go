@@ -3,6 +3,7 @@ package rater
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -33,7 +34,9 @@ func TestNothingOfARecordIsKept(t *testing.T) {
 				if err := m.load(context.Background(), in, Fence{}, emptyStore{w}, w); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := m.step(in); err != nil {
+				if _, err := m.step(in); errors.Is(err, ErrDefinitions) {
+					break // the schedule's broker lost some of the log
+				} else if err != nil {
 					t.Fatal(err)
 				}
 			}
