@@ -36,9 +36,9 @@ const redisDatabase = "/511"
 type corner struct {
 	kafka    []string
 	bare     []string // brokers of what is compared with a server that has a broker of its own, when kafka is empty
-	postgres string // of the server
-	redis    string // URL of a database that is emptied
-	state    string // directory with the servers' process numbers, "": unknown
+	postgres string   // of the server
+	redis    string   // URL of a database that is emptied
+	state    string   // directory with the servers' process numbers, "": unknown
 	name     string
 	data     string // directory of a server's own files
 
