@@ -81,7 +81,7 @@ func (w *world) spoil(c *Cut) *Cut {
 	case f.LosesEpoch:
 		v.LeaderEpoch = -1
 	case f.OneBelow:
-		v.Next--
+		v.Next, v.Last = v.Next-1, v.Last-1
 	case f.OneAbove:
 		v.Next++
 	case f.TailOneAbove:
@@ -129,7 +129,7 @@ var simSteered = map[string]simSteering{
 }
 
 // losses are of usage that the broker has acknowledged.
-var losses = simSteering{"lose usage": 6}
+var losses = simSteering{"lose usage": 6, "rebalance": 12}
 
 // zombies wake up when another has rated, sealed and committed on.
 var zombies = simSteering{"sleep long": 40, "time": 40, "publish": 20, "client": 14}

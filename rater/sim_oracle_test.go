@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"maps"
+
 	"math/big"
 	"slices"
 	"sort"
@@ -212,8 +212,14 @@ func (w *world) checkSums(p int, lines map[activity.ID]money.Decimal, counts map
 			return fmt.Sprintf("the charges of a line add up to %s, it says %s", sums[l], v)
 		}
 	}
-	if got := w.pg[p].c.Counts; !maps.Equal(got, counts) {
-		return fmt.Sprintf("counts of partition %d are %+v, the log says %+v", p, got, counts)
+	got := w.pg[p].c.Counts
+	for k, want := range counts {
+		if got[k] != want {
+			return fmt.Sprintf("partition %d has counted %+v in month %s, the log says %+v", p, got[k], sink.MonthText(k.Month), want)
+		}
+	}
+	if len(got) != len(counts) {
+		return fmt.Sprintf("partition %d has counted in %d months and currencies, the log says %d", p, len(got), len(counts))
 	}
 	return ""
 }

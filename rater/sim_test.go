@@ -16,6 +16,17 @@ var (
 	simSeed      = flag.Int64("seed", -1, "the first schedule; a failing one prints its trace")
 )
 
+// simMust is what some of a few hundred schedules must exercise: what does not happen is not shown to be harmless.
+var simMust = []string{
+	"crash", "zombie", "handed over", "graceful stop", "PostgreSQL failover", "broker lost usage", "loss of usage noticed",
+	"checkpoint fenced", "checkpoint without an answer", "late checkpoint fenced", "one partition of a checkpoint fenced", "partitions in one checkpoint",
+	"produce failed", "rated read back", "partition stopped before it contradicts", "rebuild of the live view", "another head in the live view",
+	"lease taken over", "sink killed", "sink sleeps through its lease", "report store refuses", "report store loses an answer",
+	"insert arrives late", "row inserted again", "definitions activated", "publisher killed between partitions",
+	"seal", "late usage carried", "rejected: " + ReasonLate, "duplicate", "rejected: " + ReasonDuplicateConflict, "sent again behind the window",
+	"retry rated", "event skipped", "invoice on several partitions", "day of identities folded",
+}
+
 // simMost is within how many schedules a fault must be noticed.
 const simMost = 1000
 
@@ -33,8 +44,19 @@ func TestSimulation(t *testing.T) {
 		n = 1000
 	}
 	from := uint64(max(0, *simSeed))
-	if seed, why := simulateAll(from, n, simMutant{}, nil); why != "" {
+	done := map[string]int{}
+	seed, why := simulateAll(from, n, simMutant{}, func(w *world) {
+		for what, times := range w.done {
+			done[what] += times
+		}
+	})
+	if why != "" {
 		t.Fatal(traceOf(seed, simMutant{}))
+	}
+	for _, what := range simMust {
+		if n >= 200 && done[what] == 0 {
+			t.Errorf("no schedule exercises: %s", what)
+		}
 	}
 	if n == 1 {
 		t.Log(traceOf(from, simMutant{}))

@@ -147,7 +147,7 @@ type world struct {
 
 var (
 	simParent   = map[string]string{"a0": "", "a1": "a0", "a2": "a0", "a3": "", "a4": "a2"}
-	simKey      = map[string]string{"a0": "a0", "a1": "a0", "a2": "a2", "a3": "a3", "a4": "a2"}
+	simKey      = map[string]string{"a0": "a0", "a1": "a0", "a2": "k2", "a3": "k3", "a4": "k2"} // on partitions of their own, of 3
 	simAccounts = []string{"a0", "a1", "a2", "a3", "a4"}
 	simProducts = []string{"p0", "p1"}
 )
