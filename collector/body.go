@@ -29,7 +29,11 @@ var gzipReaders sync.Pool
 func readBody(buffer []byte, body io.Reader, contentEncoding string) ([]byte, error) {
 	switch strings.ToLower(strings.TrimSpace(contentEncoding)) {
 	case "", "identity":
-		return readLimited(buffer, body)
+		buffer, err := readLimited(buffer, body)
+		if err != nil && !isTooLarge(err) {
+			err = fmt.Errorf("%w: %w", ErrBody, err)
+		}
+		return buffer, err
 	case "gzip", "x-gzip":
 	default:
 		return buffer, fmt.Errorf("%w: %q; send the body as it is or with Content-Encoding: gzip", ErrEncoding, contentEncoding)
@@ -47,11 +51,15 @@ func readBody(buffer []byte, body io.Reader, contentEncoding string) ([]byte, er
 	}
 	defer gzipReaders.Put(z)
 	buffer, err = readLimited(buffer, z)
-	var tooLarge *usage.RequestError
-	if err != nil && !errors.As(err, &tooLarge) {
+	if err != nil && !isTooLarge(err) {
 		return buffer, source.blame(err)
 	}
 	return buffer, err
+}
+
+func isTooLarge(err error) bool {
+	var tooLarge *usage.RequestError
+	return errors.As(err, &tooLarge)
 }
 
 // leastRead is the room for one read: of a large body as much comes at once as the connection has.
@@ -69,7 +77,7 @@ func readLimited(buffer []byte, r io.Reader) ([]byte, error) {
 		case err == io.EOF: //nolint:errorlint // readers return it as it is
 			return buffer, nil
 		case err != nil:
-			return buffer, fmt.Errorf("%w: %w", ErrBody, err)
+			return buffer, err //nolint:wrapcheck // the caller knows whose error it is
 		}
 	}
 }
