@@ -15,6 +15,10 @@ type simRule struct {
 
 // simRules are the rules that the schedules must show to be needed. What catches each fault, and after how many schedules,
 // stands in the result of `make simulate`.
+//
+// Two faults were tried and are no faults: a rebuild whose pages are read without the fence shows what the log implies, if
+// a little later than its head says, and the next write meets the successor's head; and a cut of unknown outcome that is
+// taken for committed is refused by the fence when it was not.
 var simRules = []simRule{
 	// the checkpoint
 	{rule: "a cut is committed only when its rated records are acknowledged", faults: []string{"CheckpointBeforeAcks"}},

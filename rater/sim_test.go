@@ -16,7 +16,7 @@ var (
 	simSeed      = flag.Int64("seed", -1, "the first schedule; a failing one prints its trace")
 )
 
-// simMust is what some of a few hundred schedules must exercise: what does not happen is not shown to be harmless.
+// simMust is what some of a thousand schedules must exercise: what does not happen is not shown to be harmless.
 var simMust = []string{
 	"crash", "zombie", "handed over", "graceful stop", "PostgreSQL failover", "broker lost usage", "loss of usage noticed",
 	"checkpoint fenced", "checkpoint without an answer", "late checkpoint fenced", "one partition of a checkpoint fenced", "partitions in one checkpoint",
@@ -54,7 +54,7 @@ func TestSimulation(t *testing.T) {
 		t.Fatal(traceOf(seed, simMutant{}))
 	}
 	for _, what := range simMust {
-		if n >= 200 && done[what] == 0 {
+		if n >= simMost && done[what] == 0 {
 			t.Errorf("no schedule exercises: %s", what)
 		}
 	}
