@@ -91,7 +91,7 @@ func TestLineShowsTheLastRate(t *testing.T) {
 // evictAll puts f in the place of every family, as if it had just been read.
 func (m *machine) evictAll(f *family) {
 	clear(m.families)
-	clear(m.defs.plans.short)
+	m.defs.plans = newPlans()
 	m.dirty, m.unshown = nil, nil
 	m.families[f.id] = f
 }

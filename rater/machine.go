@@ -77,8 +77,9 @@ type machine struct {
 	// of the record in work
 	record   usage.Record
 	ids      identities
-	plans    []*planned // by event
-	touched  int64      // see recallAll
+	hashes   []uint64   // of the accounts, by event
+	plans    []*planned // as the hashes say
+	touched  uint64     // see recallAll
 	resolved []*resolution
 	anew     []resolution // those of them that were not recalled
 	scratch  []segment

@@ -3,6 +3,8 @@ package rater
 import (
 	"strings"
 
+	"github.com/zeebo/xxh3"
+
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/rater/catalog"
 )
@@ -10,55 +12,10 @@ import (
 // planned is an account's plan and what was lately resolved with it: most events of an account resolve as others did
 // before, and comparing a few words is a fraction of resolving again.
 type planned struct {
+	name  shortName   // of the account
 	known []*recalled // in few while there are not more
 	few   [2]*recalled
 	plan  *catalog.Plan
-}
-
-// plans finds what is planned of an account. Names of usual length stand in the table itself: to compare a string elsewhere would be
-// another miss of the caches for each event.
-type plans struct {
-	short map[shortName]*planned
-	long  map[string]*planned
-}
-
-// shortName is a name of up to 31 bytes, and its length.
-type shortName [32]byte
-
-func shorten(name string) (short shortName, ok bool) {
-	if len(name) >= len(short) {
-		return short, false
-	}
-	copy(short[:], name)
-	short[len(short)-1] = byte(len(name))
-	return short, true
-}
-
-func newPlans() plans { return plans{map[shortName]*planned{}, map[string]*planned{}} }
-
-func (p *plans) of(account string) *planned {
-	if short, ok := shorten(account); ok {
-		return p.short[short]
-	}
-	return p.long[account]
-}
-
-func (p *plans) keep(account string, plan *catalog.Plan) {
-	a := &planned{plan: plan}
-	a.known = a.few[:0]
-	if short, ok := shorten(account); ok {
-		p.short[short] = a
-		return
-	}
-	p.long[account] = a
-}
-
-func (p *plans) drop(account string) {
-	if short, ok := shorten(account); ok {
-		delete(p.short, short)
-		return
-	}
-	delete(p.long, account)
 }
 
 // recalled is a resolution and what it holds for. It is never changed, since events of the record in work point at it.
@@ -79,23 +36,37 @@ func (m *machine) changed() { m.circumstance++ }
 // recallAll recalls what it can of the record in work, nil for other events. Accounts, resolutions and lines are looked up in turns, so
 // that the look-ups of one kind, which miss the caches, do so at the same time.
 func (m *machine) recallAll() {
-	m.plans = m.plans[:0]
-	for i := range m.record.Events {
-		account := m.record.Events[i].Account
-		if i > 0 && account == m.record.Events[i-1].Account {
-			m.plans = append(m.plans, m.plans[i-1])
-		} else {
-			m.plans = append(m.plans, m.defs.plans.of(account))
+	events, touched := m.record.Events, uint64(0)
+	m.hashes, m.plans = m.hashes[:0], m.plans[:0]
+	for i := range events {
+		hash := xxh3.HashString(events[i].Account)
+		m.hashes = append(m.hashes, hash)
+		touched += m.defs.plans.touch(hash)
+	}
+	for _, hash := range m.hashes {
+		p := m.defs.plans.guess(hash)
+		m.plans = append(m.plans, p)
+		if p != nil {
+			touched += uint64(len(p.known))
+		}
+	}
+	for _, p := range m.plans {
+		if p != nil && len(p.known) > 0 {
+			touched += p.known[0].circumstance
 		}
 	}
 	for i, p := range m.plans {
-		m.resolved[i] = m.recall(p, &m.record.Events[i])
+		if p != nil && !p.name.is(events[i].Account) {
+			p = m.defs.plans.of(events[i].Account)
+		}
+		m.resolved[i] = m.recall(p, &events[i])
 	}
 	for _, r := range m.resolved {
 		if r != nil && len(r.f.lines) > 0 {
-			m.touched += r.f.lines[0].touch()
+			touched += uint64(r.f.lines[0].touch())
 		}
 	}
+	m.touched += touched
 }
 
 // touch reads a little of all that charging the line will read.
