@@ -8,6 +8,7 @@ import (
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/rater/activity"
 	"github.com/tollstream/tollstream/rater/catalog"
+	"github.com/tollstream/tollstream/rater/dedup"
 )
 
 // ErrDefinitions says that the log's chain of definitions does not continue the one this partition has
@@ -46,7 +47,7 @@ type needs struct {
 	accounts  map[int64]map[string]struct{} // by seq
 	seals     map[string]struct{}
 	families  map[activity.ID]struct{}
-	asks      []usage.Identity
+	asks      []dedup.Question
 	err       error // what no reading can mend
 }
 

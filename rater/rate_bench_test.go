@@ -36,7 +36,7 @@ func (*benchStores) Lines(context.Context, Fence, []activity.ID) ([]LineState, e
 	return nil, nil
 }
 func (*benchStores) Seals(context.Context, Fence, []string) ([]SealState, error) { return nil, nil }
-func (*benchStores) Identities(context.Context, Fence, []usage.Identity) ([]dedup.Entry, error) {
+func (*benchStores) Identities(context.Context, Fence, []dedup.Question) ([]dedup.Entry, error) {
 	return nil, nil
 }
 

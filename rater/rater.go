@@ -177,8 +177,8 @@ type Store interface {
 	Lines(ctx context.Context, f Fence, families []activity.ID) ([]LineState, error)
 	// Seals reads the seals of billed accounts. An account without a row is absent.
 	Seals(ctx context.Context, f Fence, accounts []string) ([]SealState, error)
-	// Identities reads which of the identities stand in segments older than those held in memory.
-	Identities(ctx context.Context, f Fence, ids []usage.Identity) ([]dedup.Entry, error)
+	// Identities reads which of the identities arrived on the compacted days that are asked for, with every arrival.
+	Identities(ctx context.Context, f Fence, asked []dedup.Question) ([]dedup.Entry, error)
 	// Compact folds the days of identities that are over, as of the log time of the last commit, behind filters. It
 	// may be refused with ErrFenced because a commit came between; then nothing has changed and it may be tried again.
 	Compact(ctx context.Context, f Fence, logTime int64) ([]dedup.Compacted, error)

@@ -185,7 +185,8 @@ func (m *machine) prepare(offset, logTime int64, need *needs) {
 		case dedup.Hit: // it will be one in the step as well
 			continue
 		case dedup.Ask:
-			need.asks = append(need.asks, m.ids.all[i])
+			known := &m.ids.known[i]
+			need.asks = append(need.asks, dedup.Question{ID: m.ids.all[i], First: known.First, Last: known.Last})
 		}
 		if m.resolved[i] != nil {
 			continue

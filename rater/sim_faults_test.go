@@ -121,7 +121,7 @@ var simSteered = map[string]simSteering{
 	"CutLosesSeals":          {"seal": 20},
 	"UnfencedLines":          zombies,
 	"UnfencedSeals":          zombies,
-	"UnfencedIdentities":     zombies,
+	"UnfencedIdentities":     failovers,
 	"KeepRoutingKey":         {"retry": 30},
 	"NoLeaderEpochCheck":     losses,
 	"CutLosesEpoch":          losses,
@@ -130,6 +130,9 @@ var simSteered = map[string]simSteering{
 
 // losses are of usage that the broker has acknowledged.
 var losses = simSteering{"lose usage": 6, "rebalance": 12}
+
+// failovers lose the folding of days that a rater has behind filters already.
+var failovers = simSteering{"fail postgres over": 15, "time": 30, "client": 40}
 
 // zombies wake up when another has rated, sealed and committed on.
 var zombies = simSteering{"sleep long": 40, "time": 40, "publish": 20, "client": 14}

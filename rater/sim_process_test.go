@@ -9,7 +9,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/rater/activity"
 	"github.com/tollstream/tollstream/rater/catalog"
 	"github.com/tollstream/tollstream/rater/dedup"
@@ -223,11 +222,11 @@ func (x simStore) Seals(ctx context.Context, f Fence, accounts []string) ([]Seal
 	return seals, errors.Join(err, x.travel(ctx))
 }
 
-func (x simStore) Identities(ctx context.Context, f Fence, ids []usage.Identity) ([]dedup.Entry, error) {
+func (x simStore) Identities(ctx context.Context, f Fence, asked []dedup.Question) ([]dedup.Entry, error) {
 	if err := x.reached(ctx); err != nil {
 		return nil, err
 	}
-	entries, err := x.w.Identities(ctx, f, ids)
+	entries, err := x.w.Identities(ctx, f, asked)
 	return entries, errors.Join(err, x.travel(ctx))
 }
 

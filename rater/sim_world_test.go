@@ -482,14 +482,15 @@ func (w *world) Seals(_ context.Context, f Fence, accounts []string) ([]SealStat
 	return out, nil
 }
 
-func (w *world) Identities(_ context.Context, f Fence, ids []usage.Identity) ([]dedup.Entry, error) {
+func (w *world) Identities(_ context.Context, f Fence, asked []dedup.Question) ([]dedup.Entry, error) {
 	v, err := w.fenced(f, w.faults.UnfencedIdentities)
 	if err != nil {
 		return nil, err
 	}
 	var out []dedup.Entry
-	for _, id := range ids {
-		if e, ok := v.ids[id]; ok {
+	for _, q := range asked {
+		e, ok := v.ids[q.ID]
+		if _, folded := v.days[dedup.Day(e.Arrived)]; ok && folded && dedup.Day(e.Arrived) >= q.First && dedup.Day(e.Arrived) <= q.Last {
 			out = append(out, e)
 		}
 	}

@@ -54,8 +54,15 @@ const (
 
 // Answer is what the index knows of an identity.
 type Answer struct {
-	Verdict Verdict
-	Hash    uint64 // of the event as it was rated; set for a Hit only
+	Verdict     Verdict
+	Hash        uint64 // of the event as it was rated; set for a Hit only
+	First, Last int32  // the days of which one may hold it; set for an Ask only
+}
+
+// Question is what an Ask leaves to the store: whether the identity arrived on one of the compacted days from First to Last.
+type Question struct {
+	ID          usage.Identity
+	First, Last int32
 }
 
 // Index is the duplicates index of one partition.
@@ -162,8 +169,8 @@ func (x *Index) lookBehind(ids []usage.Identity, oldest int64) {
 	}
 	for f := range filters {
 		for i := range ids {
-			if a := &x.answers[i]; a.Verdict == unknown && filters[f].contains(&ids[i]) {
-				*a = x.filtered(&ids[i])
+			if a := &x.answers[i]; a.open() && filters[f].contains(&ids[i]) {
+				*a = x.filtered(*a, &filters[f], &ids[i])
 			}
 		}
 	}
@@ -173,9 +180,9 @@ func (x *Index) lookBehind(ids []usage.Identity, oldest int64) {
 func (x *Index) Check(id usage.Identity, logTime int64) Answer {
 	oldest := x.oldest(logTime)
 	a := x.held(&id, place(&id), oldest)
-	for filters := x.counting(oldest); a.Verdict == unknown && len(filters) > 0; filters = filters[1:] {
+	for filters := x.counting(oldest); a.open() && len(filters) > 0; filters = filters[1:] {
 		if filters[0].contains(&id) {
-			a = x.filtered(&id)
+			a = x.filtered(a, &filters[0], &id)
 		}
 	}
 	return a.settled()
@@ -207,13 +214,20 @@ func newest(e *Entry, oldest int64) Answer {
 	return Answer{Verdict: Hit, Hash: e.Hash}
 }
 
-// filtered answers for an identity that a filter may hold.
-func (x *Index) filtered(id *usage.Identity) Answer {
+// filtered adds to an answer that a filter may hold the identity.
+func (x *Index) filtered(a Answer, f *Filter, id *usage.Identity) Answer {
 	if _, denied := x.denied[*id]; denied {
 		return Answer{}
 	}
-	return Answer{Verdict: Ask}
+	if a.Verdict == unknown {
+		return Answer{Verdict: Ask, First: f.First, Last: f.Day}
+	}
+	a.First, a.Last = min(a.First, f.First), max(a.Last, f.Day)
+	return a
 }
+
+// open says that the filters still have a say.
+func (a Answer) open() bool { return a.Verdict == unknown || a.Verdict == Ask }
 
 // settled is the answer when nothing else can know of the identity.
 func (a Answer) settled() Answer {
@@ -242,9 +256,9 @@ func (x *Index) oldest(logTime int64) int64 {
 
 // Confirm takes the store's answer: of the identities asked for, those found, with every arrival that
 // the store has. It is remembered until Forget or Sealed.
-func (x *Index) Confirm(asked []usage.Identity, found []Entry) {
-	for _, id := range asked {
-		x.denied[id] = struct{}{}
+func (x *Index) Confirm(asked []Question, found []Entry) {
+	for i := range asked {
+		x.denied[asked[i].ID] = struct{}{}
 	}
 	for _, e := range found {
 		if known, ok := x.confirmed[e.ID]; !ok || known.Arrived < e.Arrived {

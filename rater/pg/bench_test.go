@@ -10,7 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/rater"
 	"github.com/tollstream/tollstream/rater/dedup"
 )
@@ -91,9 +90,9 @@ func BenchmarkIdentities(b *testing.B) {
 	if done, err := s.Compact(b.Context(), f, 110*day+2*hour); err != nil || len(done) != 10 {
 		b.Fatal(len(done), err)
 	}
-	ids := make([]usage.Identity, 100)
+	ids := make([]dedup.Question, 100)
 	for i := range ids {
-		ids[i] = identity(1_000_000 + i)
+		ids[i] = dedup.Question{ID: identity(1_000_000 + i), First: 100, Last: 109}
 	}
 	for b.Loop() {
 		if found, err := s.Identities(b.Context(), f, ids); err != nil || len(found) != 0 {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/rater"
 	"github.com/tollstream/tollstream/rater/dedup"
 	"github.com/tollstream/tollstream/rater/pg"
@@ -59,11 +58,15 @@ func TestCompactedDaysAnswer(t *testing.T) {
 		t.Errorf("compacted %d days again, %v", len(done), err)
 	}
 
-	ids := make([]usage.Identity, 0, 1400)
+	var asked, elsewhere []dedup.Question
 	for i := range 1400 {
-		ids = append(ids, identity(i))
+		asked = append(asked, dedup.Question{ID: identity(i), First: 100, Last: 101})
+		elsewhere = append(elsewhere, dedup.Question{ID: identity(i), First: 92, Last: 99})
 	}
-	found, err := s.Identities(ctx, f, ids)
+	if found, err := s.Identities(ctx, f, elsewhere); err != nil || len(found) != 0 {
+		t.Errorf("found %d, %v, on days before", len(found), err)
+	}
+	found, err := s.Identities(ctx, f, asked)
 	if err != nil || len(found) != 1000 {
 		t.Fatalf("found %d, %v, want the first day's", len(found), err)
 	}
@@ -88,7 +91,7 @@ func TestCompactedDaysAnswer(t *testing.T) {
 	if err != nil || len(done) != 1 || done[0].Day != 101 || done[0].Filter.First != 100 || done[0].Filter.Keys != 1301 {
 		t.Fatalf("compacted %+v, %v", len(done), err)
 	}
-	if found, err = s.Identities(ctx, g, ids); err != nil || len(found) != 1301 {
+	if found, err = s.Identities(ctx, g, asked); err != nil || len(found) != 1301 {
 		t.Errorf("found %d, %v", len(found), err)
 	}
 	if n := rows(t, s, "identity_filter"); n != 1 {
@@ -178,7 +181,7 @@ func TestSameIdentityOnTwoDays(t *testing.T) {
 	if _, err := s.Compact(t.Context(), f, 103*day); err != nil {
 		t.Fatal(err)
 	}
-	found, err := s.Identities(t.Context(), f, []usage.Identity{identity(0)})
+	found, err := s.Identities(t.Context(), f, []dedup.Question{{ID: identity(0), First: 100, Last: 101}})
 	if err != nil || len(found) != 2 {
 		t.Errorf("found %v, %v, want both arrivals", found, err)
 	}

@@ -22,7 +22,6 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/rater"
 	"github.com/tollstream/tollstream/rater/activity"
 	"github.com/tollstream/tollstream/rater/dedup"
@@ -181,8 +180,13 @@ func (s *Store) Seals(ctx context.Context, f rater.Fence, accounts []string) ([]
 
 var identitiesSQL = statement("identities")
 
-// Identities reads which of the identities stand in compacted days, with every arrival.
-func (s *Store) Identities(ctx context.Context, f rater.Fence, ids []usage.Identity) ([]dedup.Entry, error) {
+// Identities reads which of the identities arrived on the compacted days that are asked for, with every arrival.
+func (s *Store) Identities(ctx context.Context, f rater.Fence, asked []dedup.Question) ([]dedup.Entry, error) {
+	ids := make(pgtype.FlatArray[pgtype.UUID], len(asked))
+	first, last := make([]int32, len(asked)), make([]int32, len(asked))
+	for i := range asked {
+		ids[i], first[i], last[i] = uuid(asked[i].ID), asked[i].First, asked[i].Last
+	}
 	var found []dedup.Entry
 	err := s.fenced(ctx, f, "read identities", identitiesSQL, func(rows pgx.Rows) error {
 		var id pgtype.UUID
@@ -195,6 +199,6 @@ func (s *Store) Identities(ctx context.Context, f rater.Fence, ids []usage.Ident
 			found = append(found, e)
 		}
 		return err
-	}, uuids(ids))
+	}, ids, first, last)
 	return found, err
 }

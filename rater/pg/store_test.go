@@ -251,9 +251,12 @@ func TestEveryReadIsFenced(t *testing.T) {
 			_, _, _, err := s.OpenLines(ctx, f, 1<<62, activity.ID{}, 10)
 			return err
 		},
-		"seals":      func(f rater.Fence) error { _, err := s.Seals(ctx, f, []string{"acme"}); return err },
-		"no seals":   func(f rater.Fence) error { _, err := s.Seals(ctx, f, []string{"b"}); return err },
-		"identities": func(f rater.Fence) error { _, err := s.Identities(ctx, f, []usage.Identity{identity(1)}); return err },
+		"seals":    func(f rater.Fence) error { _, err := s.Seals(ctx, f, []string{"acme"}); return err },
+		"no seals": func(f rater.Fence) error { _, err := s.Seals(ctx, f, []string{"b"}); return err },
+		"identities": func(f rater.Fence) error {
+			_, err := s.Identities(ctx, f, []dedup.Question{{ID: identity(1), Last: 1000}})
+			return err
+		},
 	}
 	for name, claim := range claims {
 		for what, read := range reads {

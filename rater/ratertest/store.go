@@ -13,7 +13,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/rater"
 	"github.com/tollstream/tollstream/rater/activity"
 	"github.com/tollstream/tollstream/rater/dedup"
@@ -235,7 +234,7 @@ func (s *Store) Seals(ctx context.Context, f rater.Fence, accounts []string) (ou
 }
 
 // Identities implements rater.Store. All are handed out by Acquire, so there are no older ones.
-func (s *Store) Identities(ctx context.Context, f rater.Fence, _ []usage.Identity) ([]dedup.Entry, error) {
+func (s *Store) Identities(ctx context.Context, f rater.Fence, _ []dedup.Question) ([]dedup.Entry, error) {
 	return nil, s.fenced(ctx, Identities, f, func(*row) {})
 }
 
