@@ -35,7 +35,8 @@ var (
 // Store is a database of a ClickHouse server.
 type Store struct {
 	*question.Answers
-	conn driver.Conn
+	conn  driver.Conn
+	spare chan *table // at most one: one sink inserts at a time
 }
 
 var _ sink.Store = (*Store)(nil)
@@ -72,7 +73,7 @@ func options(url string) (*driver.Options, error) {
 }
 
 func newStore(conn driver.Conn) *Store {
-	s := &Store{conn: conn}
+	s := &Store{conn: conn, spare: make(chan *table, 1)}
 	s.Answers = question.New(querier{conn}, question.Dialect{
 		Table:       "rated_activity FINAL",
 		Argument:    func(int) string { return "?" },

@@ -4,8 +4,11 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
+
+	driver "github.com/ClickHouse/clickhouse-go/v2"
 
 	"github.com/tollstream/tollstream/deploy/teststores"
 	"github.com/tollstream/tollstream/rater/sink"
@@ -130,6 +133,35 @@ func TestServerAway(t *testing.T) {
 			rows, _, err := s.Activities(t.Context(), sink.ActivitiesQuery{})
 			if err != nil || len(rows) != len(block.Rows) {
 				t.Errorf("%d rows, %v, want %d", len(rows), err, len(block.Rows))
+			}
+		})
+	}
+}
+
+// TestChangedTable: values are sent as bytes, so a column of another type must take none.
+func TestChangedTable(t *testing.T) {
+	for name, url := range map[string]string{"native": teststores.ClickHouse(t), "http": teststores.ClickHouseCurrent(t)} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, url)
+			options, err := driver.ParseDSN(url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn, err := driver.Open(options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if err := conn.Exec(t.Context(), "ALTER TABLE rated_activity MODIFY COLUMN charge Decimal(38, 10)"); err != nil {
+				t.Fatal(err)
+			}
+			err = s.Insert(t.Context(), storetest.Blocks(storetest.Rows())[0])
+			if err == nil || !strings.Contains(err.Error(), "Decimal(38, 10), not Decimal(38, 12): the table was changed") {
+				t.Errorf("a block for a table with a column of another type: %v", err)
+			}
+			var n uint64
+			if err := conn.QueryRow(t.Context(), "SELECT count() FROM rated_activity").Scan(&n); err != nil || n != 0 {
+				t.Errorf("%d rows, %v", n, err)
 			}
 		})
 	}

@@ -1,16 +1,13 @@
 package clickhouse
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"math"
-	"math/big"
-	"time"
+	"strings"
 
-	"github.com/shopspring/decimal"
+	"github.com/ClickHouse/ch-go/proto"
 
-	"github.com/tollstream/tollstream/ledger/money"
-	"github.com/tollstream/tollstream/rater/activity"
 	"github.com/tollstream/tollstream/rater/sink"
 )
 
@@ -19,15 +16,16 @@ func (s *Store) Insert(ctx context.Context, b sink.Block) error {
 	if len(b.Rows) == 0 {
 		return nil
 	}
+	t := s.takeTable()
+	defer s.keepTable(t)
+	t.fill(b)
 	batch, err := s.conn.PrepareBatch(ctx, insertSQL)
 	if err != nil {
 		return fmt.Errorf("begin a ClickHouse block: %w", err)
 	}
-	for i, column := range columns(b) {
-		if err := batch.Column(i).Append(column); err != nil {
-			_ = batch.Abort() // the block is dropped anyway
-			return fmt.Errorf("fill column %d of a ClickHouse block: %w", i, err)
-		}
+	if err := t.into(batch.Columns(), len(b.Rows)); err != nil {
+		_ = batch.Abort() // the block is dropped anyway
+		return err
 	}
 	if err := batch.Send(); err != nil {
 		return fmt.Errorf("send a ClickHouse block: %w", err)
@@ -35,85 +33,73 @@ func (s *Store) Insert(ctx context.Context, b sink.Block) error {
 	return nil
 }
 
-// columns turns a block on its side, which is how ClickHouse takes it, in the order of insert.sql.
-func columns(b sink.Block) []any {
-	return []any{
-		pick(b.Rows, func(r *sink.Row) int32 { return r.Partition }),
-		pick(b.Rows, func(r *sink.Row) int64 { return r.Offset }),
-		pick(b.Rows, func(r *sink.Row) int32 { return int32(r.Activity.Index) }),
-		pick(b.Rows, func(r *sink.Row) int64 { return r.LogTime }),
-		pick(b.Rows, func(r *sink.Row) int32 { return b.Month }),
-		pick(b.Rows, func(r *sink.Row) time.Time { return dateTime(r.Activity.EventTime) }),
-		pick(b.Rows, func(r *sink.Row) int64 { return r.Activity.EventTime }),
-		pick(b.Rows, func(r *sink.Row) int16 { return int16(r.Activity.Kind) }),
-		pick(b.Rows, func(r *sink.Row) string { return r.Activity.EventID }),
-		pick(b.Rows, func(r *sink.Row) string { return r.Activity.Source }),
-		pick(b.Rows, func(r *sink.Row) string { return r.Activity.Account }),
-		pick(b.Rows, func(r *sink.Row) string { return r.Activity.Billed }),
-		pick(b.Rows, func(r *sink.Row) string { return r.Activity.Seller }),
-		pick(b.Rows, func(r *sink.Row) string { return r.Activity.Product }),
-		pick(b.Rows, func(r *sink.Row) string { return r.Activity.Package }),
-		pick(b.Rows, func(r *sink.Row) []string { return names(r.Activity.Attributes) }),
-		pick(b.Rows, func(r *sink.Row) []string { return values(r.Activity.Attributes) }),
-		pick(b.Rows, func(r *sink.Row) []string { return names(r.Activity.Group) }),
-		pick(b.Rows, func(r *sink.Row) []string { return values(r.Activity.Group) }),
-		pick(b.Rows, func(r *sink.Row) decimal.Decimal { return toDecimal(r.Activity.Quantity) }),
-		pick(b.Rows, func(r *sink.Row) decimal.Decimal { return toDecimal(r.Activity.Charge) }),
-		pick(b.Rows, func(r *sink.Row) string { return r.Activity.Currency }),
-		pick(b.Rows, func(r *sink.Row) string { return r.Activity.Level }),
-		pick(b.Rows, func(r *sink.Row) string { return r.Activity.RateAccount }),
-		pick(b.Rows, func(r *sink.Row) string { return r.Activity.RateID }),
-		pick(b.Rows, func(r *sink.Row) int64 { return r.Activity.RateSeq }),
-		pick(b.Rows, func(r *sink.Row) string { return r.Activity.RateModel }),
-		pick(b.Rows, func(r *sink.Row) int64 { return r.Activity.ActivatedSeq }),
-		pick(b.Rows, func(r *sink.Row) []byte { return r.Activity.Invoice[:] }),
-		pick(b.Rows, func(r *sink.Row) int64 { return r.Activity.PeriodStart }),
-		pick(b.Rows, func(r *sink.Row) int64 { return r.Activity.PeriodEnd }),
-		pick(b.Rows, func(r *sink.Row) []byte { return r.Activity.Line[:] }),
-		pick(b.Rows, func(r *sink.Row) int64 { return r.Activity.UsageStart }),
-		pick(b.Rows, func(r *sink.Row) int64 { return r.Activity.UsageEnd }),
-		pick(b.Rows, func(r *sink.Row) decimal.Decimal { return toDecimal(r.Activity.LineAmount) }),
+func (s *Store) takeTable() *table {
+	select {
+	case t := <-s.spare:
+		return t
+	default:
+		return newTable()
 	}
 }
 
-func pick[T any](rows []sink.Row, of func(*sink.Row) T) []T {
-	column := make([]T, len(rows))
-	for i := range rows {
-		column[i] = of(&rows[i])
+func (s *Store) keepTable(t *table) {
+	t.forget()
+	select {
+	case s.spare <- t:
+	default:
 	}
-	return column
 }
 
-// dateTime cuts an instant to what DateTime holds: whole seconds from 1970 to 2106.
-func dateTime(instant int64) time.Time {
-	return time.Unix(min(max(instant/int64(time.Second), 0), math.MaxUint32), 0).UTC()
+// table is a block on its side, which is how ClickHouse takes it. Its memory is used again for the next block.
+type table struct {
+	columns []column
+	source  bytes.Reader
+	reader  *proto.Reader // of source; it has nothing left after each column
 }
 
-func names(list []activity.Attribute) []string {
-	names := make([]string, len(list))
-	for i := range list {
-		names[i] = list[i].Name
+func newTable() *table {
+	t := &table{columns: columns()}
+	t.reader = proto.NewReader(&t.source)
+	return t
+}
+
+// strip is how many rows are turned at a time, so that they stay in the processor's cache from column to column.
+const strip = 256
+
+func (t *table) fill(b sink.Block) {
+	for from := 0; from < len(b.Rows); from += strip {
+		rows := b.Rows[from:min(from+strip, len(b.Rows))]
+		for _, c := range t.columns {
+			c.fill(b.Month, rows)
+		}
 	}
-	return names
 }
 
-func values(list []activity.Attribute) []string {
-	values := make([]string, len(list))
-	for i := range list {
-		values[i] = list[i].Value
+// into moves the columns into the driver's.
+func (t *table) into(to []driverColumn, rows int) error {
+	if len(to) != len(t.columns) {
+		return fmt.Errorf("fill a ClickHouse block: it has %d columns, not %d", len(to), len(t.columns))
 	}
-	return values
-}
-
-// toDecimal goes by the integer, not by text: it is exact and cheap.
-func toDecimal(d money.Decimal) decimal.Decimal {
-	var stack [16]byte
-	b := d.AppendBinary16(stack[:0])
-	n := new(big.Int).SetBytes(b)
-	if b[0]&0x80 != 0 {
-		n.Sub(n, twoTo128)
+	for i, c := range t.columns {
+		if err := c.into(to[i], rows, t); err != nil {
+			return fmt.Errorf("fill column %d of a ClickHouse block: %w", i, err)
+		}
 	}
-	return decimal.NewFromBigInt(n, -money.Scale)
+	return nil
 }
 
-var twoTo128 = new(big.Int).Lsh(big.NewInt(1), 128)
+// decode has the driver take bytes over as they go over the wire, instead of value by value. They mean nothing in a column of another type.
+func (t *table) decode(to driverColumn, as string, b []byte, rows int) error {
+	if is := string(to.Type()); is != as && !strings.HasPrefix(is, as+"(") { // DateTime may name its zone
+		return fmt.Errorf("it is of type %s, not %s: the table was changed", is, as)
+	}
+	t.source.Reset(b)
+	return to.Decode(t.reader, rows)
+}
+
+// forget lets go of the block's texts.
+func (t *table) forget() {
+	for _, c := range t.columns {
+		c.forget()
+	}
+}
