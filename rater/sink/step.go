@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -28,6 +29,7 @@ type Sink struct {
 	marks     map[markKey]int64
 
 	pending      map[int32][]Row // by month, in log order per partition
+	inserted     map[int32]int   // rows of each month's last block, of the months in the last flush
 	pendingRows  int
 	pendingBytes int
 	pendingSince time.Time // when the first of them was read
@@ -54,7 +56,7 @@ func New(cfg Config, store Store, positions Positions, lease Lease, log Log, clo
 		return nil, err
 	}
 	return &Sink{cfg: cfg, store: store, positions: positions, lease: lease, log: log, clock: clock, slog: logger, metrics: metrics,
-		readers: map[int32]*reader{}, marks: map[markKey]int64{}, pending: map[int32][]Row{}}, nil
+		readers: map[int32]*reader{}, marks: map[markKey]int64{}, pending: map[int32][]Row{}, inserted: map[int32]int{}}, nil
 }
 
 // Step does the next piece of work: it makes sure of the lease, reads records once, and inserts when
@@ -245,18 +247,35 @@ func (s *Sink) takeAll(f *Fetch) error {
 }
 
 func (s *Sink) gather(partition int32, bytes int) {
-	for i := range s.record.Activities {
-		a := &s.record.Activities[i]
-		month := MonthOf(a.EventTime)
-		s.metrics.received.Inc()
-		if mark, ok := s.marks[markKey{partition, month}]; ok && s.record.Offset <= mark {
-			s.metrics.duplicates.Inc()
-			continue
+	list := s.record.Activities
+	s.metrics.received.Add(float64(len(list)))
+	for len(list) > 0 {
+		month := MonthOf(list[0].EventTime)
+		start, end := MonthBounds(month)
+		n := 1
+		for n < len(list) && list[n].EventTime >= start && list[n].EventTime < end {
+			n++
 		}
-		s.pending[month] = append(s.pending[month], Row{Partition: partition, Offset: s.record.Offset, LogTime: s.record.LogTime, Activity: *a})
-		s.pendingRows++
+		s.gatherMonth(partition, month, list[:n])
+		list = list[n:]
 	}
 	s.pendingBytes += bytes
+}
+
+func (s *Sink) gatherMonth(partition, month int32, list []activity.Activity) {
+	if mark, ok := s.marks[markKey{partition, month}]; ok && s.record.Offset <= mark {
+		s.metrics.duplicates.Add(float64(len(list)))
+		return
+	}
+	rows := s.pending[month]
+	if rows == nil {
+		rows = make([]Row, 0, s.inserted[month]) // much as before
+	}
+	for i := range list {
+		rows = append(rows, Row{Partition: partition, Offset: s.record.Offset, LogTime: s.record.LogTime, Activity: list[i]})
+	}
+	s.pending[month] = rows
+	s.pendingRows += len(list)
 }
 
 // pass counts a record that does not follow on, and raises the alarm when only such records have come for long.
@@ -303,6 +322,7 @@ func (s *Sink) flush(ctx context.Context) error {
 		months = append(months, m)
 	}
 	slices.Sort(months)
+	maps.DeleteFunc(s.inserted, func(m int32, _ int) bool { return s.pending[m] == nil })
 	for _, m := range months {
 		if held, err := s.hold(ctx); err != nil || !held || !s.ready { // asleep in the insert before: what was pending is dropped
 			return err
@@ -310,6 +330,7 @@ func (s *Sink) flush(ctx context.Context) error {
 		if err := s.insert(ctx, Block{Month: m, Rows: s.pending[m]}); err != nil {
 			return err
 		}
+		s.inserted[m] = len(s.pending[m])
 		s.pendingRows -= len(s.pending[m])
 		delete(s.pending, m)
 	}
