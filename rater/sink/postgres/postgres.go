@@ -8,10 +8,12 @@ package postgres
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"math/big"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -59,26 +61,39 @@ var columns = []string{"source_partition", "usage_offset", "activity_index", "lo
 	"quantity", "charge", "currency", "level", "rate_account", "rate_id", "rate_seq", "rate_model", "activated_seq",
 	"invoice", "period_start_ns", "period_end_ns", "line", "usage_start_ns", "usage_end_ns", "line_amount"}
 
-// Insert implements sink.Store.
+// Insert implements sink.Store. A block is new but after a lost answer or a lease slept through, so it is copied straight into the
+// table; where a key is there already it goes through a table of the session, which costs a second writing.
 func (s *Store) Insert(ctx context.Context, b sink.Block) error {
 	if len(b.Rows) == 0 {
 		return nil
 	}
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	source := func() pgx.CopyFromSource {
+		return pgx.CopyFromSlice(len(b.Rows), func(i int) ([]any, error) { return values(b.Month, &b.Rows[i]), nil })
+	}
+	_, err := s.pool.CopyFrom(ctx, pgx.Identifier{"rated_activity"}, columns, source())
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == uniqueViolation {
+		err = s.insertMissing(ctx, source())
+	}
+	if err != nil {
+		return fmt.Errorf("insert into rated_activity: %w", err)
+	}
+	return nil
+}
+
+const uniqueViolation = "23505" // SQLSTATE
+
+func (s *Store) insertMissing(ctx context.Context, rows pgx.CopyFromSource) error {
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, stageSQL); err != nil {
 			return err
 		}
-		source := pgx.CopyFromSlice(len(b.Rows), func(i int) ([]any, error) { return values(b.Month, &b.Rows[i]), nil })
-		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"pg_temp", "rated_activity_stage"}, columns, source); err != nil {
+		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"pg_temp", "rated_activity_stage"}, columns, rows); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, insertSQL)
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("insert into rated_activity: %w", err)
-	}
-	return nil
 }
 
 func values(month int32, r *sink.Row) []any {

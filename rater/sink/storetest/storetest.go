@@ -29,6 +29,13 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		fill(t, s, rows)
 		questions(t, s)
 	})
+	t.Run("PartlyDoubled", func(t *testing.T) {
+		s := open(t)
+		rows := Rows()
+		fill(t, s, rows[3:6]) // blocks of keys that are there and of others
+		fill(t, s, rows)
+		questions(t, s)
+	})
 	t.Run("Days", func(t *testing.T) { daysOfZones(t, open(t)) })
 	t.Run("Decimals", func(t *testing.T) { decimals(t, open(t)) })
 }
