@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 // brief is enough to see that every figure can still be measured.
 var brief = settings{
 	Accounts: 40, Events: 20_000, Batch: 100, Partitions: 4, Rounds: 1, Repeats: 0, Requests: 3, Singles: 200, Probes: 5, Load: 2000,
-	Identities: 8000, StartAccounts: 200, Remembered: 20_000,
+	Identities: 8000, StartAccounts: 200, Remembered: 20_000, SinkRows: 20_000,
 }
 
 // testCorner shares the tests' servers: the databases go with the corner, the HTTP figures' broker is an embedded one, since
@@ -55,6 +55,21 @@ func TestRatedBriefly(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestSinkBriefly(t *testing.T) {
+	t.Parallel()
+	teststores.ClickHouse(t) // or there is none to measure
+	teststores.ClickHouseCurrent(t)
+	r := measureBriefly(t, testCorner(t), brief, measureSink)
+	for _, figure := range []string{
+		"ClickHouse 18.16, native: ratio to the driver's bare insert", "ClickHouse 26.5, HTTP: ratio to the driver's bare insert",
+		"ClickHouse 26.5, HTTP: processor, all", "PostgreSQL as the report store: speed",
+	} {
+		if figureOf(t, r, "sink, "+figure).Median <= 0 {
+			t.Errorf("sink, %s: nothing measured", figure)
+		}
 	}
 }
 

@@ -45,6 +45,8 @@ type settings struct {
 	Probes   int // of the latency, idle and under load each
 	Load     int // events a second while the latency is measured under load
 
+	SinkRows int // that a round carries into the report store
+
 	Profile string // where a CPU profile of the rater goes, "": none
 }
 
@@ -71,6 +73,7 @@ func main() {
 	flag.IntVar(&s.Singles, "singles", 20_000, "requests of one event in one round")
 	flag.IntVar(&s.Probes, "probes", 300, "events whose way to the invoice is timed")
 	flag.IntVar(&s.Load, "load", 20_000, "events a second beside the probes")
+	flag.IntVar(&s.SinkRows, "sink-rows", 300_000, "rated activities that a round carries into the report store")
 	flag.StringVar(&s.Profile, "cpuprofile", "", "write CPU profiles of the rater's rounds and of the server's ingest to files that begin so")
 	only := flag.String("only", names(), "what is measured")
 	out := flag.String("out", "bench/results", "directory of the results; empty: only printed")
@@ -111,6 +114,7 @@ func measurements() []measurement {
 		measurement{"price", measurePrice},
 		measurement{"dedup", measureDedup},
 		measurement{"start", measureStart},
+		measurement{"sink", measureSink},
 		measurement{"latency", measureLatency},
 		measurement{"ingest", measureIngest},
 		measurement{"single", measureSingle},
