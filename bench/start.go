@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -30,7 +31,7 @@ const (
 // started is what one start took, in seconds, and how much memory at most, in bytes.
 type started struct{ first, all, live, memory float64 }
 
-// measureStart times a rater process from its start to the first event that it rates: every account has a line, and the duplicates index
+// measureStart times a rater process from its start to the first event that it rates: there are many lines, and the duplicates index
 // has to remember many identities, none of them compacted, so that all are read and kept in memory.
 func measureStart(ctx context.Context, c *corner, s settings, out *report) error {
 	s.Accounts = s.StartAccounts
@@ -40,36 +41,47 @@ func measureStart(ctx context.Context, c *corner, s settings, out *report) error
 	}
 	defer func() { out.warn(c.clean()) }()
 	defer func() { out.warn(tm.close()) }()
-	if err := tm.usedOnce(ctx, s); err != nil {
-		return fmt.Errorf("rate an event of every account: %w", err)
+	if err := tm.used(ctx, s); err != nil {
+		return fmt.Errorf("give accounts lines: %w", err)
 	}
 	if err := tm.remember(ctx, s); err != nil {
 		return fmt.Errorf("write identities: %w", err)
 	}
 	var first, all, live, memory []float64
 	for round := range min(s.Rounds, startRounds) {
-		m, err := tm.started(ctx, s)
+		last := round == min(s.Rounds, startRounds)-1
+		m, err := tm.started(ctx, s, last)
 		if err != nil {
 			return fmt.Errorf("start %d: %w", round, err)
 		}
-		first, all, live, memory = append(first, m.first), append(all, m.all), append(live, m.live), append(memory, m.memory)
+		first, all, memory = append(first, m.first), append(all, m.all), append(memory, m.memory)
+		if last {
+			live = append(live, m.live)
+		}
 	}
 	name := "start of a rater: "
 	out.add(
 		measured(name+"first rated event", "s", first).goal("≤ 10").
-			note("%d accounts with a line each, %d identities in segments of %d, %d partitions; from starting the process until `rated` grows", s.Accounts, s.Remembered, segmentSize, s.Partitions),
+			note("%d accounts, a line for each, %d identities in segments of %d, %d partitions; from starting the process until `rated` grows", s.Accounts, s.Remembered, segmentSize, s.Partitions),
 		measured(name+"every partition has rated and checkpointed", "s", all),
-		measured(name+"the live view is whole", "s", live).note("it is written anew from PostgreSQL while usage is rated"),
+		measured(name+"the live view is whole", "s", live).note("once; it is written anew from PostgreSQL while usage is rated"),
 		measured(name+"memory at most", "GiB", memory).goal("≤ 4"),
 	)
 	return nil
 }
 
-// usedOnce rates an event of every account, so that each has a line.
-func (tm *team) usedOnce(ctx context.Context, s settings) error {
+// usedShare of the accounts have rated usage; from their lines those of the others are made, with ids of their own.
+const usedShare = 100
+
+//go:embed lines.sql
+var moreLines string
+
+// used gives the accounts lines.
+func (tm *team) used(ctx context.Context, s settings) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*roundTimeout)
 	defer cancel()
-	if err := load(ctx, tm.c.kafka, rkafka.UsageTopic, s.Partitions, tm.stream, s.Accounts, s.Batch); err != nil {
+	rated := max(1, s.Accounts/usedShare)
+	if err := load(ctx, tm.c.kafka, rkafka.UsageTopic, s.Partitions, tm.stream, rated, s.Batch); err != nil {
 		return err
 	}
 	if err := tm.join(ctx); err != nil {
@@ -78,7 +90,11 @@ func (tm *team) usedOnce(ctx context.Context, s settings) error {
 	if err := tm.caughtUp(ctx); err != nil {
 		return err
 	}
-	return tm.leave()
+	if err := tm.leave(); err != nil {
+		return err
+	}
+	_, err := tm.pool.Exec(ctx, moreLines, s.Accounts/rated-1)
+	return err
 }
 
 // remember commits identities to every partition without usage: under offsets that no log has, and at the end the one where it
@@ -137,9 +153,9 @@ func segment(random *mathrand.Rand, logTime int64, n, batch int) []dedup.Entry {
 	return entries
 }
 
-// started starts a rater that finds some usage to rate, and stops it when everything is done.
-func (tm *team) started(ctx context.Context, s settings) (m started, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*roundTimeout)
+// started starts a rater that finds some usage to rate, and stops it when all of it is done, or the live view is whole.
+func (tm *team) started(ctx context.Context, s settings, whole bool) (m started, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 4*roundTimeout)
 	defer cancel()
 	if err := load(ctx, tm.c.kafka, rkafka.UsageTopic, s.Partitions, tm.stream, 10*s.Batch*s.Partitions, s.Batch); err != nil {
 		return m, err
@@ -171,10 +187,12 @@ func (tm *team) started(ctx context.Context, s settings) (m started, err error) 
 		return m, err
 	}
 	m.all = time.Since(began).Seconds()
-	if err := tm.shownWhole(ctx, s.Partitions); err != nil {
-		return m, err
+	if whole {
+		if err := tm.shownWhole(ctx, s.Partitions); err != nil {
+			return m, err
+		}
+		m.live = time.Since(began).Seconds()
 	}
-	m.live = time.Since(began).Seconds()
 	if err := tm.leave(); err != nil {
 		return m, err
 	}

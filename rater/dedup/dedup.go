@@ -79,6 +79,8 @@ type Index struct {
 	places  []uint64
 	answers []Answer
 	likely  []*Entry
+	pending []int  // the identities that filters have to tell about
+	keys    []key  // these
 	touched uint64 // keeps the compiler from leaving out what only touches
 }
 
@@ -152,24 +154,21 @@ func (x *Index) lookIn(d *table, ids []usage.Identity, oldest int64) {
 
 // lookBehind answers for the identities that the store has confirmed, and those that a filter may hold.
 func (x *Index) lookBehind(ids []usage.Identity, oldest int64) {
-	filters := x.counting(oldest)
-	var sum uint64
-	for f := range filters {
-		for i := range ids {
-			if x.answers[i].Verdict == unknown {
-				sum += uint64(filters[f].block(&ids[i])[0])
+	x.pending, x.keys = x.pending[:0], x.keys[:0]
+	for i := range ids {
+		if a := &x.answers[i]; a.Verdict == unknown {
+			if *a = x.recalled(&ids[i], oldest); a.Verdict == unknown {
+				x.pending, x.keys = append(x.pending, i), append(x.keys, keyOf(&ids[i]))
 			}
 		}
 	}
-	x.touched = sum
-	for i := range ids {
-		if a := &x.answers[i]; a.Verdict == unknown {
-			*a = x.recalled(&ids[i], oldest)
-		}
+	filters := x.counting(oldest)
+	for f := range filters {
+		x.touched += filters[f].touch(x.keys)
 	}
 	for f := range filters {
-		for i := range ids {
-			if a := &x.answers[i]; a.open() && filters[f].contains(&ids[i]) {
+		for n, i := range x.pending {
+			if a := &x.answers[i]; a.open() && filters[f].contains(x.keys[n]) {
 				*a = x.filtered(*a, &filters[f], &ids[i])
 			}
 		}
@@ -180,8 +179,9 @@ func (x *Index) lookBehind(ids []usage.Identity, oldest int64) {
 func (x *Index) Check(id usage.Identity, logTime int64) Answer {
 	oldest := x.oldest(logTime)
 	a := x.held(&id, place(&id), oldest)
+	key := keyOf(&id)
 	for filters := x.counting(oldest); a.open() && len(filters) > 0; filters = filters[1:] {
-		if filters[0].contains(&id) {
+		if filters[0].contains(key) {
 			a = x.filtered(a, &filters[0], &id)
 		}
 	}

@@ -51,21 +51,22 @@ func GenerationFilter(current Filter, number int32, keys int64) Filter {
 
 // Add adds an identity.
 func (f *Filter) Add(id usage.Identity) {
-	block, probes := f.block(&id), probes(&id)
+	k := keyOf(&id)
+	block := f.block(k)
 	for word := range FilterProbes {
 		at := block[word*8:]
-		binary.LittleEndian.PutUint64(at, binary.LittleEndian.Uint64(at)|1<<(probes>>(6*word)&63))
+		binary.LittleEndian.PutUint64(at, binary.LittleEndian.Uint64(at)|1<<(k.probes>>(6*word)&63))
 	}
 	f.Keys++
 }
 
 // Contains is false only for an identity that was never added.
 func (f *Filter) Contains(id usage.Identity) bool {
-	return len(f.Bits) > 0 && f.contains(&id)
+	return len(f.Bits) > 0 && f.contains(keyOf(&id))
 }
 
-func (f *Filter) contains(id *usage.Identity) bool {
-	block, probes := f.block(id), probes(id)
+func (f *Filter) contains(k key) bool {
+	block, probes := f.block(k), k.probes
 	// Four words at once tell nearly all keys apart, so the branch is one that the processor foresees.
 	if bitOf(block, probes, 0)&bitOf(block, probes, 1)&bitOf(block, probes, 2)&bitOf(block, probes, 3)&1 == 0 {
 		return false
@@ -78,14 +79,32 @@ func bitOf(block *[blockBytes]byte, probes uint64, word int) uint64 {
 	return binary.LittleEndian.Uint64(block[word*8:]) >> (probes >> (6 * word) & 63)
 }
 
-// block is where a key's bits stand. Identities are hashes already, so their halves serve as two independent ones.
-func (f *Filter) block(id *usage.Identity) *[blockBytes]byte {
-	n, _ := bits.Mul64(binary.BigEndian.Uint64(id[:8]), uint64(len(f.Bits)/blockBytes))
+// key is an identity as filters see it. Identities are hashes already, so their halves serve as two independent ones.
+type key struct {
+	place  uint64 // of its block among all
+	probes uint64 // six bits for each word of the block, from the lowest on
+}
+
+func keyOf(id *usage.Identity) key {
+	return key{binary.BigEndian.Uint64(id[:8]), binary.BigEndian.Uint64(id[8:])}
+}
+
+// block is where a key's bits stand.
+func (f *Filter) block(k key) *[blockBytes]byte {
+	n, _ := bits.Mul64(k.place, uint64(len(f.Bits)/blockBytes))
 	return (*[blockBytes]byte)(f.Bits[n*blockBytes:])
 }
 
-// probes are the key's bits in its block: six bits for each word from the lowest on.
-func probes(id *usage.Identity) uint64 { return binary.BigEndian.Uint64(id[8:]) }
+// touch reads a byte of each key's block. The processor waits for as many blocks at a time as there are rounds of this loop among the
+// instructions that it looks at together: a round has few.
+func (f *Filter) touch(keys []key) (sum uint64) {
+	all, blocks := f.Bits, uint64(len(f.Bits)/blockBytes)
+	for i := range keys {
+		n, _ := bits.Mul64(keys[i].place, blocks)
+		sum += uint64(all[n*blockBytes])
+	}
+	return sum
+}
 
 // newestFirst orders filters by the newest day they hold, then by the day they begin with.
 func newestFirst(a, b Filter) int {
