@@ -1,7 +1,6 @@
 package rater
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -66,7 +65,6 @@ type Partition struct {
 	inCut     []*family
 	committed int64 // log time of the last commit
 	encoder   activity.Encoder
-	encoded   []byte // buffer of the record in work
 
 	live live
 }
@@ -140,14 +138,14 @@ func (p *Partition) Rate(ctx context.Context, in *Input) (value []byte, err erro
 		return nil, fmt.Errorf("partition %d offset %d: %w", p.fence.Partition, in.Offset, err)
 	}
 	p.leaderEpoch = in.LeaderEpoch
-	p.encoded = p.encoder.Append(p.encoded[:0], rec)
-	sum := SumOf(p.encoded)
+	value = p.encoder.Append(nil, rec)
+	sum := SumOf(value)
 	p.mine[in.Offset] = sum
 	if in.Offset <= p.taken {
 		return nil, p.compare(in.Offset, sum)
 	}
 	p.unacked = append(p.unacked, RatedEntry{Offset: in.Offset, Previous: rec.Previous, Sum: sum})
-	return bytes.Clone(p.encoded), nil
+	return value, nil
 }
 
 // compare checks the result of a replayed offset against what stands in `rated`.

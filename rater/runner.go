@@ -55,8 +55,8 @@ type ack struct {
 }
 
 const (
-	ratePerTurn = 256      // records rated before acknowledgements and outcomes are looked at again
-	flyingMost  = 32 << 20 // bytes produced and not acknowledged beyond which rating pauses
+	ratePerTurn = 256     // records rated before acknowledgements and outcomes are looked at again
+	flyingMost  = 4 << 20 // bytes produced and not acknowledged beyond which rating pauses
 )
 
 func newRunner(w *Worker, c *claim, p *Partition, end int64) *runner {
