@@ -78,10 +78,10 @@ type Index struct {
 	// of the identities looked for together
 	places  []uint64
 	answers []Answer
-	likely  []*Entry
-	pending []int  // the identities that filters have to tell about
-	keys    []key  // these
-	touched uint64 // keeps the compiler from leaving out what only touches
+	likely  []uint32 // numbers of entries
+	pending []int    // the identities that filters have to tell about
+	keys    []key    // these
+	touched uint64   // keeps the compiler from leaving out what only touches
 }
 
 // New returns an empty index that remembers for the window and the tolerance.
@@ -126,28 +126,25 @@ func (x *Index) Look(ids []usage.Identity, logTime int64) []Answer {
 func (x *Index) lookIn(d *table, ids []usage.Identity, oldest int64) {
 	var sum uint64
 	for _, at := range x.places {
-		sum += uint64(d.touch(at))
+		sum += d.touch(at)
 	}
 	x.likely = x.likely[:0]
 	for i, at := range x.places {
-		var e *Entry
+		var number uint32
 		if x.answers[i].Verdict == unknown {
-			if e = d.likely(at); e != nil {
-				sum += e.Hash
+			if number = d.likely(at); number > 0 {
+				sum += d.content(number).hash
 			}
 		}
-		x.likely = append(x.likely, e)
+		x.likely = append(x.likely, number)
 	}
 	x.touched = sum
-	for i, e := range x.likely {
-		if e == nil {
-			continue
+	for i, number := range x.likely {
+		if number > 0 && d.content(number).id != ids[i] {
+			number = d.look(&ids[i], x.places[i])
 		}
-		if e.ID != ids[i] {
-			e = d.find(&ids[i], x.places[i])
-		}
-		if e != nil {
-			x.answers[i] = newest(e, oldest)
+		if number > 0 {
+			x.answers[i] = d.answer(number, oldest)
 		}
 	}
 }
@@ -191,8 +188,8 @@ func (x *Index) Check(id usage.Identity, logTime int64) Answer {
 // held answers from what is in memory and what the store has confirmed.
 func (x *Index) held(id *usage.Identity, at uint64, oldest int64) Answer {
 	for _, d := range x.days {
-		if e := d.find(id, at); e != nil {
-			return newest(e, oldest)
+		if number := d.look(id, at); number > 0 {
+			return d.answer(number, oldest)
 		}
 	}
 	return x.recalled(id, oldest)
@@ -201,17 +198,12 @@ func (x *Index) held(id *usage.Identity, at uint64, oldest int64) Answer {
 // recalled answers from what the store has confirmed.
 func (x *Index) recalled(id *usage.Identity, oldest int64) Answer {
 	if e, ok := x.confirmed[*id]; ok {
-		return newest(&e, oldest)
+		if e.Arrived < oldest {
+			return Answer{}
+		}
+		return Answer{Verdict: Hit, Hash: e.Hash}
 	}
 	return Answer{Verdict: unknown}
-}
-
-// newest answers from the newest arrival of an identity.
-func newest(e *Entry, oldest int64) Answer {
-	if e.Arrived < oldest {
-		return Answer{}
-	}
-	return Answer{Verdict: Hit, Hash: e.Hash}
 }
 
 // filtered adds to an answer that a filter may hold the identity.

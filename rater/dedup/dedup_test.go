@@ -101,6 +101,32 @@ func TestNewestArrivalAnswers(t *testing.T) {
 	}
 }
 
+func TestRatedAgainOnTheSameDay(t *testing.T) {
+	x := dedup.New(time.Hour)
+	for i := range int64(3) { // each after the one before has ceased to count
+		at := 10*dayN + 3*i*hour
+		if a := x.Check(identity(1), at); a.Verdict != dedup.Miss {
+			t.Errorf("%d: %+v", i, a)
+		}
+		x.Remember(entry(1, uint64(i), at))
+		x.Remember(entry(uint64(2+i), 9, at+1))
+		if a := x.Check(identity(1), at+2*hour); a != (dedup.Answer{Verdict: dedup.Hit, Hash: uint64(i)}) {
+			t.Errorf("%d: %+v after it was rated", i, a)
+		}
+		if a := x.Check(identity(1), at+2*hour+1); a.Verdict != dedup.Miss {
+			t.Errorf("%d: %+v at the end", i, a)
+		}
+	}
+	if x.Len() != 4 {
+		t.Errorf("%d identities", x.Len())
+	}
+	x = dedup.New(time.Hour) // as the store hands them out: in any order
+	x.Load([]dedup.Entry{entry(1, 2, 10*dayN+6*hour), entry(1, 0, 10*dayN), entry(2, 9, 10*dayN+1)}, nil)
+	if a := x.Check(identity(1), 10*dayN+6*hour); a != (dedup.Answer{Verdict: dedup.Hit, Hash: 2}) {
+		t.Errorf("loaded: %+v", a)
+	}
+}
+
 func TestDenialEndsWithTheNextCompactedDay(t *testing.T) {
 	x := dedup.New(35 * 24 * time.Hour)
 	old := dedup.NewFilter(10, 1)
@@ -154,7 +180,7 @@ func TestMemoryIsBounded(t *testing.T) {
 func TestGenerations(t *testing.T) {
 	var f dedup.Filter
 	f = dedup.GenerationFilter(f, 20, 1000)
-	if f.First != 20 || f.Day != 20 || len(f.Bits) != 8000*24/8 {
+	if f.First != 20 || f.Day != 20 || len(f.Bits) != 8000*32/8 {
 		t.Fatalf("first filter: %d to %d, %d bytes", f.First, f.Day, len(f.Bits))
 	}
 	for i := range uint64(1000) {
@@ -197,7 +223,7 @@ func TestFilterBitsNeverChange(t *testing.T) {
 		// The two highest bits of the second half are not used.
 		{"all", usage.Identity{0: 0xff, 1: 0xff, 8: 0xff, 9: 0xff, 10: 0xff, 11: 0xff, 12: 0xff, 13: 0xff, 14: 0xff, 15: 0xff}, 383, [8]int{63, 63, 63, 63, 63, 63, 63, 63}},
 	} {
-		f := dedup.NewFilter(0, 8192) // 8192 × 24 bits are 384 blocks of 64 bytes
+		f := dedup.NewFilter(0, 6144) // 6144 × 32 bits are 384 blocks of 64 bytes
 		if len(f.Bits) != 384*64 || f.K != 8 {
 			t.Fatalf("%d bytes, %d probes", len(f.Bits), f.K)
 		}
@@ -229,8 +255,8 @@ func TestFilterFalsePositives(t *testing.T) {
 			wrong++
 		}
 	}
-	// Of a block with n keys (1 − (63/64)^n)^8 of others pass; n is 21.3 in the mean and distributed as Poisson has it: 91 of a million.
-	if wrong > 140 {
+	// Of a block with n keys (1 − (63/64)^n)^8 of others pass; n is 16 in the mean and distributed as Poisson has it: 17 of a million.
+	if wrong > 40 {
 		t.Errorf("%d false positives of %d", wrong, strangers)
 	}
 }

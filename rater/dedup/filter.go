@@ -9,9 +9,9 @@ import (
 
 // Filters are made per generation of up to eight days and not per day: with a window of 35 days new usage
 // probes five of them instead of 35, and the false positives, each a look-up in the store, shrink as much: to
-// 0.05% of new usage.
+// 0.01% of new usage.
 const (
-	FilterBitsPerKey = 24
+	FilterBitsPerKey = 32
 	FilterDays       = 8
 	FilterProbes     = 8 // one in each word of a block
 	minFilterKeys    = 1024
@@ -20,8 +20,8 @@ const (
 
 // Filter is a Bloom filter of the identities that arrived on some older days. All bits of a key stand in one block, a cache line, one in each of its
 // eight words: waiting for memory is what a look-up costs, and a filter whose bits are anywhere makes it wait for two to eleven. Blocks that are
-// fuller than others cost false positives: with 16 bits a key 0.09% instead of 0.05%, with 24 a tenth of that. A false positive costs as much as a
-// thousand look-ups, so bits are cheaper. Bits are part of what is stored: how a key finds its bits never changes.
+// fuller than others cost false positives: with 16 bits a key 0.09% instead of 0.05%, with 32 a fiftieth of that. A false positive, a question to the store, costs as much
+// as a thousand look-ups, so bits are cheaper. Bits are part of what is stored: how a key finds its bits never changes.
 type Filter struct {
 	First int32  // the day that it begins with; no two filters of a partition begin on the same day
 	Day   int32  // the newest day that it holds
