@@ -77,7 +77,7 @@ func newPaper(r *report) (*paper, error) {
 	p.clickhouse = p.find(clickhouseRow, "sink into ClickHouse: processor, clickhouse")
 	p.partition = p.find(250_000, subjectRated(1)+": speed")
 	p.recent = p.find(40, "memory of an identity of the last day")
-	p.filtered = p.find(2, "memory of an identity behind filters")
+	p.filtered = p.find(4, "memory of an identity behind filters")
 	for _, c := range []constant{p.rater, p.kafka, p.postgres, p.redis, p.usage, p.rated, p.wal} {
 		if math.IsNaN(c.value) {
 			return nil, fmt.Errorf("the result lacks what %s cost in each process", subject)
