@@ -23,14 +23,14 @@ func paperReport() *report {
 }
 
 // TestPaper: 400e9 a day are 4.63 million a second. At 2 µs and 60% used that is 15.4 cores of raters; 600 bytes of log are
-// 2.78 GB/s, so 9.3 primaries; 2 bytes behind filters for 14e12 identities are 28 TB, so 170 machines of 256 GiB.
+// 2.78 GB/s, so 9.3 primaries; 4 bytes behind filters for 14e12 identities are 56 TB, so 340 machines of 256 GiB.
 func TestPaper(t *testing.T) {
 	p, err := newPaper(paperReport())
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]float64{
-		"raters: processors": 15.43, "PostgreSQL: log": 9.26, "duplicates behind filters: memory of raters": 169.8,
+		"raters: processors": 15.43, "PostgreSQL: log": 9.26, "duplicates behind filters: memory of raters": 339.5,
 		"Redis: one thread a shard": 1.93, "Kafka: processors, 3 replicas": 15.43, "Kafka: disk, 45 days, 3 replicas": 450,
 	}
 	for _, d := range p.demands() {
