@@ -15,7 +15,7 @@ import (
 const bookYAML = `currency: EUR
 seller: {id: main, name: E2E}
 products:
-  - {id: calls, identifiers: [voice.call], rates: [{model: graduated, Tiers: [{up_to: 10, unit_price: 0.10}, {unit_price: 0.05}]}]}
+  - {id: calls, identifiers: [voice.call], rates: [{model: graduated, tiers: [{up_to: 10, unit_price: 0.10}, {unit_price: 0.05}]}]}
 accounts:
   - {id: acme, currency: EUR, time_zone: UTC, identifiers: ["+49301"]}
 `
@@ -69,7 +69,7 @@ mapping:
   id: call
   account: number
   product: {value: voice.call}
-  Quantity: minutes
+  quantity: minutes
   time: {from: began, layout: "02.01.2006 15:04:05", time_zone: UTC}
 `)
 		began := eventTime.Format("02.01.2006 15:04:05")
