@@ -177,7 +177,8 @@ type Store interface {
 	Lines(ctx context.Context, f Fence, families []activity.ID) ([]LineState, error)
 	// Seals reads the seals of billed accounts. An account without a row is absent.
 	Seals(ctx context.Context, f Fence, accounts []string) ([]SealState, error)
-	// Identities reads which of the identities arrived on the compacted days that are asked for, with every arrival.
+	// Identities reads which of the identities arrived on the compacted days that are asked for, with every arrival. That one of these
+	// days is not compacted any more is ErrFenced, too.
 	Identities(ctx context.Context, f Fence, asked []dedup.Question) ([]dedup.Entry, error)
 	// Compact folds the days of identities that are over, as of the log time of the last commit, behind filters. It
 	// may be refused with ErrFenced because a commit came between; then nothing has changed and it may be tried again.

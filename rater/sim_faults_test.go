@@ -22,6 +22,7 @@ type simFaults struct {
 	UnfencedLines       bool // lines are read without looking at the row
 	UnfencedSeals       bool // … or seals
 	UnfencedIdentities  bool // … or older identities
+	FoldingUnseen       bool // … or these without looking whether their days are still folded
 	CommitNotAtomic     bool // lines are written though the row was not touched
 	ResumeFromGroup     bool // a new owner reads on from the consumer group's offset
 	AnyClock            bool // log time is the rater's own clock
@@ -122,6 +123,7 @@ var simSteered = map[string]simSteering{
 	"UnfencedLines":          zombies,
 	"UnfencedSeals":          zombies,
 	"UnfencedIdentities":     failovers,
+	"FoldingUnseen":          failovers,
 	"KeepRoutingKey":         {"retry": 30},
 	"NoLeaderEpochCheck":     losses,
 	"CutLosesEpoch":          losses,

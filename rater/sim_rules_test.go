@@ -33,7 +33,7 @@ var simRules = []simRule{
 	{rule: "a cut is whole", faults: []string{"CutLosesLine", "CutLosesRejected", "CutLosesSeals", "CutLosesCounts", "CutLosesLogTime", "CutLosesActivation"}},
 	{rule: "identities are part of it", faults: []string{"IdentitiesOutside", "CutLosesIdentity"}},
 	{rule: "next offset and the tail of rated are exact", faults: []string{"CutOneBelow", "CutOneAbove", "CutTailOneAbove", "TailFromTheEnd"}},
-	{rule: "every read of rows is fenced in its statement", faults: []string{"UnfencedLines", "UnfencedSeals", "UnfencedIdentities"}},
+	{rule: "every read of rows is fenced in its statement", faults: []string{"UnfencedLines", "UnfencedSeals", "UnfencedIdentities", "FoldingUnseen"}},
 	{rule: "an idle owner reads its row", faults: []string{"IdleOwnerDoesNotLook"}},
 	{rule: "reading begins at the checkpoint, not at the group's offset", faults: []string{"ResumeFromGroup"}},
 	{rule: "… with the leader epoch of the record before, which tells of lost usage", faults: []string{"NoLeaderEpochCheck", "CutLosesEpoch"}},

@@ -489,12 +489,26 @@ func (w *world) Identities(_ context.Context, f Fence, asked []dedup.Question) (
 	}
 	var out []dedup.Entry
 	for _, q := range asked {
+		if !w.faults.UnfencedIdentities && !w.faults.FoldingUnseen && v.unfolded(q.First, q.Last) {
+			return nil, ErrFenced
+		}
 		e, ok := v.ids[q.ID]
 		if _, folded := v.days[dedup.Day(e.Arrived)]; ok && folded && dedup.Day(e.Arrived) >= q.First && dedup.Day(e.Arrived) <= q.Last {
 			out = append(out, e)
 		}
 	}
 	return out, nil
+}
+
+// unfolded says that there are identities of one of the days that are not folded.
+func (v *simPG) unfolded(first, last int32) bool {
+	for _, e := range v.ids {
+		day := dedup.Day(e.Arrived)
+		if _, folded := v.days[day]; !folded && day >= first && day <= last {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *world) Compact(_ context.Context, f Fence, logTime int64) ([]dedup.Compacted, error) {

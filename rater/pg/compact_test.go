@@ -60,7 +60,7 @@ func TestCompactedDaysAnswer(t *testing.T) {
 
 	var asked, elsewhere []dedup.Question
 	for i := range 1400 {
-		asked = append(asked, dedup.Question{ID: identity(i), First: 100, Last: 101})
+		asked = append(asked, dedup.Question{ID: identity(i), First: 100, Last: 100})
 		elsewhere = append(elsewhere, dedup.Question{ID: identity(i), First: 92, Last: 99})
 	}
 	if found, err := s.Identities(ctx, f, elsewhere); err != nil || len(found) != 0 {
@@ -90,6 +90,9 @@ func TestCompactedDaysAnswer(t *testing.T) {
 	done, err = s.Compact(ctx, g, 102*day+5*hour)
 	if err != nil || len(done) != 1 || done[0].Day != 101 || done[0].Filter.First != 100 || done[0].Filter.Keys != 1301 {
 		t.Fatalf("compacted %+v, %v", len(done), err)
+	}
+	for i := range asked {
+		asked[i].Last = 101
 	}
 	if found, err = s.Identities(ctx, g, asked); err != nil || len(found) != 1301 {
 		t.Errorf("found %d, %v", len(found), err)
@@ -184,5 +187,40 @@ func TestSameIdentityOnTwoDays(t *testing.T) {
 	found, err := s.Identities(t.Context(), f, []dedup.Question{{ID: identity(0), First: 100, Last: 101}})
 	if err != nil || len(found) != 2 {
 		t.Errorf("found %v, %v, want both arrivals", found, err)
+	}
+}
+
+// A failover may lose the folding of a day and nothing else of the partition: then its identities must not be taken for unknown.
+func TestLostFoldingIsNoticed(t *testing.T) {
+	s, pool := open(t)
+	_, f := acquire(t, s, 0, alice)
+	arrive(t, s, &f, 0, 100, 100*day+hour)
+	arrive(t, s, &f, 100, 100, 101*day+hour)
+	if _, err := pool.Exec(t.Context(), "CREATE TABLE before AS SELECT * FROM identity_segment"); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := s.Compact(t.Context(), f, 101*day+2*hour); err != nil || len(done) != 1 {
+		t.Fatal(len(done), err)
+	}
+	known := []dedup.Question{{ID: identity(5), First: 100, Last: 100}}
+	if found, err := s.Identities(t.Context(), f, known); err != nil || len(found) != 1 {
+		t.Fatalf("%d found, %v", len(found), err)
+	}
+	for _, sql := range []string{
+		"DELETE FROM identity_day", "DELETE FROM identity_chunk", "DELETE FROM identity_filter", "DELETE FROM identity_segment",
+		"INSERT INTO identity_segment SELECT * FROM before",
+	} {
+		if _, err := pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.Identities(t.Context(), f, known); !errors.Is(err, rater.ErrFenced) {
+		t.Errorf("after the loss: %v", err)
+	}
+	if _, err := s.Identities(t.Context(), f, []dedup.Question{{ID: identity(5), First: 98, Last: 99}, {ID: identity(6), First: 100, Last: 103}}); !errors.Is(err, rater.ErrFenced) {
+		t.Errorf("after the loss, asked for among others: %v", err)
+	}
+	if found, err := s.Identities(t.Context(), f, []dedup.Question{{ID: identity(5), First: 98, Last: 99}}); err != nil || len(found) != 0 {
+		t.Errorf("of days without segments: %v, %v", found, err)
 	}
 }

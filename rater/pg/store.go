@@ -15,6 +15,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -180,8 +181,12 @@ func (s *Store) Seals(ctx context.Context, f rater.Fence, accounts []string) ([]
 
 var identitiesSQL = statement("identities")
 
-// Identities reads which of the identities arrived on the compacted days that are asked for, with every arrival.
+// Identities reads which of the identities arrived on the compacted days that are asked for, with every arrival. A day among them that
+// is compacted no more is ErrFenced: the store fell back behind the answer of Compact.
 func (s *Store) Identities(ctx context.Context, f rater.Fence, asked []dedup.Question) ([]dedup.Entry, error) {
+	if len(asked) == 0 {
+		return nil, nil
+	}
 	ids := make(pgtype.FlatArray[pgtype.UUID], len(asked))
 	first, last := make([]int32, len(asked)), make([]int32, len(asked))
 	for i := range asked {
@@ -199,6 +204,6 @@ func (s *Store) Identities(ctx context.Context, f rater.Fence, asked []dedup.Que
 			found = append(found, e)
 		}
 		return err
-	}, ids, first, last)
+	}, ids, first, last, slices.Min(first), slices.Max(last))
 	return found, err
 }
