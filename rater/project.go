@@ -136,6 +136,9 @@ func (p *Partition) Projected(r LiveResult) {
 	}
 }
 
+// Whole says that the live view is not being rebuilt.
+func (p *Partition) Whole() bool { return p.live.stage == stageShown }
+
 // Shown says that the live view is whole and nothing waits to be shown.
 func (p *Partition) Shown() bool {
 	return p.live.stage == stageShown && p.live.work == nil && len(p.machine.unshown) == 0

@@ -15,7 +15,7 @@ type delivered struct {
 // The delivery is paused above the first bound of a kind and resumed below both second ones.
 const (
 	queuePause, queueResume           = 4096, 1024
-	queuePauseBytes, queueResumeBytes = 4 << 20, 1 << 20
+	queuePauseBytes, queueResumeBytes = 8 << 20, 4 << 20
 )
 
 // deliver takes records from the group's goroutine. After the runner has ended they are dropped, and the delivery is no

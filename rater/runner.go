@@ -44,6 +44,8 @@ type runner struct {
 	level    time.Time // when the partition had last caught up with its log, at first when it was opened
 	lastShow time.Time // when it last turned to the live view
 	lastCut  time.Time // when it last froze its changes
+	shown    time.Time // when nothing waited to be shown
+	saved    time.Time // when nothing was unsaved
 	// from when on something may be done, or done again after it failed
 	rateAt, commitAt, readAt, projectAt, foldAt, lookAt, giveUpAt time.Time
 }
@@ -112,11 +114,18 @@ var errStopped = errors.New("stopped")
 
 // turn does everything that can be done without waiting.
 func (r *runner) turn() error {
+	now := r.w.host.now()
+	if r.p.Idle() {
+		r.saved = now
+	}
+	if r.p.Shown() {
+		r.shown = now
+	}
 	if err := r.rate(); err != nil {
 		return err
 	}
 	r.position.Store(r.p.Position())
-	now := r.w.host.now()
+	now = r.w.host.now()
 	if r.draining {
 		return r.drain(now)
 	}
@@ -220,20 +229,28 @@ func (r *runner) rateOne(ctx context.Context, in *Input) (err error) {
 	return nil
 }
 
-// stretched is an interval of a partition that may be behind its log. While it is, a line that changes ten times in an interval is
-// written once, so that it catches up sooner; and what it shows and saves is late anyway, to which half as much is added.
-func (r *runner) stretched(now time.Time, usual, most time.Duration) time.Duration {
-	return max(usual, min(now.Sub(r.level)/2, most))
+// due says whether it is time to turn to a store again. While a partition is behind its log the interval grows from the usual one to
+// the longest: a line that changes ten times in it is written once, so that the partition catches up sooner, and what it
+// shows and saves is late anyway, to which half as much is added. With more than a turn's work before it, it is
+// behind for certain. A longer interval begins with the first change, not to write little at once and the rest later.
+func (r *runner) due(now, last, clean time.Time, usual, longest time.Duration) bool {
+	interval := max(usual, min(now.Sub(r.level)/2, longest))
+	if r.end.Load()-r.p.Position() > int64(ratePerTurn) {
+		interval = longest
+	}
+	if interval > usual && clean.After(last) {
+		last = clean
+	}
+	return now.Sub(last) >= interval
 }
 
 // freeze freezes what changed since the last checkpoint when it is time to.
 func (r *runner) freeze(now time.Time) {
-	i := &r.w.Intervals
-	interval := r.stretched(now, i.Checkpoint, i.CheckpointBehind)
+	longest := r.w.Intervals.CheckpointBehind
 	if r.p.HalfFull() {
-		interval = i.Checkpoint
+		longest = r.w.Intervals.Checkpoint
 	}
-	if now.Sub(r.lastCut) >= interval && r.p.Freeze() {
+	if r.due(now, r.lastCut, r.saved, r.w.Intervals.Checkpoint, longest) && r.p.Freeze() {
 		r.lastCut = now
 	}
 }
@@ -285,11 +302,16 @@ func (r *runner) fold(now time.Time) {
 // project turns to the live view when it is time to, at once when nothing waits to be rated.
 func (r *runner) project(now time.Time, caughtUp bool) {
 	i := &r.w.Intervals
-	since := now.Sub(r.lastShow)
-	if now.Before(r.projectAt) || !caughtUp && !r.p.ShowsMore() && since < r.stretched(now, i.Project, i.ProjectBehind) {
+	longest := i.ProjectBehind
+	if !r.p.Whole() { // readers wait for the rebuild
+		longest = i.Project
+	}
+	stale := now.Sub(r.lastShow) >= i.Look // the head's log time must move
+	soon := caughtUp || r.p.ShowsMore() || stale && r.p.Shown()
+	if now.Before(r.projectAt) || !soon && !r.due(now, r.lastShow, r.shown, i.Project, longest) {
 		return
 	}
-	if work := r.p.Project(caughtUp, since >= i.Look); work != nil {
+	if work := r.p.Project(caughtUp, stale); work != nil {
 		r.lastShow = now
 		r.ask(func(ctx context.Context) { r.show(ctx, work) })
 	}

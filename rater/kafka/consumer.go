@@ -42,6 +42,10 @@ type order struct {
 // pollRecords bounds what one poll returns.
 const pollRecords = 16384
 
+// fetchWait is how long the broker waits for usage. A partition that is read on after a pause waits for as long when the others have
+// none: what is still delivered and not rated must last until then.
+const fetchWait = 25 * time.Millisecond
+
 // commitEvery is how often the group's offsets follow the checkpoints.
 const commitEvery = time.Second
 
@@ -53,7 +57,7 @@ func NewConsumer(c Config, w *rater.Worker) (*Consumer, error) {
 	k.reader, err = c.client(
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{}),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		kgo.FetchMaxWait(250*time.Millisecond),
+		kgo.FetchMaxWait(fetchWait),
 		kgo.FetchMaxPartitionBytes(8<<20),
 		kgo.KeepControlRecords(), // none are expected: one would look like a gap otherwise
 	)
