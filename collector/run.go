@@ -363,6 +363,9 @@ func (r *run) read(ctx context.Context, in *input, inOrder chan<- *chunk) error 
 	for {
 		c := &chunk{done: make(chan struct{})}
 		err := in.fill(c, &row)
+		if ctx.Err() != nil {
+			return ctx.Err() //nolint:wrapcheck // the caller names what was stopped
+		}
 		if c.rows > 0 {
 			c.next = in.rows.Position()
 			select {

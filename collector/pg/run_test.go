@@ -384,7 +384,8 @@ func TestStoppedInTheMiddleGoesOn(t *testing.T) {
 	if err != nil || second.FromLine != first.Sent+2 || first.Sent+second.Sent != 20_000 || first.Bytes+second.Bytes < second.FileBytes {
 		t.Fatalf("%v %+v after %+v", err, second, first)
 	}
-	// On their way are a chunk of 1,000 that is being committed, four that wait for it, and one behind these.
+	// Behind the last chunk of 1,000 that counts are four that wait for their turn, one behind these, and one
+	// that was cut off on its way. Nothing is sent off after the stop.
 	if extra := w.mustHaveEach(20_000); extra > 6000 {
 		t.Errorf("%d events were sent again, more than were on their way", extra)
 	}
