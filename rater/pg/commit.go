@@ -115,9 +115,8 @@ func moveCheckpoints(ctx context.Context, tx pgx.Tx, cuts []*rater.Cut) (map[int
 	return touched, tx.SendBatch(ctx, batch).Close()
 }
 
-// byIndexSQL makes the planner take the index, whatever it believes of a table that has just grown: of a plan without, which it may
-// keep, a commit takes minutes.
-const byIndexSQL = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)"
+// byIndexSQL leaves the update of lines one plan, which is kept: what a session saw of a table when it was small says nothing of it later.
+const byIndexSQL = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)"
 
 // writing is what a commit sends after it has moved the checkpoints.
 type writing struct {

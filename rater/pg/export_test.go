@@ -16,3 +16,6 @@ func PoolOf(s *Store) *pgxpool.Pool { return s.pool }
 func PublishDay(s *Store, ctx context.Context, f rater.Fence, day int32) error {
 	return s.publishDay(ctx, f, day, 1, 1, dedup.NewFilter(day, 1))
 }
+
+// UpdateLines is the statement that updates lines, and what is said to the planner before it.
+func UpdateLines() (planner, sql string) { return byIndexSQL, commitKnownLinesSQL }

@@ -2,11 +2,15 @@ package pg_test
 
 import (
 	"reflect"
+	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater"
 	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/pg"
 )
 
 // changed is the line after some more usage: everything that may change has.
@@ -67,4 +71,60 @@ func TestKnownLines(t *testing.T) {
 	if err := pool.QueryRow(t.Context(), "SHOW enable_seqscan").Scan(&seqscan); err != nil || seqscan != "on" {
 		t.Errorf("enable_seqscan is %q, %v", seqscan, err)
 	}
+}
+
+// A plan that goes through a partition for each line, or through the lines for each of a partition, takes minutes where this one takes
+// a second. PostgreSQL would choose one while it believes that the table is small, and keep it.
+func TestKnownLinesAreFoundByTheIndex(t *testing.T) {
+	s, pool := open(t)
+	_, f := acquire(t, s, 0, alice)
+	lines := make([]rater.LineState, 300)
+	for i := range lines {
+		lines[i] = lineState(i, 0)
+	}
+	planner, sql := pg.UpdateLines()
+	plan := func() (lines string) {
+		t.Helper()
+		tx, err := pool.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = tx.Rollback(t.Context()) }()
+		for _, do := range []string{planner, "PREPARE update_lines AS " + sql} {
+			if _, err := tx.Exec(t.Context(), do, pgx.QueryExecModeSimpleProtocol); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rows, err := tx.Query(t.Context(), "EXPLAIN EXECUTE update_lines (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)", pgx.QueryExecModeSimpleProtocol)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var line string
+		if _, err := pgx.ForEachRow(rows, []any{&line}, func() error { lines += line + "\n"; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec(t.Context(), "DEALLOCATE update_lines"); err != nil {
+			t.Fatal(err)
+		}
+		return lines
+	}
+	check := func(when string) {
+		t.Helper()
+		p := plan()
+		for _, want := range []string{"Tid Scan on line l", `Index Cond: ((partition = $1) AND (family = u.family) AND ("position" = u."position"))`} {
+			if !strings.Contains(p, want) {
+				t.Errorf("%s the plan has no %q:\n%s", when, want, p)
+			}
+		}
+		if strings.Contains(p, "Seq Scan") || strings.Contains(p, "Bitmap") || strings.Contains(p, "Join") {
+			t.Errorf("%s the plan goes through more than it looks for:\n%s", when, p)
+		}
+	}
+	check("of an empty table")
+	commit(t, s, rater.OutcomeCommitted, cut(f, 5, lines...))
+	check("of a table that has just grown")
+	if _, err := pool.Exec(t.Context(), "ANALYZE line"); err != nil {
+		t.Fatal(err)
+	}
+	check("of a table that the planner knows")
 }
