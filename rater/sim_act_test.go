@@ -1,6 +1,8 @@
 package rater
 
 import (
+	"sync"
+
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/rater/activity"
 )
@@ -85,8 +87,18 @@ var simActions = []simAction{
 // simSteering replaces the weights of some actions, by name.
 type simSteering map[string]int
 
-// odds lists each action as often as its weight says.
+// simUsual are the odds without steering.
+var simUsual = sync.OnceValue(func() []*simAction { return weigh(nil) })
+
 func odds(s simSteering) []*simAction {
+	if s == nil {
+		return simUsual()
+	}
+	return weigh(s)
+}
+
+// weigh lists each action as often as its weight says.
+func weigh(s simSteering) []*simAction {
 	var out []*simAction
 	for i := range simActions {
 		a := &simActions[i]

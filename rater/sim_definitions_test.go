@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/tollstream/tollstream/collector/usage"
@@ -36,7 +38,40 @@ type simBill struct {
 	parent  bool
 }
 
-func (w *world) define(row simRow) {
+// simBegin are the definitions that every schedule begins with, and what is decoded of them.
+type simBegin struct {
+	defs      []*simRow
+	bill      map[string][]simBill
+	snapshots []*catalog.Snapshot
+	accounts  map[simAccount]*catalog.Account
+}
+
+var simBeginning = sync.OnceValue(func() *simBegin {
+	w := &world{bill: map[string][]simBill{}, accounts: map[simAccount]*catalog.Account{}}
+	for _, p := range simProducts {
+		w.define(priceRow(&simPrice{product: p, limit: 30, first: 10, second: 7}))
+	}
+	for _, a := range simAccounts {
+		w.bill[a] = []simBill{{account: a, from: -1 << 63, parent: a == "a1"}}
+		w.define(w.accountRow(a))
+	}
+	if _, err := w.Snapshot(context.Background(), int64(len(w.defs))); err != nil {
+		panic(err)
+	}
+	if _, err := w.Accounts(context.Background(), int64(len(w.defs)), simAccounts); err != nil {
+		panic(err)
+	}
+	return &simBegin{w.defs, w.bill, w.snapshots, w.accounts}
+})
+
+// begin makes the first definitions.
+func (w *world) begin() {
+	b := simBeginning()
+	w.defs, w.snapshots = slices.Clip(b.defs), slices.Clip(b.snapshots)
+	w.bill, w.accounts = maps.Clone(b.bill), maps.Clone(b.accounts)
+}
+
+func (w *world) define(row *simRow) {
 	w.hidden = 0
 	if w.faults.SeqBeforeCommit && w.n(2) == 0 {
 		w.hidden = int64(len(w.defs) + 1)
@@ -63,27 +98,28 @@ func mustJSON(v any) []byte {
 
 type object = map[string]any
 
-func (w *world) priceRow(p *simPrice) simRow {
-	rate := object{
-		"id": "product:" + p.product, "model": "graduated", "currency": "USD",
-		"tiers": []any{object{"up_to": fmt.Sprint(p.limit), "unit_price": cents(p.first)}, object{"unit_price": cents(p.second)}},
-	}
+func priceRow(p *simPrice) *simRow {
+	model := "graduated"
 	if p.volume {
-		rate["model"] = "volume"
+		model = "volume"
 	}
-	ref, body := catalog.Ref{Kind: catalog.KindProduct, ID: p.product}, object{"id": p.product, "rates": []any{rate}}
-	if p.product == "p1" {
-		body["group_by"] = []string{"region"}
-	}
-	if p.contract != "" {
-		rate["id"], rate["product"] = "contract:"+p.contract+"/"+p.product, p.product
+	rate := fmt.Sprintf(`"model":%q,"currency":"USD","tiers":[{"up_to":"%d","unit_price":%q},{"unit_price":%q}]`, model, p.limit, cents(p.first), cents(p.second))
+	ref := catalog.Ref{Kind: catalog.KindProduct, ID: p.product}
+	body := ""
+	switch {
+	case p.contract != "":
 		ref = catalog.Ref{Kind: catalog.KindContract, ID: p.contract}
-		body = object{"id": p.contract, "account": p.account, "start": simTime(p.start), "rates": []any{rate}}
+		body = fmt.Sprintf(`{"id":%q,"account":%q,"start":%q,"rates":[{"id":"contract:%s/%s","product":%q,%s}]}`,
+			p.contract, p.account, simTime(p.start), p.contract, p.product, p.product, rate)
+	case p.product == "p1":
+		body = fmt.Sprintf(`{"id":%q,"group_by":["region"],"rates":[{"id":"product:%s",%s}]}`, p.product, p.product, rate)
+	default:
+		body = fmt.Sprintf(`{"id":%q,"rates":[{"id":"product:%s",%s}]}`, p.product, p.product, rate)
 	}
-	return simRow{row: catalog.Row{Ref: ref, Deleted: p.deleted, Body: mustJSON(body)}, price: p}
+	return &simRow{row: catalog.Row{Ref: ref, Deleted: p.deleted, Body: []byte(body)}, price: p}
 }
 
-func (w *world) accountRow(a string) simRow {
+func (w *world) accountRow(a string) *simRow {
 	var terms []any
 	for i, b := range w.bill[a] {
 		t := object{"cycle": object{"every": "daily"}}
@@ -103,7 +139,7 @@ func (w *world) accountRow(a string) simRow {
 		body["late"] = "reject"
 	}
 	last := w.bill[a][len(w.bill[a])-1]
-	return simRow{row: catalog.Row{Ref: catalog.Ref{Kind: catalog.KindAccount, ID: a}, Body: mustJSON(body)}, bill: &last}
+	return &simRow{row: catalog.Row{Ref: catalog.Ref{Kind: catalog.KindAccount, ID: a}, Body: mustJSON(body)}, bill: &last}
 }
 
 // change makes one change of the definitions.
@@ -114,7 +150,7 @@ func (w *world) change() {
 	price := &simPrice{product: simProducts[w.n(2)], limit: int64(20 + w.n(20)), first: int64(5 + w.n(10)), second: int64(1 + w.n(8)), volume: w.n(2) == 0}
 	switch w.n(5) {
 	case 0, 1:
-		w.define(w.priceRow(price))
+		w.define(priceRow(price))
 	case 2, 3:
 		price.account = simAccounts[w.n(len(simAccounts))]
 		price.contract = "c" + price.account + price.product
@@ -126,7 +162,7 @@ func (w *world) change() {
 			}
 		}
 		price.deleted = !first && w.n(3) == 0
-		w.define(w.priceRow(price))
+		w.define(priceRow(price))
 	case 4:
 		a := simAccounts[1+w.n(2)]
 		from := w.now - (w.now-simStart)%simDay + simDay

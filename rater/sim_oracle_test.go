@@ -41,7 +41,7 @@ func (w *world) check() string {
 			if s.partition != int32(p) || w.lost[p] {
 				continue
 			}
-			if want, ok := history[s.line][s.version]; !ok || want != s.amount {
+			if want, ok := history[simVersion{s.line, s.version}]; !ok || want != s.amount {
 				return fmt.Sprintf("the live view showed %s at version %d of a line, the log implies %s", s.amount, s.version, want)
 			}
 		}
@@ -73,14 +73,27 @@ func (w *world) countInvoices() {
 	}
 }
 
+// simVersion is a line at one of its versions.
+type simVersion struct {
+	line    activity.ID
+	version int64
+}
+
 // replay rates the whole log with a fresh machine over empty stores: no fault can happen.
-func (w *world) replay(p int) ([][]byte, map[activity.ID]map[int64]money.Decimal) {
+func (w *world) replay(p int) ([][]byte, map[simVersion]money.Decimal) {
 	m := newMachine(&Checkpoint{Partition: int32(p), Last: -1, Skips: w.skips[p]}, time.Duration(simWindow), w.faults.Faults) // what its rules have wrong it has wrong as well
-	var out [][]byte
-	history := map[activity.ID]map[int64]money.Decimal{}
-	for o, u := range w.usage[p] {
+	var (
+		out    [][]byte
+		buffer []byte
+		states []LineState
+		enc    activity.Encoder
+	)
+	history := map[simVersion]money.Decimal{}
+	for o := range w.usage[p] {
+		u := &w.usage[p][o]
 		// Nothing of the value may be kept: it is overwritten when the record has been rated.
-		in := &Input{Offset: int64(o), LeaderEpoch: -1, Time: u.time, Value: bytes.Clone(u.value)}
+		buffer = append(buffer[:0], u.value...)
+		in := &Input{Offset: int64(o), LeaderEpoch: -1, Time: u.time, Value: buffer}
 		m.decode(in)
 		if err := m.load(context.Background(), in, Fence{}, emptyStore{w}, w); err != nil {
 			fail("replay: %v", err)
@@ -89,17 +102,15 @@ func (w *world) replay(p int) ([][]byte, map[activity.ID]map[int64]money.Decimal
 		if err != nil {
 			fail("replay: %v", err)
 		}
-		out = append(out, activity.Append(nil, rec))
+		out = append(out, enc.Append(nil, rec))
 		for i := range in.Value {
 			in.Value[i] = '#'
 		}
 		for _, f := range m.unshown {
 			f.unshown = false
-			for _, l := range f.states(nil) {
-				if history[l.Line] == nil {
-					history[l.Line] = map[int64]money.Decimal{}
-				}
-				history[l.Line][l.Version] = l.Amount
+			states = f.states(states[:0])
+			for i := range states {
+				history[simVersion{states[i].Line, states[i].Version}] = states[i].Amount
 			}
 		}
 		m.unshown = m.unshown[:0]
@@ -136,15 +147,16 @@ func (w *world) checkState(p int) string {
 	pg := w.pg[p]
 	o := w.oracle(p)
 	want := o.totals()
-	got := map[string]money.Decimal{}
+	got := map[oracleLine]money.Decimal{}
 	lines := map[activity.ID]money.Decimal{}
 	for _, ls := range pg.lines {
-		for _, l := range ls {
+		for i := range ls {
+			l := &ls[i]
 			group := ""
 			for _, g := range l.Group {
 				group += g.Value
 			}
-			got[fmt.Sprintf("%s %s/%s %d %s %d", l.Account, l.Product, group, l.UsagePeriod.Start, l.Billed, l.Period.Start)] = l.Amount
+			got[oracleLine{l.Account, l.Product, group, l.UsagePeriod.Start, l.Billed, l.Period.Start}] = l.Amount
 			lines[l.Line] = l.Amount
 			if s := w.redis[p].lines[l.Line]; s.amount != l.Amount && !w.lost[p] {
 				return fmt.Sprintf("the live view ends with %s for a line of %s", s.amount, l.Amount)
@@ -152,8 +164,8 @@ func (w *world) checkState(p int) string {
 		}
 	}
 	for k, v := range want {
-		if g, ok := got[k]; !ok || new(big.Rat).SetFrac(bigOf(g), bigScale).Cmp(v) != 0 {
-			return fmt.Sprintf("line %s is %s, the oracle says %s", k, g, v.FloatString(12))
+		if g, ok := got[k]; !ok || o.rat(g).Cmp(v) != 0 {
+			return fmt.Sprintf("line %v is %s, the oracle says %s", k, g, v.FloatString(12))
 		}
 	}
 	if len(got) != len(want) {
@@ -226,49 +238,74 @@ func (w *world) checkSums(p int, lines map[activity.ID]money.Decimal, counts map
 
 var bigScale = new(big.Int).Exp(big.NewInt(10), big.NewInt(money.Scale), nil)
 
-func bigOf(d money.Decimal) *big.Int {
-	r, ok := new(big.Rat).SetString(d.String())
-	if !ok {
-		panic(d.String())
+// rat is a number as the oracle calculates with it. It must not be changed.
+func (o *oracle) rat(d money.Decimal) *big.Rat {
+	r := o.rats[d]
+	if r == nil {
+		var ok bool
+		if r, ok = new(big.Rat).SetString(d.String()); !ok {
+			panic(d.String())
+		}
+		o.rats[d] = r
 	}
-	r.Mul(r, new(big.Rat).SetInt(bigScale))
-	return r.Num()
+	return r
 }
 
 // ---- the oracle: written from pricing.md and billing.md; event lists, everything priced from scratch at the end
 
+// oracleFamily are the lines that usage of one period is charged on.
+type oracleFamily struct {
+	account, product, group string
+	usage                   int64 // when the period of the usage begins
+	owed                    string
+}
+
+// oracleLine is such a line, on the invoice of whoever is billed for the period.
+type oracleLine struct {
+	account, product, group string
+	usage                   int64
+	billed                  string
+	period                  int64
+}
+
+// oracleUses is what is known of a family.
+type oracleUses struct {
+	uses   []oracleUse
+	lines  []oracleLine         // in the order of their first use
+	prices map[string]*simPrice // of its rates, by contract, as of the last event that found the rate existing
+}
+
 type oracleUse struct {
-	family, line string
-	order        int
-	rate         *simPrice
-	start        int64
-	quantity     *big.Rat
+	order    int // of the line in its family
+	rate     *simPrice
+	start    int64
+	quantity *big.Rat
 }
 
 type oracle struct {
 	w        *world
 	act      int64
 	through  map[string][]SealPoint
-	seen     map[usage.Identity]usage.Event
+	seen     map[usage.Identity]*usage.Event
 	arrived  map[usage.Identity]int64
-	uses     map[string][]oracleUse          // by family
-	lines    map[string][]string             // of a family, in the order of their first use
-	prices   map[string]map[string]*simPrice // of a family's rates, as of the last event that found the rate existing
-	counts   map[CountKey]Counts             // without charges
-	rejected map[Skip]string                 // why
-	skips    map[Skip]struct{}               // what the operator told the rater to pass over
+	families map[oracleFamily]*oracleUses
+	counts   map[CountKey]Counts        // without charges
+	rejected map[Skip]string            // why
+	skips    map[Skip]struct{}          // what the operator told the rater to pass over
+	rats     map[money.Decimal]*big.Rat // see rat
 }
 
 func (w *world) oracle(p int) *oracle {
 	o := &oracle{
 		counts: map[CountKey]Counts{}, rejected: map[Skip]string{}, skips: w.skips[p],
-		w: w, through: map[string][]SealPoint{}, seen: map[usage.Identity]usage.Event{}, arrived: map[usage.Identity]int64{},
-		uses: map[string][]oracleUse{}, lines: map[string][]string{}, prices: map[string]map[string]*simPrice{},
+		w: w, through: map[string][]SealPoint{}, seen: map[usage.Identity]*usage.Event{}, arrived: map[usage.Identity]int64{},
+		families: map[oracleFamily]*oracleUses{}, rats: map[money.Decimal]*big.Rat{},
 	}
 	logTime := int64(0)
-	for offset, u := range w.usage[p] {
+	for offset := range w.usage[p] {
+		u := &w.usage[p][offset]
 		logTime = max(logTime, u.time)
-		switch r := u.rec; r.Kind {
+		switch r := &u.rec; r.Kind {
 		case usage.KindDefinitions:
 			if r.Definitions.To > o.act {
 				o.w.did("definitions activated")
@@ -329,7 +366,7 @@ func (o *oracle) event(at Skip, e *usage.Event, logTime int64, retry bool) {
 	if retry {
 		o.w.did("retry rated")
 	}
-	o.seen[id], o.arrived[id] = *e, logTime
+	o.seen[id], o.arrived[id] = e, logTime
 }
 
 func (o *oracle) reject(at Skip, reason string) {
@@ -382,21 +419,23 @@ func (o *oracle) place(e *usage.Event) string {
 	if e.Product == "p1" {
 		group = e.Attribute("region")
 	}
-	family := fmt.Sprintf("%s %s/%s %d of %s", e.Account, e.Product, group, day, owed)
-	line := fmt.Sprintf("%s %s/%s %d %s %d", e.Account, e.Product, group, day, billed, period)
-	at := slices.Index(o.lines[family], line)
+	family := oracleFamily{e.Account, e.Product, group, day, owed}
+	line := oracleLine{e.Account, e.Product, group, day, billed, period}
+	f := o.families[family]
+	if f == nil {
+		f = &oracleUses{prices: map[string]*simPrice{}}
+		o.families[family] = f
+	}
+	at := slices.Index(f.lines, line)
 	if at < 0 {
-		at = len(o.lines[family])
-		o.lines[family] = append(o.lines[family], line)
+		at = len(f.lines)
+		f.lines = append(f.lines, line)
 	}
-	q, _ := new(big.Rat).SetString(e.Quantity.String())
-	o.uses[family] = append(o.uses[family], oracleUse{family, line, at, rate, start, q})
-	if o.prices[family] == nil {
-		o.prices[family] = map[string]*simPrice{}
-	}
-	for _, u := range o.uses[family] {
-		if now := o.latest(u.rate.contract, u.rate.product, seq); now != nil && !now.deleted {
-			o.prices[family][u.rate.contract] = now
+	f.uses = append(f.uses, oracleUse{at, rate, start, o.rat(e.Quantity)})
+	for i := range f.uses {
+		used := f.uses[i].rate
+		if now := o.latest(used.account, used.product, seq); now != nil && !now.deleted {
+			f.prices[used.contract] = now
 		}
 	}
 	return ""
@@ -412,11 +451,11 @@ func (o *oracle) sealed(account string, end int64) (int64, bool) {
 }
 
 func (o *oracle) known(account string, seq int64) bool {
-	return slices.ContainsFunc(o.w.defs[:seq], func(d simRow) bool { return d.bill != nil && d.bill.account == account })
+	return slices.ContainsFunc(o.w.defs[:seq], func(d *simRow) bool { return d.bill != nil && d.bill.account == account })
 }
 
 func (o *oracle) productKnown(product string, seq int64) bool {
-	return slices.ContainsFunc(o.w.defs[:seq], func(d simRow) bool { return d.price != nil && d.price.contract == "" && d.price.product == product })
+	return slices.ContainsFunc(o.w.defs[:seq], func(d *simRow) bool { return d.price != nil && d.price.contract == "" && d.price.product == product })
 }
 
 // root follows bill_to at t.
@@ -438,7 +477,7 @@ func (o *oracle) root(account string, t int64) string {
 // rate asks the contracts of the account, then of its parents, then the product.
 func (o *oracle) rate(account, product string, t, seq int64) (*simPrice, int64) {
 	for a := account; a != ""; a = simParent[a] {
-		if p := o.latest("c"+a+product, product, seq); p != nil && !p.deleted && p.start <= t {
+		if p := o.latest(a, product, seq); p != nil && !p.deleted && p.start <= t {
 			return p, p.start
 		}
 	}
@@ -448,10 +487,11 @@ func (o *oracle) rate(account, product string, t, seq int64) (*simPrice, int64) 
 	return nil, 0
 }
 
-func (o *oracle) latest(contract, product string, seq int64) *simPrice {
+// latest is the price of a product in the account's contract, "" for the product's own.
+func (o *oracle) latest(account, product string, seq int64) *simPrice {
 	var found *simPrice
 	for _, d := range o.w.defs[:seq] {
-		if d.price != nil && d.price.contract == contract && d.price.product == product {
+		if d.price != nil && d.price.account == account && d.price.product == product {
 			found = d.price
 		}
 	}
@@ -460,12 +500,12 @@ func (o *oracle) latest(contract, product string, seq int64) *simPrice {
 
 // totals prices every family under the definitions that it was touched under last; a rate that was gone then keeps the
 // prices of the last time that it was not.
-func (o *oracle) totals() map[string]*big.Rat {
-	out := map[string]*big.Rat{}
-	for family, uses := range o.uses {
+func (o *oracle) totals() map[oracleLine]*big.Rat {
+	out := map[oracleLine]*big.Rat{}
+	for _, f := range o.families {
 		before := new(big.Rat)
-		for i, line := range o.lines[family] {
-			total := o.total(uses, i, o.prices[family])
+		for i, line := range f.lines {
+			total := f.total(i)
 			out[line] = new(big.Rat).Sub(total, before)
 			before = total
 		}
@@ -480,9 +520,9 @@ type oracleSegment struct {
 }
 
 // total prices the usage of the first lines of a family: segment by segment, each continuing the ones before.
-func (o *oracle) total(uses []oracleUse, upTo int, prices map[string]*simPrice) *big.Rat {
+func (f *oracleUses) total(upTo int) *big.Rat {
 	var segments []oracleSegment
-	for _, u := range uses {
+	for _, u := range f.uses {
 		if u.order > upTo {
 			continue
 		}
@@ -499,7 +539,7 @@ func (o *oracle) total(uses []oracleUse, upTo int, prices map[string]*simPrice) 
 	})
 	sum, total := new(big.Rat), new(big.Rat)
 	for _, s := range segments {
-		rate := prices[s.contract]
+		rate := f.prices[s.contract]
 		prior := priceOf(rate, sum)
 		sum.Add(sum, s.quantity)
 		total.Add(total, new(big.Rat).Sub(priceOf(rate, sum), prior))
@@ -510,23 +550,23 @@ func (o *oracle) total(uses []oracleUse, upTo int, prices map[string]*simPrice) 
 // priceOf is graduated or volume with two tiers; what lies below zero is priced at the first.
 func priceOf(p *simPrice, q *big.Rat) *big.Rat {
 	first, second, limit := big.NewRat(p.first, 100), big.NewRat(p.second, 100), big.NewRat(p.limit, 1)
-	var v *big.Rat
 	switch {
 	case q.Cmp(limit) <= 0:
-		v = new(big.Rat).Mul(q, first)
+		return roundHalfAway(first.Mul(first, q))
 	case p.volume:
-		v = new(big.Rat).Mul(q, second)
-	default:
-		v = new(big.Rat).Mul(limit, first)
-		v.Add(v, new(big.Rat).Mul(new(big.Rat).Sub(q, limit), second))
+		return roundHalfAway(second.Mul(second, q))
 	}
-	return roundHalfAway(v)
+	rest := new(big.Rat).Sub(q, limit)
+	return roundHalfAway(rest.Add(rest.Mul(rest, second), limit.Mul(limit, first)))
 }
 
 // roundHalfAway rounds to 12 decimals.
 func roundHalfAway(v *big.Rat) *big.Rat {
 	n := new(big.Int).Mul(v.Num(), bigScale)
-	q, r := new(big.Int).QuoRem(n, v.Denom(), new(big.Int))
+	q, r := n.QuoRem(n, v.Denom(), new(big.Int))
+	if r.Sign() == 0 { // there are no more
+		return v
+	}
 	if r.Abs(r).Lsh(r, 1).Cmp(v.Denom()) >= 0 {
 		q.Add(q, big.NewInt(int64(v.Sign())))
 	}

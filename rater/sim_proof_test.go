@@ -97,7 +97,7 @@ func (p *simProof) Ends(context.Context) (map[int32]int64, error) {
 // Walk is the `rated` topic.
 func (p *simProof) Walk(_ context.Context, partition int32, each func(int64, *activity.Record) error) error {
 	for _, rec := range p.w.counting(int(partition)) {
-		if err := each(0, rec); err != nil {
+		if err := each(0, rec.Record); err != nil {
 			return err
 		}
 	}

@@ -309,19 +309,23 @@ func (x *simSink) Seek(_ context.Context, next map[int32]int64) error {
 	return nil
 }
 
-func (x *simSink) Poll(_ context.Context, limit int) ([]sink.Fetch, error) {
+func (x *simSink) Poll(_ context.Context, _ int) ([]sink.Fetch, error) {
 	if x.next == nil {
 		return nil, errors.New("poll before seek")
 	}
 	if x.w.fails(20) {
 		return nil, errSim
 	}
+	limit := 100 // the real one is of records that hold more
 	if !x.w.quiet {
 		limit = 1 + x.w.n(6)
 	}
-	var out []sink.Fetch
-	for _, p := range slices.Sorted(maps.Keys(x.next)) {
+	out := make([]sink.Fetch, 0, len(x.next))
+	for p := range int32(x.w.parts) {
 		f := sink.Fetch{Partition: p, End: int64(len(x.w.rated[p]))}
+		if n := min(int64(limit), f.End-x.next[p]); n > 0 {
+			f.Records = make([]sink.Fetched, 0, n)
+		}
 		for ; limit > 0 && x.next[p] < f.End; limit-- {
 			f.Records = append(f.Records, sink.Fetched{At: x.next[p], Value: x.w.rated[p][x.next[p]].value})
 			x.next[p]++
@@ -347,8 +351,16 @@ func (s *simSinks) settled(round int) bool {
 		s.now = s.now.Add(simLease)
 	}
 	for range 4 {
+		if s.taken() {
+			return true
+		}
 		s.step(round / 20 % 2)
 	}
+	return s.taken()
+}
+
+// taken says whether the sinks' positions are the ends of `rated`.
+func (s *simSinks) taken() bool {
 	for p, v := range s.w.pg {
 		if v.sunk.Next != int64(len(s.w.rated[p])) {
 			return false
@@ -359,19 +371,27 @@ func (s *simSinks) settled(round int) bool {
 
 // check: the report store holds each activity of the records that count once, and nothing else.
 func (s *simSinks) check() string {
-	want := 0
+	var (
+		want    int
+		encoded []byte
+		enc     activity.Encoder
+	)
 	for p := range s.w.parts {
 		for _, rec := range s.w.counting(p) {
-			for _, a := range rec.Activities {
+			stored := *rec.Record
+			stored.Activities = nil
+			for i := range rec.Activities {
 				want++
-				row := sink.Row{Partition: int32(p), Offset: rec.Offset, LogTime: rec.LogTime, Activity: a}
-				got, ok := s.rows[row.Place()]
+				got, ok := s.rows[sink.Place{Partition: int32(p), Offset: rec.Offset, Index: i}]
 				if !ok {
 					return fmt.Sprintf("the report store lacks an activity of partition %d offset %d", p, rec.Offset)
 				}
-				if !sameRow(&got.Row, &row) {
-					return fmt.Sprintf("the report store differs from rated at partition %d offset %d", p, rec.Offset)
+				if stored.Activities = append(stored.Activities, got.Activity); got.LogTime != rec.LogTime {
+					return fmt.Sprintf("the report store differs from rated at partition %d offset %d: log time %d", p, rec.Offset, got.LogTime)
 				}
+			}
+			if encoded = enc.Append(encoded[:0], &stored); !bytes.Equal(encoded, rec.value) {
+				return fmt.Sprintf("the report store differs from rated at partition %d offset %d", p, rec.Offset)
 			}
 		}
 	}
@@ -381,12 +401,18 @@ func (s *simSinks) check() string {
 	return ""
 }
 
-// counting returns the records of `rated` that any reader takes.
-func (w *world) counting(p int) []*activity.Record {
+// countingRecord is a record of `rated` that any reader takes, and the bytes that say so.
+type countingRecord struct {
+	*activity.Record
+	value []byte
+}
+
+// counting returns them all.
+func (w *world) counting(p int) []countingRecord {
 	if w.checking && w.counted[p] != nil {
 		return w.counted[p]
 	}
-	out := make([]*activity.Record, 0, len(w.rated[p]))
+	out := make([]countingRecord, 0, len(w.rated[p]))
 	last := int64(-1)
 	for _, x := range w.rated[p] {
 		if x.previous != last || x.offset <= last {
@@ -397,7 +423,7 @@ func (w *world) counting(p int) []*activity.Record {
 		if err := activity.Decode(x.value, rec); err != nil {
 			fail("partition %d offset %d of rated: %v", p, x.offset, err)
 		}
-		out = append(out, rec)
+		out = append(out, countingRecord{rec, x.value})
 	}
 	if w.checking {
 		w.counted[p] = out

@@ -70,7 +70,7 @@ func simulateAll(from uint64, n int, m simMutant, each func(*world)) (seed uint6
 		mu          sync.Mutex
 		wait        sync.WaitGroup
 	)
-	const garbage = 400 // percent: a schedule leaves much behind and lives shortly
+	const garbage = 1600 // percent: a schedule leaves much behind and lives shortly
 	defer debug.SetGCPercent(debug.SetGCPercent(garbage))
 	next.Store(from)
 	least.Store(from + uint64(n))

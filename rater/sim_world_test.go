@@ -4,10 +4,10 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -103,7 +103,7 @@ type world struct {
 	usage    [][]usageEntry
 	rated    [][]ratedRecord
 	taken    [][]ratedRecord // those that any reader takes; the offset of usage is the index
-	defs     []simRow        // index = seq-1
+	defs     []*simRow       // index = seq-1
 	pub      int64
 	hidden   int64 // the definition that has a number and is not committed yet, 0: none
 	bill     map[string][]simBill
@@ -140,8 +140,8 @@ type world struct {
 	next     int
 	quiet    bool
 	charged  map[simEvent]bool
-	checking bool                 // the schedule is over, its end is compared
-	counted  [][]*activity.Record // see counting
+	checking bool               // the schedule is over, its end is compared
+	counted  [][]countingRecord // see counting
 	names    uint64
 }
 
@@ -153,7 +153,7 @@ var (
 )
 
 func newWorld(seed uint64, m simMutant, tracing bool) *world {
-	w := &world{r: rand.New(rand.NewPCG(seed, 7)), faults: m.faults, tracing: tracing, odds: odds(m.steer), now: simStart + 12*simHour, bill: map[string][]simBill{}, done: map[string]int{}}
+	w := &world{r: rand.New(rand.NewPCG(seed, 7)), faults: m.faults, tracing: tracing, odds: odds(m.steer), now: simStart + 12*simHour, done: map[string]int{}}
 	w.parts = 2 + w.r.IntN(2)
 	w.upgrades, w.lossy = seed%8 == 7, seed%16 == 5 || m.steer["lose usage"] > 0
 	w.lost, w.leader = make([]bool, w.parts), make([]int32, w.parts)
@@ -167,18 +167,12 @@ func newWorld(seed uint64, m simMutant, tracing bool) *world {
 		w.pg = append(w.pg, &simPG{c: Checkpoint{Partition: int32(i), Last: -1, LeaderEpoch: -1}})
 		w.redis = append(w.redis, &simRedis{lines: map[activity.ID]simShown{}})
 	}
-	for _, p := range simProducts {
-		w.define(w.priceRow(&simPrice{product: p, limit: 30, first: 10, second: 7}))
-	}
-	for _, a := range simAccounts {
-		w.bill[a] = []simBill{{account: a, from: -1 << 63, parent: a == "a1"}}
-		w.define(w.accountRow(a))
-	}
+	w.begin()
 	w.synced()
 	w.sinks = newSimSinks(w)
-	w.counted = make([][]*activity.Record, w.parts)
+	w.counted = make([][]countingRecord, w.parts)
 	w.owners, w.moving, w.moves, w.taken = make([]*simProcess, w.parts), make([]*simProcess, w.parts), make([]int, w.parts), make([][]ratedRecord, w.parts)
-	w.failures, w.accounts = map[simPlace]int{}, map[simAccount]*catalog.Account{}
+	w.failures = map[simPlace]int{}
 	for range 2 + w.n(2) {
 		w.procs = append(w.procs, w.startProcess())
 	}
@@ -250,8 +244,8 @@ func (w *world) route(e *usage.Event) int32 {
 }
 
 func (w *world) client() {
-	by := map[int32][]usage.Event{}
-	for range 1 + w.n(4) {
+	by, most := make([][]usage.Event, w.parts), 1+w.n(4)
+	for range most {
 		var e usage.Event
 		if len(w.sent) > 0 && w.n(5) == 0 {
 			e = w.sent[w.n(len(w.sent))]
@@ -266,6 +260,9 @@ func (w *world) client() {
 			w.sent = append(w.sent, e)
 		}
 		p := w.route(&e)
+		if by[p] == nil {
+			by[p] = make([]usage.Event, 0, most)
+		}
 		by[p] = append(by[p], e)
 	}
 	for p := range int32(w.parts) {
@@ -278,11 +275,11 @@ func (w *world) client() {
 func (w *world) newEvent() usage.Event {
 	w.next++
 	e := usage.Event{
-		ID: fmt.Sprint("e", w.next), Source: "s", Account: simAccounts[w.n(5)], Product: simProducts[w.n(2)],
+		ID: "e" + strconv.Itoa(w.next), Source: "s", Account: simAccounts[w.n(5)], Product: simProducts[w.n(2)],
 		Quantity: money.FromInt(int64(1 + w.n(20))), Hash: uint64(w.next) << 8,
 	}
 	if region := w.n(4); region > 0 {
-		e.Attributes = []usage.Attribute{{Name: "region", Value: fmt.Sprint(region)}}
+		e.Attributes = []usage.Attribute{{Name: "region", Value: strconv.Itoa(region)}}
 	}
 	switch w.n(12) {
 	case 0:
