@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tollstream/tollstream/cmd/tollstream/e2e/drive"
+	"github.com/tollstream/tollstream/deploy/freeport"
 )
 
 // patience bounds every wait of a run. A sink that was killed is replaced when its lease of 45 s has run out, and PostgreSQL's clock, which
@@ -104,7 +105,11 @@ func (s *site) connect() error {
 	}
 	for name := range roles {
 		for store, address := range upstream {
-			w, err := layWire("127.0.0.1:0", address)
+			listen, err := freeport.Address() // a wire that is cut listens again on its port
+			if err != nil {
+				return err
+			}
+			w, err := layWire(listen, address)
 			if err != nil {
 				return fmt.Errorf("a wire from %s to %s: %w", name, store, err)
 			}
@@ -123,7 +128,7 @@ func (s *site) connect() error {
 const everybody = "everybody"
 
 func (s *site) startAll(ctx context.Context) error {
-	address, err := drive.FreeAddress()
+	address, err := freeport.Address()
 	if err != nil {
 		return err
 	}
@@ -156,7 +161,7 @@ func (s *site) start(ctx context.Context, name string) error {
 	address := s.api.Address
 	if name != "api" { // for its metrics
 		var err error
-		if address, err = drive.FreeAddress(); err != nil {
+		if address, err = freeport.Address(); err != nil {
 			return err
 		}
 	}

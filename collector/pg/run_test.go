@@ -141,7 +141,7 @@ func (w *world) log() (times map[usage.Identity]int, events map[usage.Identity]u
 		if len(ends) == 0 {
 			break
 		}
-		ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
 		fetches := client.PollFetches(ctx)
 		cancel()
 		if err := fetches.Err(); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -16,17 +15,15 @@ import (
 	"github.com/tollstream/tollstream/collector/format"
 	"github.com/tollstream/tollstream/collector/pg"
 	"github.com/tollstream/tollstream/collector/usage"
+	"github.com/tollstream/tollstream/deploy/freeport"
 )
 
 func TestStoreAwayIsWaitedFor(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := listener.Close(); err != nil { // nobody listens there now
-		t.Fatal(err)
-	}
-	pool, err := pgxpool.New(t.Context(), "postgres://nobody@"+listener.Addr().String()+"/x?sslmode=disable")
+	pool, err := pgxpool.New(t.Context(), "postgres://nobody@"+address+"/x?sslmode=disable")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tollstream/tollstream/deploy/freeport"
 )
 
 func TestBaseURL(t *testing.T) {
@@ -90,12 +91,10 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 }
 
 func TestNobodyAnswers(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().String()
-	_ = l.Close()
 	cl, err := New(addr, "")
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/tollstream/tollstream/cmd/tollstream/e2e/drive"
+	"github.com/tollstream/tollstream/deploy/freeport"
 )
 
 // patience bounds every wait: long enough for a busy machine, short enough to name what never came.
@@ -82,7 +83,7 @@ func seeded(t testing.TB) *rand.Rand {
 
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	address, err := drive.FreeAddress()
+	address, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}

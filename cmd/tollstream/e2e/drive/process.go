@@ -11,8 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -29,19 +27,6 @@ func Build(path string) error {
 		return fmt.Errorf("build tollstream: %w\n%s", err, out)
 	}
 	return nil
-}
-
-// FreeAddress finds a port below those that outgoing connections take, so that it is still free after a restart.
-func FreeAddress() (string, error) {
-	for range 200 {
-		address := "127.0.0.1:" + strconv.Itoa(10_000+rand.IntN(5000))
-		l, err := net.Listen("tcp", address)
-		if err != nil {
-			continue
-		}
-		return address, l.Close()
-	}
-	return "", errors.New("no free port")
 }
 
 // Environment is what a process sees: nothing of the caller's settings.
