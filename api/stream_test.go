@@ -261,7 +261,7 @@ func TestServeLetsRequestsFinishAndEndsStreams(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- o.server.Serve(ctx, l, 10*time.Second) }()
+	go func() { served <- o.server.Serve(ctx, l, 2*time.Minute) }()
 
 	arrived, finish := make(chan struct{}), make(chan struct{})
 	o.stores.uploaded = func(r io.Reader) (*api.Run, error) {

@@ -195,9 +195,12 @@ func TestKilledProcessLosesNothing(t *testing.T) {
 			postmaster := serverPID(t, run.dir)
 
 			var sent, stored atomic.Int64
-			go func() { // until the process is gone
+			inserting, enoughRows := context.WithCancel(ctx)
+			inserted := make(chan struct{})
+			go func() { // the server outlives its parent
+				defer close(inserted)
 				for n := int64(0); ; n++ {
-					if _, err := conn.Exec(ctx, `INSERT INTO acknowledged VALUES ($1)`, n); err != nil {
+					if _, err := conn.Exec(inserting, `INSERT INTO acknowledged VALUES ($1)`, n); err != nil {
 						return
 					}
 					stored.Store(n + 1)
@@ -228,6 +231,8 @@ func TestKilledProcessLosesNothing(t *testing.T) {
 			// a record that the broker may have.
 			producer.Close()
 			<-done
+			enoughRows()
+			<-inserted
 			_ = conn.Close(ctx)
 
 			again := run.start(t)

@@ -34,8 +34,12 @@ const (
 	EnvClickHouseCurrent = "TOLLSTREAM_TEST_CLICKHOUSE_CURRENT" // URL, HTTP, a current engine
 )
 
-// opTimeout bounds what is done to a server before and after a test.
-const opTimeout = 30 * time.Second
+// What is done to a server before a test may take as long as a busy machine needs; after it, a server that was killed is not
+// waited for.
+const (
+	beforeTimeout = 2 * time.Minute
+	afterTimeout  = 30 * time.Second
+)
 
 // need returns a variable's value, or ends the test.
 func need(t testing.TB, name string) string {
@@ -61,7 +65,7 @@ func unique() string {
 // bounded is for work before the test.
 func bounded(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), opTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), beforeTimeout)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -71,7 +75,7 @@ func bounded(t testing.TB) context.Context {
 func afterwards(t testing.TB, what string, work func(context.Context) error) {
 	t.Helper()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), afterTimeout)
 		defer cancel()
 		if err := work(ctx); err != nil {
 			t.Logf("%s: %v", what, err)

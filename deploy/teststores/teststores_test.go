@@ -151,10 +151,14 @@ func TestKafka(t *testing.T) {
 	c, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
 	check(t, err)
 	t.Cleanup(c.Close)
-	topics, err := kadm.NewClient(c).ListTopics(soon(t))
-	check(t, err)
-	if slices.Contains(topics.Names(), topic) {
-		t.Errorf("topic %s is still there", topic)
+	for ctx := soon(t); ; { // the broker tells of it a moment after its controller
+		topics, err := kadm.NewClient(c).ListTopics(ctx)
+		if err != nil {
+			t.Fatalf("topic %s is still there: %v", topic, err)
+		}
+		if !slices.Contains(topics.Names(), topic) {
+			break
+		}
 	}
 }
 

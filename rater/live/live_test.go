@@ -3,15 +3,18 @@ package live_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/tollstream/tollstream/deploy/freeport"
 	"github.com/tollstream/tollstream/deploy/teststores"
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater"
@@ -28,6 +31,7 @@ func (c *clock) Now() time.Time { return c.now }
 
 type fixture struct {
 	client *redis.Client
+	wire   *wire
 	prefix string
 	clock  *clock
 	p      *live.Projector
@@ -44,10 +48,38 @@ func connect(t testing.TB, url, prefix string) *fixture {
 	if quick {
 		options.MaxRetries, options.DialerRetries = -1, 1
 	}
+	w := &wire{}
+	options.Dialer = w.dial
 	client := redis.NewClient(options)
 	t.Cleanup(func() { _ = client.Close() })
 	c := &clock{time.Unix(0, 500*day)}
-	return &fixture{client, prefix, c, live.NewProjector(client, c, prefix), live.NewReader(client, prefix)}
+	return &fixture{client, w, prefix, c, live.NewProjector(client, c, prefix), live.NewReader(client, prefix)}
+}
+
+// wire is a fixture's connections, which can be cut.
+type wire struct {
+	mu   sync.Mutex
+	open []net.Conn
+}
+
+func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open = append(w.open, c)
+	return c, nil
+}
+
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.open {
+		_ = c.Close()
+	}
+	w.open = nil
 }
 
 // both runs a test on the embedded store and on a real server.
@@ -469,11 +501,19 @@ func (f *fixture) flushScripts(t *testing.T) {
 }
 
 func TestServerAway(t *testing.T) {
-	server := miniredis.RunT(t)
-	f := connect(t, "redis://"+server.Addr()+"?quick", "t:")
+	address, err := freeport.Address()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := miniredis.NewMiniRedis()
+	if err := server.StartAddr(address); err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	f := connect(t, "redis://"+address+"?quick", "t:")
 	f.must(t, true, begin(1))
 	server.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if applied, err := f.p.Project(ctx, []*rater.Projection{step(1, 2)}); err == nil || applied[0] {
 		t.Errorf("applied %v, %v", applied, err)

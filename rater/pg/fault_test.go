@@ -151,7 +151,7 @@ func TestLostAnswer(t *testing.T) {
 	proxy.mu.Lock()
 	proxy.deaf = true
 	proxy.mu.Unlock()
-	bounded, cancel := context.WithTimeout(ctx, 20*time.Second)
+	bounded, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	if got := outcomes(bounded, s, []*rater.Cut{cut(f, 10, lineState(1, 0))}); !reflect.DeepEqual(got, []rater.Outcome{rater.OutcomeUnknown}) {
 		t.Errorf("outcomes %v, want unknown", got)
@@ -269,7 +269,7 @@ func TestAcquireFromAStoppedCommit(t *testing.T) {
 	}
 	defer pool.Close()
 	s := pg.New(pool, 35*24*time.Hour)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	if _, err := s.Acquire(ctx, 7, rater.Owner{1}); err != nil {
 		t.Fatal(err)

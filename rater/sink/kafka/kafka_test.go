@@ -27,6 +27,8 @@ import (
 
 const topic = "rated"
 
+const patience = 2 * time.Minute // of what is awaited; nothing is decided by how long it takes
+
 // cluster is a broker with two empty partitions of a topic, and a producer.
 type cluster struct {
 	brokers []string
@@ -80,7 +82,7 @@ func rated(previous, offset int64, charge string) []byte {
 // drain polls until n records have come.
 func drain(t *testing.T, l *kafka.Log, n int) map[int32][]int64 {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	got := map[int32][]int64{}
 	for n > 0 {
@@ -151,7 +153,7 @@ func TestLostRecords(t *testing.T) {
 				if err := l.Seek(t.Context(), map[int32]int64{0: next, 1: 0}); err != nil {
 					t.Fatal(err)
 				}
-				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
 				for {
 					fetches, err := l.Poll(ctx, 10)
@@ -223,7 +225,7 @@ func sinkFromBrokerToStore(t *testing.T, c cluster) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		ended := make(chan error)
 		go func() { ended <- s.Run(ctx) }()
 		wait(t, ctx, state, int64(50*(round+1)))
