@@ -26,6 +26,8 @@ type Consumer struct {
 	group  *kgo.Client
 	reader *kgo.Client
 
+	commits sync.Mutex // around commit; taken first
+
 	mu        sync.Mutex
 	orders    map[int32]order // not carried out yet
 	wake      context.CancelFunc
@@ -165,8 +167,11 @@ func (k *Consumer) Committed(partition int32, offset int64) {
 	k.committed[partition] = offset
 }
 
-// commit tells the broker how far the checkpoints are. What it could not be told is told the next time.
+// commit tells the broker how far the checkpoints are. What it could not be told is told the next time. One at a time: who leaves the
+// group waits for the commit under way, which would come to nothing without a member.
 func (k *Consumer) commit(ctx context.Context) {
+	k.commits.Lock()
+	defer k.commits.Unlock()
 	k.mu.Lock()
 	offsets := map[int32]kgo.EpochOffset{}
 	for p, o := range k.committed {
