@@ -29,10 +29,7 @@ type answer struct {
 // usage sends a body and reads what came back, whatever it was.
 func (c *caller) usage(t testing.TB, body []byte, header ...string) (int, *answer) {
 	t.Helper()
-	res, err := c.Do(http.MethodPost, "/v1/usage", bytes.NewReader(body), header...)
-	if err != nil {
-		t.Fatalf("send usage: %v", err)
-	}
+	res := c.answered(t, http.MethodPost, "/v1/usage", body, header...)
 	a := new(answer)
 	if err := json.Unmarshal(res.Body, a); err != nil {
 		t.Fatalf("answer %d %q is not JSON: %v", res.Status, res.Body, err)
@@ -323,9 +320,8 @@ func rejectedThenRetried(t *testing.T, admin *caller, want *oracle.Expectation) 
 	// Once the change was answered, usage is rated under it.
 	admin.mustAccept(t, event("now-known", "account", "nobody"))
 	retry := func(body string) {
-		res, err := admin.Do(http.MethodPost, "/v1/rejected/retry", strings.NewReader(body), "Content-Type", "application/json")
-		if err != nil || res.Status >= 300 {
-			t.Errorf("retry: %v %+v", err, res)
+		if res := admin.answered(t, http.MethodPost, "/v1/rejected/retry", []byte(body), "Content-Type", "application/json"); res.Status >= 300 {
+			t.Errorf("retry: %+v", res)
 		}
 	}
 	retry(`{"reason": "product_unknown"}`)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/big"
 	"net/http"
@@ -53,8 +54,9 @@ func TestCatalogChangesUnderUsage(t *testing.T) {
 	seqs := map[string]int64{} // of each event
 	for round, r := range rounds {
 		var applied struct{ Seq int64 }
-		if err := admin.Call(http.MethodPut, "/v1/catalog", r.document, &applied); err != nil {
-			t.Fatal(err)
+		res := admin.answered(t, http.MethodPut, "/v1/catalog", encode(r.document), "Content-Type", "application/json")
+		if err := json.Unmarshal(res.Body, &applied); err != nil || applied.Seq == 0 {
+			t.Fatalf("change %d: %d %s", round, res.Status, res.Body)
 		}
 		var events []map[string]any
 		for i := range 8 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -211,9 +212,24 @@ func (c *caller) must(t testing.TB, args ...string) string {
 // apply puts a catalogue document and returns when usage is priced under it.
 func (c *caller) apply(t testing.TB, document any) {
 	t.Helper()
-	if err := c.Call(http.MethodPut, "/v1/catalog", document, nil); err != nil {
-		t.Fatalf("apply the catalogue: %v", err)
+	res := c.answered(t, http.MethodPut, "/v1/catalog", encode(document), "Content-Type", "application/json")
+	if res.Status >= 300 {
+		t.Fatalf("apply the catalogue: %d %s", res.Status, res.Body)
 	}
+}
+
+// answered makes a request that may be repeated, as long as the server asks for patience or the connection breaks: every client
+// has to, and a machine that stands still for some seconds is reason enough.
+func (c *caller) answered(t testing.TB, method, path string, body []byte, header ...string) (res *drive.Reply) {
+	t.Helper()
+	eventually(t, method+" "+path+" is answered", func() (err error) {
+		res, err = c.Do(method, path, bytes.NewReader(body), header...)
+		if err == nil && (res.Status == http.StatusTooManyRequests || res.Status == http.StatusServiceUnavailable) {
+			err = fmt.Errorf("%w: %d %s", drive.ErrNotNow, res.Status, res.Body)
+		}
+		return err
+	})
+	return res
 }
 
 // embedded starts a server with all stores of its own and returns it with its admin.
