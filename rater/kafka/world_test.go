@@ -31,7 +31,7 @@ import (
 )
 
 const (
-	patience  = 90 * time.Second // of what is awaited; nothing is decided by how long it takes
+	patience  = 3 * time.Minute // of what is awaited; nothing is decided by how long it takes
 	window    = 35 * 24 * time.Hour
 	retention = 90 * 24 * time.Hour
 	// A machine may stand still for a while: only the test that wants a rater to be replaced lets its session run out, as soon as
