@@ -64,7 +64,7 @@ func TestSharesAddUp(t *testing.T) {
 func TestWhereBriefly(t *testing.T) {
 	t.Parallel()
 	s := brief
-	s.Events *= 5 // samples
+	s.Events *= 10 // samples
 	r := measureBriefly(t, testCorner(t), s, measureWhere)
 	sum, self := 0.0, 0.0
 	for _, x := range r.Where {

@@ -21,7 +21,7 @@ import (
 )
 
 // patience bounds every wait: long enough for a busy machine, short enough to name what never came.
-const patience = 90 * time.Second
+const patience = 3 * time.Minute
 
 // binary builds the program, unless E2E_BINARY names one.
 var binary = sync.OnceValues(func() (string, error) {
