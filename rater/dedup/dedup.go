@@ -72,8 +72,7 @@ type Index struct {
 	filters   []Filter // newest first
 	confirmed map[usage.Identity]Entry
 	denied    map[usage.Identity]struct{}
-	fresh     []Entry
-	last      int // how many were fresh the last time
+	left      []*table // days that left with entries that Fresh has not returned, oldest first
 
 	// of the identities looked for together
 	places  []uint64
@@ -97,6 +96,9 @@ func New(window time.Duration) *Index {
 func (x *Index) Load(entries []Entry, filters []Filter) {
 	for i := range entries {
 		x.put(&entries[i])
+	}
+	for _, d := range x.days {
+		d.told = d.added
 	}
 	x.filters = slices.Clone(filters)
 	slices.SortFunc(x.filters, newestFirst)
@@ -269,16 +271,28 @@ func (x *Index) Forget() {
 // Remember adds an event that was rated. Log time never goes back, so it is the identity's newest arrival.
 func (x *Index) Remember(e Entry) {
 	x.put(&e)
-	if x.fresh == nil {
-		x.fresh = make([]Entry, 0, x.last)
-	}
-	x.fresh = append(x.fresh, e)
 }
 
 // Fresh returns what was remembered since it was called last, in order; the caller owns the slice.
 func (x *Index) Fresh() []Entry {
-	fresh := x.fresh
-	x.fresh, x.last = nil, len(fresh)
+	n := 0
+	for _, d := range x.days {
+		n += int(d.added - d.told)
+	}
+	for _, d := range x.left {
+		n += int(d.added - d.told)
+	}
+	if n == 0 {
+		return nil
+	}
+	fresh := make([]Entry, 0, n)
+	for _, d := range x.left {
+		fresh = d.tell(fresh)
+	}
+	x.left = nil
+	for _, d := range slices.Backward(x.days) {
+		fresh = d.tell(fresh)
+	}
 	return fresh
 }
 
@@ -301,14 +315,24 @@ func (x *Index) put(e *Entry) {
 // expire drops the days of which nothing counts any more.
 func (x *Index) expire(logTime int64) {
 	oldest := Day(x.oldest(logTime))
-	x.days = slices.DeleteFunc(x.days, func(d *table) bool { return d.day < oldest })
+	x.drop(func(d *table) bool { return d.day < oldest })
 	x.filters = slices.DeleteFunc(x.filters, func(f Filter) bool { return f.Day < oldest })
+}
+
+// drop drops days.
+func (x *Index) drop(which func(*table) bool) {
+	for _, d := range slices.Backward(x.days) {
+		if which(d) && d.added > d.told {
+			x.left = append(x.left, d)
+		}
+	}
+	x.days = slices.DeleteFunc(x.days, which)
 }
 
 // Sealed takes a filter that holds a day which the store has compacted: the day's entries leave memory. A filter
 // that begins on the same day as one that is known takes its place, as it holds more.
 func (x *Index) Sealed(number int32, f Filter) {
-	x.days = slices.DeleteFunc(x.days, func(d *table) bool { return d.day == number })
+	x.drop(func(d *table) bool { return d.day == number })
 	x.filters = slices.DeleteFunc(x.filters, func(old Filter) bool { return old.First == f.First })
 	x.filters = append(x.filters, f)
 	slices.SortFunc(x.filters, newestFirst)

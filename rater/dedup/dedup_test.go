@@ -166,6 +166,30 @@ func TestFreshIsHandedOutOnce(t *testing.T) {
 	}
 }
 
+func TestFreshHoldsDaysThatLeft(t *testing.T) {
+	const hour = int64(time.Hour)
+	x := dedup.New(23 * time.Hour)
+	told := entry(1, 1, 10*24*hour)
+	x.Remember(told)
+	x.Fresh()
+	// The 10th day leaves with the first entry of the 12th, and the 12th, after a pause, with that of the 15th.
+	var want []dedup.Entry
+	for i, at := range []int64{10*24 + 1, 10*24 + 1, 11 * 24, 12 * 24, 12*24 + 5, 15 * 24} {
+		e := entry(uint64(2+i), uint64(i), at*hour)
+		x.Remember(e)
+		want = append(want, e)
+	}
+	if got := x.Fresh(); !slices.Equal(got, want) {
+		t.Errorf("fresh %v, want %v", got, want)
+	}
+	if got := x.Fresh(); len(got) != 0 {
+		t.Errorf("fresh again: %v", got)
+	}
+	if a := x.Check(want[0].ID, 15*24*hour); a.Verdict != dedup.Miss {
+		t.Errorf("verdict %d on an entry that no longer counts", a.Verdict)
+	}
+}
+
 func TestMemoryIsBounded(t *testing.T) {
 	x := dedup.New(2 * 24 * time.Hour)
 	for d := range int64(40) {

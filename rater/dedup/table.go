@@ -19,6 +19,7 @@ type table struct {
 	n      int         // identities
 	chunks [][]content // without pointers, so that the collector passes over them
 	added  uint32      // to the chunks
+	told   uint32      // of them, by tell
 	runs   []run       // entries that arrived at the same time follow one another: those of a record do
 	depth  uint        // leading bits of a place that choose the leaf
 	leaves []*leaf     // 1<<depth; one that has fewer bits in common stands in several places
@@ -123,8 +124,11 @@ func (t *table) content(number uint32) *content {
 }
 
 // arrived is when an entry arrived.
-func (t *table) arrived(number uint32) int64 {
-	return t.runs[sort.Search(len(t.runs), func(i int) bool { return t.runs[i].first > number })-1].arrived
+func (t *table) arrived(number uint32) int64 { return t.runs[t.runOf(number)].arrived }
+
+// runOf finds the run of an entry.
+func (t *table) runOf(number uint32) int {
+	return sort.Search(len(t.runs), func(i int) bool { return t.runs[i].first > number }) - 1
 }
 
 // answer is the verdict on the identity of an entry.
@@ -170,6 +174,20 @@ func (t *table) add(e *Entry) uint32 {
 		t.runs = append(t.runs, run{t.added, e.Arrived})
 	}
 	return t.added
+}
+
+// tell appends the entries that were added since it was called last.
+func (t *table) tell(to []Entry) []Entry {
+	at := t.runOf(t.told + 1)
+	for n := t.told; n < t.added; n++ {
+		for at+1 < len(t.runs) && t.runs[at+1].first <= n+1 {
+			at++
+		}
+		c := t.content(n + 1)
+		to = append(to, Entry{c.id, c.hash, t.runs[at].arrived})
+	}
+	t.told = t.added
+	return to
 }
 
 // split divides the full leaf that the place belongs to by the next bit.
