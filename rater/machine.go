@@ -75,18 +75,15 @@ type machine struct {
 	words words
 
 	// of the record in work
-	record   usage.Record
-	ids      identities
-	hashes   []uint64   // of the accounts, by event
-	plans    []*planned // as the hashes say
+	*work
+	plans    []*planned // as its hashes say
 	touched  uint64     // see recallAll
 	resolved []*resolution
 	anew     []resolution // those of them that were not recalled
 	scratch  []segment
 	together []segment
 	priced   []money.Decimal // the lines' amounts under new circumstances, computed before anything changes
-	out      activity.Record
-	inWork   int // index of the event in work
+	inWork   int             // index of the event in work
 }
 
 func newMachine(c *Checkpoint, window time.Duration, faults Faults) *machine {
@@ -95,7 +92,7 @@ func newMachine(c *Checkpoint, window time.Duration, faults Faults) *machine {
 		last: c.Last, logTime: c.LogTime, act: c.ActivatedSeq, sum: c.ActivatedSum,
 		index:    dedup.New(remembered(window, faults)),
 		families: map[activity.ID]*family{}, terms: map[activity.Terms]*activity.Terms{}, words: words{}, seals: map[string]*SealState{}, skips: c.Skips,
-		counts: newTallies(c.Counts), sealed: map[string]struct{}{}, defs: newDefinitions(),
+		counts: newTallies(c.Counts), sealed: map[string]struct{}{}, defs: newDefinitions(), work: new(work),
 	}
 	m.index.Load(c.Identities, c.Filters)
 	return m
@@ -107,16 +104,6 @@ func remembered(window time.Duration, faults Faults) time.Duration {
 		return window - FutureTolerance
 	}
 	return window
-}
-
-// decode reads the record's content, whose strings are parts of the input: what outlives the record is cloned. What cannot be decoded is left as a record of no kind, which step
-// turns into rejected usage.
-func (m *machine) decode(in *Input) {
-	m.inWork = 0
-	if err := usage.DecodeInPlace(in.Value, &m.record); err != nil {
-		m.record = usage.Record{}
-	}
-	m.ids.take(m.record.Events)
 }
 
 // step rates the decoded record, which prepare has found complete, and returns its rated record, valid until the
@@ -149,7 +136,7 @@ func (m *machine) step(in *Input) (*activity.Record, error) {
 	default:
 		m.undecodable(rec, in)
 	}
-	m.last = in.Offset
+	m.last, m.inWork = in.Offset, 0
 	return rec, nil
 }
 

@@ -1,6 +1,10 @@
 package rater
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tollstream/tollstream/rater/activity"
+)
 
 // Metrics are the rater's. Counters restart with the process; the counts of the checkpoint do not.
 type Metrics struct {
@@ -62,9 +66,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	return m
 }
 
-// rated counts the record that the partition rated last.
-func (m *Metrics) rated(p *Partition) {
-	rec := &p.machine.out
+// rated counts a rated record.
+func (m *Metrics) rated(rec *activity.Record) {
 	forwarded := 0
 	for i := range rec.Activities {
 		if rec.Activities[i].EventID != "" {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
 
@@ -25,18 +26,25 @@ type Stores struct {
 	Rated       RatedLog
 }
 
-// Limits bound what a partition holds in memory.
+// Limits bound what a partition holds in memory, and how many processors it uses.
 type Limits struct {
 	Window    time.Duration // of the duplicates index
 	Families  int           // line families kept, dirty ones not counted
 	Dirty     int           // line families changed since the last commit; beyond it rating pauses
 	Unacked   int           // rated records produced and not acknowledged
 	PageLines int           // lines in a page of a rebuild, line families in a projection
+
+	// A partition with so many bytes before it has an assistant as long as fewer goroutines rate than there are processors.
+	AheadBytes int
+	Processors int
 }
 
 // DefaultLimits suit a process of 1 GiB.
 func DefaultLimits() Limits {
-	return Limits{Window: 35 * 24 * time.Hour, Families: 200_000, Dirty: 100_000, Unacked: 4096, PageLines: 2000}
+	return Limits{
+		Window: 35 * 24 * time.Hour, Families: 200_000, Dirty: 100_000, Unacked: 4096, PageLines: 2000,
+		AheadBytes: 128 << 10, Processors: runtime.GOMAXPROCS(0),
+	}
 }
 
 // Partition rates one partition during one assignment. Its methods are called by one goroutine (or by the
@@ -56,6 +64,7 @@ type Partition struct {
 	taken     int64            // the usage offset of the last record that any reader takes
 	chain     []standing       // taken records from the fence's Next on
 	mine      map[int64]uint64 // sums of the records computed here, from the fence's Next on
+	rated     int              // records whose result is not taken yet
 	ratedNext int64            // where the next record of `rated` will stand if nobody else writes
 	unacked   []RatedEntry     // produced, in order
 	acks      []RatedEntry     // acknowledged, waiting for a gap to be read back
@@ -64,6 +73,7 @@ type Partition struct {
 	cutSent   bool
 	inCut     []*family
 	committed int64 // log time of the last commit
+	own       work
 	encoder   activity.Encoder
 
 	live live
@@ -114,7 +124,7 @@ func (p *Partition) Position() int64 { return max(p.machine.last+1, p.fence.Next
 
 // Room says whether more may be rated now: the bounds of unsaved and unacknowledged work are not reached.
 func (p *Partition) Room() bool {
-	return len(p.machine.dirty)+len(p.inCut) < p.limits.Dirty && len(p.unacked) < p.limits.Unacked
+	return len(p.machine.dirty)+len(p.inCut) < p.limits.Dirty && len(p.unacked)+p.rated < p.limits.Unacked
 }
 
 // HalfFull says that the next cut would hold half of what may be unsaved: it should not wait any longer.
@@ -125,27 +135,44 @@ func (p *Partition) HalfFull() bool {
 // Rate rates one usage record. It returns the record that is to be produced to `rated`, nil when that already holds
 // it. A failed read of a store changes nothing and may be tried again.
 func (p *Partition) Rate(ctx context.Context, in *Input) (value []byte, err error) {
+	w := &p.own
+	w.decode(in)
+	if err := p.rate(ctx, w, in); err != nil {
+		return nil, err
+	}
+	w.encode(&p.encoder)
+	return p.result(w)
+}
+
+// rate is Rate without what needs no partition: the record is decoded before, and its result encoded afterwards. Then result takes
+// it, in the order of the records.
+func (p *Partition) rate(ctx context.Context, w *work, in *Input) error {
 	m := p.machine
+	m.work = w
 	if in.Offset <= m.last {
-		return nil, fmt.Errorf("bug: usage offset %d came again after %d", in.Offset, m.last)
+		return fmt.Errorf("bug: usage offset %d came again after %d", in.Offset, m.last)
 	}
-	m.decode(in)
 	if err := m.load(ctx, in, p.fence, p.stores.Store, p.stores.Definitions); err != nil {
-		return nil, fmt.Errorf("partition %d offset %d: %w", p.fence.Partition, in.Offset, err)
+		return fmt.Errorf("partition %d offset %d: %w", p.fence.Partition, in.Offset, err)
 	}
-	rec, err := m.step(in)
-	if err != nil {
-		return nil, fmt.Errorf("partition %d offset %d: %w", p.fence.Partition, in.Offset, err)
+	if _, err := m.step(in); err != nil {
+		return fmt.Errorf("partition %d offset %d: %w", p.fence.Partition, in.Offset, err)
 	}
 	p.leaderEpoch = in.LeaderEpoch
-	value = p.encoder.Append(nil, rec)
-	sum := SumOf(value)
-	p.mine[in.Offset] = sum
-	if in.Offset <= p.taken {
-		return nil, p.compare(in.Offset, sum)
+	p.rated++
+	return nil
+}
+
+// result takes the encoded result of the oldest record whose result was not taken yet.
+func (p *Partition) result(w *work) (value []byte, err error) {
+	offset := w.out.Offset
+	p.rated--
+	p.mine[offset] = w.sum
+	if offset <= p.taken {
+		return nil, p.compare(offset, w.sum)
 	}
-	p.unacked = append(p.unacked, RatedEntry{Offset: in.Offset, Previous: rec.Previous, Sum: sum})
-	return value, nil
+	p.unacked = append(p.unacked, RatedEntry{Offset: offset, Previous: w.out.Previous, Sum: w.sum})
+	return w.value, nil
 }
 
 // compare checks the result of a replayed offset against what stands in `rated`.

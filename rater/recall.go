@@ -3,8 +3,6 @@ package rater
 import (
 	"strings"
 
-	"github.com/zeebo/xxh3"
-
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/rater/catalog"
 )
@@ -37,10 +35,8 @@ func (m *machine) changed() { m.circumstance++ }
 // that the look-ups of one kind, which miss the caches, do so at the same time.
 func (m *machine) recallAll() {
 	events, touched := m.record.Events, uint64(0)
-	m.hashes, m.plans = m.hashes[:0], m.plans[:0]
-	for i := range events {
-		hash := xxh3.HashString(events[i].Account)
-		m.hashes = append(m.hashes, hash)
+	m.plans = m.plans[:0]
+	for _, hash := range m.hashes {
 		touched += m.defs.plans.touch(hash)
 	}
 	for _, hash := range m.hashes {

@@ -1,6 +1,7 @@
 package rater
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,10 +33,11 @@ type runner struct {
 	position atomic.Int64
 	waiting  atomic.Int64 // broker's time of the oldest record that waits to be rated, 0: none
 
-	flying  int   // bytes produced and not acknowledged
-	reading bool  // a gap of `rated` is being read back
-	folding bool  // days of identities are being folded
-	foldDay int32 // the last day for which that was done
+	works   *[aheadMost]prepared // of turns with an assistant, nil before the first
+	flying  int                  // bytes produced and not acknowledged
+	reading bool                 // a gap of `rated` is being read back
+	folding bool                 // days of identities are being folded
+	foldDay int32                // the last day for which that was done
 
 	cleared  bool // failures below the first commit are forgotten
 	failing  bool // reads of rating fail
@@ -149,22 +151,60 @@ func (r *runner) rate() error {
 	if len(batch) == 0 {
 		return nil
 	}
+	r.w.busy.Add(1)
+	defer r.w.busy.Add(-1)
 	ctx, cancel := r.w.host.timeout(r.rating, r.w.Intervals.Answer)
 	defer cancel()
-	n := 0
+	n, err := r.rateSome(ctx, batch, r.assisted(batch))
+	if final(err) {
+		return err
+	}
+	if err != nil {
+		r.later(&batch[n], err)
+	}
+	r.take(n)
+	return nil
+}
+
+// rateSome rates records of the batch until an error; n says how many.
+func (r *runner) rateSome(ctx context.Context, batch []Input, t *turn) (n int, err error) {
 	for n < len(batch) && r.room() {
-		if err := r.rateOne(ctx, &batch[n]); err != nil {
-			if final(err) {
-				return err
-			}
-			r.later(&batch[n], err)
+		if err = r.rateOne(ctx, &batch[n], t); err != nil {
 			break
 		}
 		r.failing = false
 		n++
 	}
-	r.take(n)
-	return nil
+	if t == nil {
+		return n, err
+	}
+	defer t.end()
+	return n, cmp.Or(r.takeResults(t, true), err)
+}
+
+// assisted begins a turn with an assistant if there is enough to do for both and a processor for it, and returns nil otherwise.
+func (r *runner) assisted(batch []Input) *turn {
+	l, first, last := &r.w.Limits, &batch[0], &batch[len(batch)-1]
+	bytes := 0
+	for i := range batch {
+		bytes += len(batch[i].Value)
+	}
+	if bytes < l.AheadBytes || first.Offset != r.p.Position() || last.Offset != first.Offset+int64(len(batch))-1 {
+		return nil
+	}
+	if int(r.w.busy.Add(1)) > l.Processors {
+		r.w.busy.Add(-1)
+		return nil
+	}
+	if r.works == nil {
+		r.works = new([aheadMost]prepared)
+	}
+	t := newTurn(r.w.host, batch, r.works)
+	r.w.host.start(func() {
+		defer r.w.busy.Add(-1)
+		t.assist()
+	})
+	return t
 }
 
 func (r *runner) room() bool { return r.p.Room() && r.flying < flyingMost }
@@ -200,33 +240,74 @@ type poisoned struct {
 
 func (e *poisoned) Error() string { return fmt.Sprintf("rating offset %d fails: %v", e.offset, e.err) }
 
-func (r *runner) rateOne(ctx context.Context, in *Input) (err error) {
-	defer func() {
-		if e := recover(); e != nil {
-			r.w.Log.Error("rating panics", "partition", r.partition, "offset", in.Offset, "panic", e, "stack", string(debug.Stack()))
-			err = &poisoned{in.Offset, r.p.EventInWork(), fmt.Errorf("panic: %v", e)}
-		}
-	}()
+func (r *runner) rateOne(ctx context.Context, in *Input, t *turn) (err error) {
+	defer r.recovered(in.Offset, &err)
 	if in.Offset < r.p.Position() {
 		return nil
 	}
 	if in.Offset > r.p.Position() {
 		return fmt.Errorf("partition %d goes from offset %d to %d: %w", r.partition, r.p.Position(), in.Offset, errGap)
 	}
-	value, err := r.p.Rate(ctx, in)
-	if errors.Is(err, errUnratable) {
+	var value []byte
+	if t == nil {
+		value, err = r.p.Rate(ctx, in)
+	} else {
+		err = r.p.rate(ctx, t.next(), in)
+	}
+	switch {
+	case errors.Is(err, errUnratable):
 		return &poisoned{in.Offset, r.p.EventInWork(), err}
-	}
-	if err != nil {
+	case err != nil:
 		return err
+	case t == nil:
+		r.produce(&r.p.own, value)
+		return nil
 	}
-	r.w.Metrics.rated(r.p)
+	t.rates()
+	return r.takeResults(t, false)
+}
+
+// takeResults takes what is encoded, or all that is rated.
+func (r *runner) takeResults(t *turn, all bool) error {
+	for t.taken < t.rated {
+		if ok, err := r.takeResult(t, all || t.full()); err != nil || !ok {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *runner) takeResult(t *turn, now bool) (ok bool, err error) {
+	defer r.recovered(t.batch[t.taken].Offset, &err)
+	w := t.result(now, &r.p.encoder)
+	if w == nil {
+		return false, nil
+	}
+	defer t.takes()
+	value, err := r.p.result(w)
+	if err != nil {
+		return false, err
+	}
+	r.produce(w, value)
+	return true, nil
+}
+
+// produce produces a record's result unless rated holds it.
+func (r *runner) produce(w *work, value []byte) {
+	r.w.Metrics.rated(&w.out)
 	if value != nil {
 		bytes := len(value)
 		r.flying += bytes
 		r.w.Producer.Produce(r.partition, value, func(at int64, err error) { r.acked(ack{at, bytes, err}) })
 	}
-	return nil
+}
+
+// recovered makes a panic an error of the offset.
+func (r *runner) recovered(offset int64, err *error) {
+	if e := recover(); e != nil {
+		r.w.Log.Error("rating panics", "partition", r.partition, "offset", offset, "panic", e, "stack", string(debug.Stack()))
+		*err = &poisoned{offset, r.p.EventInWork(), fmt.Errorf("panic: %v", e)}
+	}
 }
 
 // due says whether it is time to turn to a store again. While a partition is behind its log the interval grows from the usual one to

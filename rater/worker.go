@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -90,6 +91,7 @@ type Worker struct {
 	claims map[int32]*claim // the partitions of this process
 	closed bool
 
+	busy   atomic.Int32 // goroutines that rate, and their assistants
 	cuts   *gathered[cutWork]
 	shows  *gathered[showWork]
 	ctx    context.Context
