@@ -87,6 +87,7 @@ type identities struct {
 	all   []usage.Identity
 	known []dedup.Answer // of the index, as it was before this very record
 	twins bool           // two events of the record have the same
+	maker usage.Identifier
 	table [2 * usage.MaxBatchEvents]uint16
 }
 
@@ -95,7 +96,7 @@ func (x *identities) take(events []usage.Event) {
 	x.all, x.twins = x.all[:0], false
 	clear(x.table[:])
 	for i := range events {
-		id := events[i].Identity()
+		id := x.maker.Identity(&events[i])
 		at := (int(id[0]) | int(id[1])<<8) % len(x.table)
 		for ; x.table[at] != 0; at = (at + 1) % len(x.table) {
 			x.twins = x.twins || x.all[x.table[at]-1] == id

@@ -120,7 +120,11 @@ func (d *decoder) record(r *Record, events []Event) {
 			} else {
 				events = append(events, Event{})
 			}
-			d.event(&events[len(events)-1], d.length(len(d.b)))
+			before := &none
+			if n := len(events); n > 1 {
+				before = &events[n-2]
+			}
+			d.event(&events[len(events)-1], before, d.length(len(d.b)))
 		case recordDefinitions:
 			r.Definitions = new(Definitions)
 			d.definitions(r.Definitions, d.length(len(d.b)))
@@ -134,6 +138,9 @@ func (d *decoder) record(r *Record, events []Event) {
 		}
 	}
 }
+
+// none is before the first event.
+var none Event
 
 // complete checks that exactly the member that the kind names is there.
 func (d *decoder) complete(r *Record) {
@@ -179,7 +186,9 @@ const (
 	tagAttributeValue = attributeValue<<3 | byte(protowire.BytesType)
 )
 
-func (d *decoder) event(e *Event, end int) {
+// event reads an event. Much of it mostly stands in the event before too: those bytes were checked, and strings that are the same memory are
+// compared at once from here on.
+func (d *decoder) event(e, before *Event, end int) {
 	if end-d.at > MaxEventBytes {
 		d.fail("event too large")
 	}
@@ -197,9 +206,9 @@ func (d *decoder) event(e *Event, end int) {
 		case tagEventID:
 			e.ID = d.text(end)
 		case tagEventSource:
-			e.Source = d.text(end)
+			e.Source = d.textLike(before.Source, end)
 		case tagEventAccount:
-			e.Account = d.text(end)
+			e.Account = d.textLike(before.Account, end)
 		case tagEventSubject:
 			e.Subject = d.text(end)
 		case tagEventRoutingKey:
@@ -208,9 +217,9 @@ func (d *decoder) event(e *Event, end int) {
 				d.fail("routing key repeats the account")
 			}
 		case tagEventProduct:
-			e.Product = d.text(end)
+			e.Product = d.textLike(before.Product, end)
 		case tagEventPackage:
-			e.Package = d.text(end)
+			e.Package = d.textLike(before.Package, end)
 		case tagEventTime:
 			e.Time = int64(d.fixed64(end))
 		case tagEventQuantity:
@@ -223,7 +232,7 @@ func (d *decoder) event(e *Event, end int) {
 		case tagEventCurrency:
 			e.Currency = d.text(end)
 		case tagEventAttributes:
-			d.attribute(e, d.length(end))
+			d.attribute(e, before, d.length(end))
 		case tagEventHash:
 			e.Hash = d.fixed64(end)
 		case tagEventBackfill:
@@ -247,15 +256,18 @@ func (d *decoder) finishEvent(e *Event) {
 	}
 }
 
-func (d *decoder) attribute(e *Event, end int) {
-	var a Attribute
+func (d *decoder) attribute(e, before *Event, end int) {
+	var a, like Attribute
+	if n := len(e.Attributes); n < len(before.Attributes) {
+		like = before.Attributes[n]
+	}
 	if d.at < end && d.b[d.at] == tagAttributeName {
 		d.at++
-		a.Name = d.text(end)
+		a.Name = d.textLike(like.Name, end)
 	}
 	if d.at < end && d.b[d.at] == tagAttributeValue {
 		d.at++
-		a.Value = d.text(end)
+		a.Value = d.textLike(like.Value, end)
 	}
 	if d.at != end {
 		d.fail("unknown field")
@@ -405,6 +417,17 @@ func (d *decoder) length(end int) int {
 		return d.at
 	}
 	return d.at + int(n)
+}
+
+// textLike is text where a string that text gave before is likely to come again.
+func (d *decoder) textLike(like string, end int) string {
+	from := d.at + 1
+	to := from + len(like)
+	if like != "" && to <= end && int(d.b[d.at]) == len(like) && len(like) < 0x80 && d.s[from:to] == like && d.problem == "" {
+		d.at = to
+		return like
+	}
+	return d.text(end)
 }
 
 // text reads a string: not empty, valid UTF-8, without NUL, which PostgreSQL cannot store.

@@ -12,10 +12,24 @@ import (
 // identity for ever.
 func (e *Event) Identity() Identity {
 	var stack [512]byte
-	b := appendPart(stack[:0], e.RoutingKey)
+	id, _ := identity(stack[:0], e)
+	return id
+}
+
+// Identifier makes the identities of many events in the same memory. The zero value is ready.
+type Identifier struct{ parts []byte }
+
+// Identity is that of the event.
+func (x *Identifier) Identity(e *Event) (id Identity) {
+	id, x.parts = identity(x.parts[:0], e)
+	return id
+}
+
+func identity(b []byte, e *Event) (id Identity, parts []byte) {
+	b = appendPart(b, e.RoutingKey)
 	b = appendPart(b, e.Source)
 	b = appendPart(b, e.ID)
-	return xxh3.Hash128(b).Bytes()
+	return xxh3.Hash128(b).Bytes(), b
 }
 
 // PartitionOf gives the partition of a routing key among so many partitions, which must be more

@@ -46,7 +46,18 @@ func TestWireRoundTrip(t *testing.T) {
 	unresolved.Account, unresolved.Subject, unresolved.RoutingKey = "", "nobody", UnresolvedKey("nobody")
 	one := sampleEvent()
 	one.Quantity, one.Attributes = money.One, nil
+	alike := func(source, name, value string) Event {
+		e := one
+		e.Source, e.Product, e.Package = source, value, name
+		e.Attributes = []Attribute{{name, value}, {name + "b", source}}
+		return e
+	}
+	long := strings.Repeat("l", 200)
 	records := map[string]Record{
+		"alike": {Kind: KindBatch, Events: []Event{
+			alike("gw-7", "a", "x"), alike("gw-7", "a", "x"), alike("gw-8", "a", "xx"), alike("gw-8", "ab", "x"), alike("gw", "a", "ü"), alike(long, long, long),
+			alike(long, long, long), one, alike("gw", "a", "ü"),
+		}},
 		"batch":   {Kind: KindBatch, Events: []Event{sampleEvent(), full, unresolved, one}},
 		"retry":   {Kind: KindRetry, Events: []Event{full}},
 		"seal":    {Kind: KindSeal, Seal: &Seal{Account: "acme", PeriodStart: -5, PeriodEnd: 7}},
