@@ -1,6 +1,11 @@
 package rater
 
-import "github.com/tollstream/tollstream/rater/activity"
+import (
+	"cmp"
+	"slices"
+
+	"github.com/tollstream/tollstream/rater/activity"
+)
 
 // live is where the projection of the partition's lines to the live store stands.
 type live struct {
@@ -14,6 +19,7 @@ type live struct {
 	left    int   // of the unshown families, how many still belong to the sweep under way
 	began   int64 // log time when the sweep began: all that changed before is shown when it ends
 	through int64 // log time up to which everything is shown
+	sorted  []versioned
 }
 
 // stage says how far a rebuild of the live view has come. A new owner begins with one, since it does not know what
@@ -88,6 +94,7 @@ func (p *Partition) sweep(to *Projection) {
 	m, l := p.machine, &p.live
 	if l.left == 0 {
 		l.left, l.began = len(m.unshown), m.logTime
+		l.byVersion(m.unshown)
 	}
 	n := min(l.left, p.limits.PageLines)
 	l.left -= n
@@ -105,6 +112,30 @@ func (p *Partition) sweep(to *Projection) {
 	default:
 		l.through = m.logTime
 	}
+}
+
+// byVersion orders the families of a sweep by their newest versions. What is rated before they are sent only makes them newer, so each
+// part is newer than the one before it, and with that than all that stands there: the store need not compare them line by line.
+func (l *live) byVersion(families []*family) {
+	l.sorted = l.sorted[:0]
+	for _, f := range families {
+		newest := int64(0)
+		for i := range f.lines {
+			newest = max(newest, f.lines[i].version)
+		}
+		l.sorted = append(l.sorted, versioned{newest, f})
+	}
+	slices.SortFunc(l.sorted, func(a, b versioned) int { return cmp.Compare(a.version, b.version) })
+	for i := range l.sorted {
+		families[i] = l.sorted[i].family
+	}
+	clear(l.sorted)
+}
+
+// versioned is a family and its newest version.
+type versioned struct {
+	version int64
+	family  *family
 }
 
 // ShowsMore says that the last projection left lines of its sweep for the next, which need not wait.

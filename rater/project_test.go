@@ -31,7 +31,8 @@ func TestProjectionsAreBounded(t *testing.T) {
 			offset++
 		}
 	}
-	rate(7) // 700 events: every one of the 625 accounts has one
+	newest := int64(0) // of the sweep's parts so far
+	rate(7)            // 700 events: every one of the 625 accounts has one
 	for _, w := range []struct {
 		lines      int
 		rebuilding bool
@@ -56,6 +57,16 @@ func TestProjectionsAreBounded(t *testing.T) {
 		got := work.Projection
 		if len(got.Lines) != w.lines || got.Rebuilding != w.rebuilding || got.LogTime != w.logTime {
 			t.Errorf("%d lines, rebuilding %v, log time %d, want %+v", len(got.Lines), got.Rebuilding, got.LogTime, w)
+		}
+		for i := range got.Lines {
+			if v := got.Lines[i].Version; v < newest {
+				t.Errorf("a line of version %d is shown behind one of %d", v, newest)
+			}
+		}
+		if newest = 0; p.ShowsMore() {
+			for i := range got.Lines {
+				newest = max(newest, got.Lines[i].Version)
+			}
 		}
 		if more := p.ShowsMore(); got.CaughtUp && more {
 			t.Error("caught up with more to show")

@@ -18,17 +18,20 @@ const format = 1
 
 var errFormat = errors.New("line is of an unknown format or cut short")
 
-// encode returns a line's value.
-func encode(l *rater.LineState) []byte {
-	b := appendVersion(make([]byte, 0, 320), l.Version)
-	b = append(b, format)
+// valueSize is about that of a line's value.
+const valueSize = 320
+
+// appendLine appends a line's value.
+func appendLine(b []byte, l *rater.LineState) []byte {
+	b = append(appendVersion(b, l.Version), format)
 	b = append(b, l.Family[:]...)
 	b = append(b, l.Line[:]...)
 	b = append(b, l.Invoice[:]...)
 	b = binary.AppendVarint(b, int64(l.Position))
-	for _, text := range [...]string{l.Account, l.Billed, l.Seller, l.Product, l.Package, l.Currency, l.RateLevel, l.RateAccount, l.RateID, l.RateModel, string(l.Segments)} {
+	for _, text := range [...]string{l.Account, l.Billed, l.Seller, l.Product, l.Package, l.Currency, l.RateLevel, l.RateAccount, l.RateID, l.RateModel} {
 		b = appendText(b, text)
 	}
+	b = append(binary.AppendUvarint(b, uint64(len(l.Segments))), l.Segments...)
 	b = binary.AppendUvarint(b, uint64(len(l.Group)))
 	for i := range l.Group {
 		b = appendText(b, l.Group[i].Name)

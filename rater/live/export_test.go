@@ -9,10 +9,9 @@ const MaxPending = maxPending
 var Queue = queue
 
 // Encode and Decode are a line's value.
-var (
-	Encode = encode
-	Decode = decode
-)
+func Encode(l *rater.LineState) []byte { return appendLine(nil, l) }
+
+var Decode = decode
 
 // Payload is the message that is published for changed lines.
 func Payload(lines []rater.LineState) string { return string(message(grouped(lines))) }

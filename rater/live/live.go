@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -184,9 +183,12 @@ func (p *Projector) part(projection *rater.Projection, groups []group, first boo
 			seconds(projection.LogTime-int64(keep)), p.keys.channel(), message(take), appendVersion(nil, oldest), appendVersion(nil, newest),
 			p.keys.stem(projection.Partition), invoices(take)),
 	}
+	values := make([]byte, 0, valueSize*size)
 	for _, g := range take {
 		for _, l := range g.lines {
-			result.args = append(result.args, string(l.Line[:]), encode(l))
+			begin := len(values)
+			values = appendLine(values, l)
+			result.args = append(result.args, l.Line[:], values[begin:len(values):len(values)])
 		}
 	}
 	return result, groups
@@ -205,10 +207,11 @@ func versions(groups []group) (oldest, newest int64) {
 
 // invoices lists the groups as the script reads them: invoice, end of its period, number of lines.
 func invoices(groups []group) []byte {
-	var b []byte
+	b := make([]byte, 0, len(groups)*(len(activity.ID{})+endDigits+countDigits))
 	for _, g := range groups {
 		b = append(b, g.invoice[:]...)
-		b = fmt.Appendf(b, "%011d%04d", seconds(g.lines[0].Period.End), len(g.lines))
+		b = appendDigits(b, seconds(g.lines[0].Period.End), endDigits)
+		b = appendDigits(b, int64(len(g.lines)), countDigits)
 	}
 	return b
 }
@@ -231,26 +234,33 @@ type group struct {
 
 // grouped gathers lines by invoice, in the order in which invoices come first.
 func grouped(lines []rater.LineState) []group {
-	var groups []group
+	groups := make([]group, 0, len(lines))
 	at := make(map[activity.ID]int, len(lines))
+	all := make([]*rater.LineState, len(lines))
 	for i := range lines {
 		l := &lines[i]
-		n, ok := at[l.Invoice]
-		if !ok {
-			n = len(groups)
-			at[l.Invoice] = n
-			groups = append(groups, group{invoice: l.Invoice})
+		all[i] = l
+		if n, ok := at[l.Invoice]; ok {
+			groups[n].lines = append(groups[n].lines, l)
+			continue
 		}
-		groups[n].lines = append(groups[n].lines, l)
+		at[l.Invoice] = len(groups)
+		groups = append(groups, group{l.Invoice, all[i : i+1 : i+1]}) // most invoices have one line here
 	}
 	return groups
 }
 
-// versionDigits are enough for every version.
-const versionDigits = 19
+// The widths of numbers as text: enough for every version, for seconds, and for the lines of a part.
+const versionDigits, endDigits, countDigits = 19, 11, 4
 
-func appendVersion(b []byte, version int64) []byte {
-	digits := strconv.FormatInt(max(version, 0), 10)
-	b = append(b, strings.Repeat("0", versionDigits-len(digits))...)
-	return append(b, digits...)
+func appendVersion(b []byte, version int64) []byte { return appendDigits(b, version, versionDigits) }
+
+// appendDigits writes a number with zeros before it, up to the width.
+func appendDigits(b []byte, n int64, width int) []byte {
+	var digits [20]byte
+	text := strconv.AppendInt(digits[:0], max(n, 0), 10)
+	for range width - len(text) {
+		b = append(b, '0')
+	}
+	return append(b, text...)
 }

@@ -27,7 +27,7 @@ end
 local added = 0
 for at = first, #ARGV, most do
   local stop = math.min(at + most, #ARGV + 1) - 1
-  if known and known < oldest then -- nothing that stands there can be newer
+  if known and known <= oldest then -- nothing that stands there can be newer
     added = added + redis.call('HSET', KEYS[2], unpack(ARGV, at, stop))
   else
     local ids = {}
