@@ -10,7 +10,6 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/tollstream/tollstream/collector/usage"
@@ -63,6 +62,10 @@ func (s *Store) commit(ctx context.Context, cuts []*rater.Cut) (touched map[int3
 	sorted := slices.Clone(cuts)
 	slices.SortStableFunc(sorted, func(a, b *rater.Cut) int { return cmp.Compare(a.Fence.Partition, b.Fence.Partition) })
 	sorted = slices.CompactFunc(sorted, func(a, b *rater.Cut) bool { return a.Fence.Partition == b.Fence.Partition })
+	w, err := writes(sorted) // before a row is locked: PostgreSQL ends a session that holds locks for long without a word
+	if err != nil {
+		return nil, err
+	}
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if touched, err = moveCheckpoints(ctx, tx, sorted); err != nil {
 			return err
@@ -70,18 +73,19 @@ func (s *Store) commit(ctx context.Context, cuts []*rater.Cut) (touched map[int3
 		if len(touched) == 0 {
 			return errAllFenced // nothing was written: roll back
 		}
-		mine := slices.DeleteFunc(sorted, func(c *rater.Cut) bool { return !touched[c.Fence.Partition] })
-		w, err := writes(mine)
-		if err != nil {
-			return err
+		if len(touched) < len(sorted) {
+			mine := slices.DeleteFunc(sorted, func(c *rater.Cut) bool { return !touched[c.Fence.Partition] })
+			if w, err = writes(mine); err != nil {
+				return err
+			}
 		}
 		if w.batch.Len() == 0 {
 			return nil
 		}
-		if err := tx.SendBatch(ctx, w.batch).Close(); err != nil || w.missing.Len() == 0 {
+		if err := tx.SendBatch(ctx, w.batch).Close(); err != nil || len(w.known) == 0 {
 			return err
 		}
-		return tx.SendBatch(ctx, w.missing).Close()
+		return w.update(ctx, tx)
 	})
 	return touched, err
 }
@@ -118,16 +122,15 @@ func moveCheckpoints(ctx context.Context, tx pgx.Tx, cuts []*rater.Cut) (map[int
 // byIndexSQL leaves the update of lines one plan, which is kept: what a session saw of a table when it was small says nothing of it later.
 const byIndexSQL = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)"
 
-// writing is what a commit sends after it has moved the checkpoints.
+// writing is what a commit sends after it has moved the checkpoints: the batch, then the updates of lines that stand.
 type writing struct {
-	batch   *pgx.Batch
-	missing *pgx.Batch // filled by the answers to batch: what was to be updated and does not stand
-	byIndex bool       // the planner has been told
+	batch *pgx.Batch
+	known []knownChunk
 }
 
 // writes queues what the cuts write beside their checkpoints, sorted by the tables' keys.
 func writes(cuts []*rater.Cut) (*writing, error) {
-	w := &writing{batch: &pgx.Batch{}, missing: &pgx.Batch{}}
+	w := &writing{batch: &pgx.Batch{}}
 	if err := w.queueLines(cuts); err != nil {
 		return nil, err
 	}
@@ -135,6 +138,9 @@ func writes(cuts []*rater.Cut) (*writing, error) {
 	queueCounts(w.batch, cuts)
 	queueSeals(w.batch, cuts)
 	queueIdentities(w.batch, cuts)
+	if len(w.known) > 0 {
+		w.batch.Queue(byIndexSQL)
+	}
 	return w, nil
 }
 
@@ -149,12 +155,8 @@ func (w *writing) queueLines(cuts []*rater.Cut) error {
 				others = append(others, &c.Lines[i])
 			}
 		}
-		if len(known) > 0 && !w.byIndex {
-			w.byIndex = true
-			w.batch.Queue(byIndexSQL)
-		}
 		for chunk := range slices.Chunk(sortedLines(known), upsertRows) {
-			w.queueKnown(c.Fence.Partition, chunk)
+			w.known = append(w.known, knownChunk{c.Fence.Partition, chunk, knownLines(c.Fence.Partition, chunk)})
 		}
 		for _, l := range sortedLines(others) {
 			if err := fresh.add(c.Fence.Partition, l); err != nil {
@@ -172,21 +174,42 @@ func (w *writing) queueLines(cuts []*rater.Cut) error {
 	return nil
 }
 
-// queueKnown updates lines. Should one of them not stand after all, all of the chunk are written whole.
-func (w *writing) queueKnown(partition int32, lines []*rater.LineState) {
-	w.batch.Queue(commitKnownLinesSQL, knownArguments(partition, lines)...).Exec(func(tag pgconn.CommandTag) error {
-		if tag.RowsAffected() == int64(len(lines)) {
-			return nil
+// knownChunk is lines of a partition that stand, in the order of their keys, and what their update takes.
+type knownChunk struct {
+	partition  int32
+	lines      []*rater.LineState
+	parameters [][]byte
+}
+
+// knownStatement is the name of commitKnownLinesSQL where it is prepared: once a session.
+const knownStatement = "commit_known_lines"
+
+// update updates the lines that stand. Should one of a chunk not stand after all, all of the chunk are written whole.
+func (w *writing) update(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Conn().Prepare(ctx, knownStatement, commitKnownLinesSQL); err != nil {
+		return err
+	}
+	missing := &pgx.Batch{}
+	for _, c := range w.known {
+		done := tx.Conn().PgConn().ExecPrepared(ctx, knownStatement, c.parameters, []int16{pgx.BinaryFormatCode}, nil).Read()
+		if done.Err != nil {
+			return done.Err
+		}
+		if done.CommandTag.RowsAffected() == int64(len(c.lines)) {
+			continue
 		}
 		columns := &lineColumns{}
-		for _, l := range lines {
-			if err := columns.add(partition, l); err != nil {
+		for _, l := range c.lines {
+			if err := columns.add(c.partition, l); err != nil {
 				return err
 			}
 		}
-		w.missing.Queue(commitLinesSQL, columns.arguments()...)
+		missing.Queue(commitLinesSQL, columns.arguments()...)
+	}
+	if missing.Len() == 0 {
 		return nil
-	})
+	}
+	return tx.SendBatch(ctx, missing).Close()
 }
 
 func sortedLines(lines []*rater.LineState) []*rater.LineState {

@@ -119,22 +119,6 @@ func (c *lineColumns) arguments() []any {
 		c.rateLevel, c.rateAccount, c.rateID, c.rateModel, c.version}
 }
 
-// knownArguments are those of the update of lines that stand.
-func knownArguments(partition int32, lines []*rater.LineState) []any {
-	n := len(lines)
-	family, position := make(pgtype.FlatArray[pgtype.UUID], n), make([]int32, n)
-	quantity, amount, segments := make([]string, n), make([]string, n), make([][]byte, n)
-	events, seq, version := make([]int64, n), make([]int64, n), make([]int64, n)
-	level, account, id, model := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	for i, l := range lines {
-		family[i], position[i], segments[i] = uuid(l.Family), int32(l.Position), notNull(l.Segments)
-		quantity[i], events[i], amount[i] = l.Quantity.String(), l.Events, l.Amount.String()
-		seq[i], version[i] = l.Seq, l.Version
-		level[i], account[i], id[i], model[i] = l.RateLevel, l.RateAccount, l.RateID, l.RateModel
-	}
-	return []any{partition, family, position, quantity, events, amount, segments, seq, level, account, id, model, version}
-}
-
 // notNull is what a column takes that knows no null.
 func notNull(b []byte) []byte {
 	if b == nil {
