@@ -17,5 +17,7 @@ func PublishDay(s *Store, ctx context.Context, f rater.Fence, day int32) error {
 	return s.publishDay(ctx, f, day, 1, 1, dedup.NewFilter(day, 1))
 }
 
-// UpdateLines is the statement that updates lines, and what is said to the planner before it.
-func UpdateLines() (planner, sql string) { return byIndexSQL, commitKnownLinesSQL }
+// LineStatements are the update of lines, with what is said to the planner before it, and the reading of lines.
+func LineStatements() (planner, update, read string) {
+	return byIndexSQL, commitKnownLinesSQL, linesSQL
+}
