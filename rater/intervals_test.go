@@ -75,6 +75,35 @@ func TestWorkerStretchesIntervalsBeforeABacklog(t *testing.T) {
 	})
 }
 
+// Before a backlog that has waited for long the intervals are longer yet: half of the time that records have waited, up to four times the
+// longest of a partition that is just behind.
+func TestWorkerStretchesIntervalsWithTheAgeOfABacklog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, s := newBroker(1), newSettings()
+		p := newProcess(t, b, s)
+		defer p.end()
+		p.Assign(0)
+		within(t, "open", time.Minute, func() bool { return count(t, p, "tollstream_rater_project_seconds") >= 3 })
+		p.change(func() { p.paused[0] = true })
+		const records, cadence = 700, 100 * time.Millisecond
+		b.send(0, records)
+		pass(10 * time.Minute)
+		shown, saved := -count(t, p, "tollstream_rater_project_seconds"), -count(t, p, "tollstream_rater_checkpoint_seconds")
+		for i := range 400 { // 40 s, with more than 256 records left
+			p.Deliver(0, b.usage[0][i:i+1], records)
+			pass(cadence)
+		}
+		synctest.Wait()
+		shown, saved = shown+count(t, p, "tollstream_rater_project_seconds"), saved+count(t, p, "tollstream_rater_checkpoint_seconds")
+		if shown != 9 || saved != 2 { // after 4, 8, … 36 s and after 16 and 32, or a little later
+			t.Errorf("shown %d times, %d checkpoints in 40 s before an old backlog, 9 and 2 expected", shown, saved)
+		}
+		p.Deliver(0, b.usage[0][400:], records)
+		within(t, "rated", time.Second, b.ratedAll(s.store, 0))
+		b.verify(t, s.store, 0, 0, 0)
+	})
+}
+
 // Unsaved work that has reached half of its bound is saved at the usual interval, however far behind the partition is.
 func TestWorkerSavesMuchUnsavedSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

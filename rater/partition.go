@@ -42,7 +42,7 @@ type Limits struct {
 // DefaultLimits suit a process of 1 GiB.
 func DefaultLimits() Limits {
 	return Limits{
-		Window: 35 * 24 * time.Hour, Families: 200_000, Dirty: 100_000, Unacked: 4096, PageLines: 2000,
+		Window: 35 * 24 * time.Hour, Families: 200_000, Dirty: 200_000, Unacked: 4096, PageLines: 2000,
 		AheadBytes: 128 << 10, Processors: runtime.GOMAXPROCS(0),
 	}
 }
@@ -121,6 +121,9 @@ func (p *Partition) EventInWork() int { return p.machine.inWork }
 
 // Position is the offset after the last rated one.
 func (p *Partition) Position() int64 { return max(p.machine.last+1, p.fence.Next) }
+
+// LogTime is the broker's time of what was rated last.
+func (p *Partition) LogTime() time.Time { return time.Unix(0, p.machine.logTime) }
 
 // Room says whether more may be rated now: the bounds of unsaved and unacknowledged work are not reached.
 func (p *Partition) Room() bool {

@@ -313,11 +313,13 @@ func (r *runner) recovered(offset int64, err *error) {
 // due says whether it is time to turn to a store again. While a partition is behind its log the interval grows from the usual one to
 // the longest: a line that changes ten times in it is written once, so that the partition catches up sooner, and what it
 // shows and saves is late anyway, to which half as much is added. With more than a turn's work before it, it is
-// behind for certain. A longer interval begins with the first change, not to write little at once and the rest later.
+// behind for certain, and where records have waited for long yet longer intervals add no more than half either. A longer interval
+// begins with the first change, not to write little at once and the rest later.
 func (r *runner) due(now, last, clean time.Time, usual, longest time.Duration) bool {
+	const far = 4 // the longest interval, in those of a partition that is just behind
 	interval := max(usual, min(now.Sub(r.level)/2, longest))
-	if r.end.Load()-r.p.Position() > int64(ratePerTurn) {
-		interval = longest
+	if longest > usual && r.end.Load()-r.p.Position() > int64(ratePerTurn) {
+		interval = max(longest, min(now.Sub(r.p.LogTime())/2, far*longest))
 	}
 	if interval > usual && clean.After(last) {
 		last = clean

@@ -33,7 +33,7 @@ type Group interface {
 // Intervals say how often a partition turns to its stores. Under load each waits for the one before it.
 type Intervals struct {
 	Project          time.Duration // while busy; an idle partition projects at once
-	ProjectBehind    time.Duration // of a partition that has been behind its log for twice as long
+	ProjectBehind    time.Duration // of a partition that has been behind its log for twice as long; up to four times this if its log waits for longer yet
 	Checkpoint       time.Duration
 	CheckpointBehind time.Duration // likewise
 	Look             time.Duration // of an idle owner at its row; also how often an idle view's head moves
