@@ -97,7 +97,7 @@ func (s *stream) event() usage.Event {
 // load writes n events into a topic, so many in a record, with the producer's settings of a publisher.
 func load(ctx context.Context, brokers []string, topic string, partitions int, s *stream, n, batch int) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.MaxBufferedRecords(200_000), kgo.ProducerBatchMaxBytes(1<<20), kgo.ProducerBatchCompression(kgo.NoCompression()))
+		kgo.MaxBufferedRecords(200_000), kgo.MaxBufferedBytes(64<<20), kgo.ProducerBatchMaxBytes(1<<20), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	if err != nil {
 		return fmt.Errorf("configure a Kafka client: %w", err)
 	}
