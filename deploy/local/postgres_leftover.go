@@ -14,10 +14,11 @@ import (
 
 const (
 	// orderlyWithin is what a left-over server gets for an orderly shutdown, and
-	// promptlyWithin for one without a checkpoint. Neither can lose a commit.
+	// promptlyWithin for one without a checkpoint. Neither can lose a commit. A
+	// killed one is gone when a busy machine has got round to it.
 	orderlyWithin  = 20 * time.Second
 	promptlyWithin = 5 * time.Second
-	killedWithin   = 5 * time.Second
+	killedWithin   = 20 * time.Second
 )
 
 // stopLeftover ends every process that works in the data directory and removes

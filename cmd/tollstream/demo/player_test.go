@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -65,7 +66,10 @@ func newSite(t *testing.T) *site {
 		answer(w, api.NewKeyAnswer{Token: key})
 	})
 	mux.HandleFunc("POST /v1/usage", s.usage)
+	var one sync.Mutex // a request may come while the one before, which was cut off, still ends
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		one.Lock()
+		defer one.Unlock()
 		if !slices.Contains(s.keys, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")) {
 			refuse(w, http.StatusUnauthorized)
 			return
