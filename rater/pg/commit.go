@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/tollstream/tollstream/collector/usage"
@@ -124,8 +125,9 @@ const byIndexSQL = "SELECT set_config('enable_seqscan', 'off', true), set_config
 
 // writing is what a commit sends after it has moved the checkpoints: the batch, then the updates of lines that stand.
 type writing struct {
-	batch *pgx.Batch
-	known []knownChunk
+	batch   *pgx.Batch
+	known   []knownChunk
+	updates pgconn.Batch // one of each
 }
 
 // writes queues what the cuts write beside their checkpoints, sorted by the tables' keys.
@@ -156,7 +158,8 @@ func (w *writing) queueLines(cuts []*rater.Cut) error {
 			}
 		}
 		for chunk := range slices.Chunk(sortedLines(known), upsertRows) {
-			w.known = append(w.known, knownChunk{c.Fence.Partition, chunk, knownLines(c.Fence.Partition, chunk)})
+			w.known = append(w.known, knownChunk{c.Fence.Partition, chunk})
+			w.updates.ExecPrepared(knownStatement, knownLines(c.Fence.Partition, chunk), []int16{pgx.BinaryFormatCode}, nil)
 		}
 		for _, l := range sortedLines(others) {
 			if err := fresh.add(c.Fence.Partition, l); err != nil {
@@ -174,11 +177,10 @@ func (w *writing) queueLines(cuts []*rater.Cut) error {
 	return nil
 }
 
-// knownChunk is lines of a partition that stand, in the order of their keys, and what their update takes.
+// knownChunk is lines of a partition that stand, in the order of their keys.
 type knownChunk struct {
-	partition  int32
-	lines      []*rater.LineState
-	parameters [][]byte
+	partition int32
+	lines     []*rater.LineState
 }
 
 // knownStatement is the name of commitKnownLinesSQL where it is prepared: once a session.
@@ -190,24 +192,25 @@ func (w *writing) update(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	missing := &pgx.Batch{}
+	results := tx.Conn().PgConn().ExecBatch(ctx, &w.updates)
 	for _, c := range w.known {
-		done := tx.Conn().PgConn().ExecPrepared(ctx, knownStatement, c.parameters, []int16{pgx.BinaryFormatCode}, nil).Read()
-		if done.Err != nil {
-			return done.Err
+		if !results.NextResult() {
+			break // Close says why
 		}
-		if done.CommandTag.RowsAffected() == int64(len(c.lines)) {
+		done, err := results.ResultReader().Close()
+		if err != nil || done.RowsAffected() == int64(len(c.lines)) {
 			continue
 		}
 		columns := &lineColumns{}
 		for _, l := range c.lines {
 			if err := columns.add(c.partition, l); err != nil {
-				return err
+				return errors.Join(err, results.Close())
 			}
 		}
 		missing.Queue(commitLinesSQL, columns.arguments()...)
 	}
-	if missing.Len() == 0 {
-		return nil
+	if err := results.Close(); err != nil || missing.Len() == 0 {
+		return err
 	}
 	return tx.SendBatch(ctx, missing).Close()
 }
