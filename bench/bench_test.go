@@ -45,6 +45,7 @@ func TestRatedBriefly(t *testing.T) {
 			if rc.name != "rated" {
 				s.Events /= 4
 			}
+			s.Events /= rc.rounds
 			r := measureBriefly(t, testCorner(t), s, rc.measure)
 			name := subjectRated(rc.accounts(s))
 			for _, figure := range []string{

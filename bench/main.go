@@ -57,7 +57,7 @@ func main() {
 	}
 	var s settings
 	flag.IntVar(&s.Accounts, "accounts", 10_000, "accounts that use something")
-	flag.IntVar(&s.Events, "events", 600_000, "usage events of one round")
+	flag.IntVar(&s.Events, "events", 600_000, "usage events of one round; end to end it is 3 to 10 times as many")
 	flag.IntVar(&s.Batch, "batch", 100, "events in a usage record")
 	flag.IntVar(&s.Partitions, "partitions", 16, "partitions of the topics")
 	flag.IntVar(&s.Rounds, "rounds", 5, "rounds that count; one more warms up")

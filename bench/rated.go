@@ -16,14 +16,15 @@ import (
 type ratedCase struct {
 	name     string
 	accounts func(settings) int
+	rounds   int    // so many times a round's events in one: the intervals of checkpoints should come several times in it
 	goal     string // of the ratio to the loop of events
 }
 
 var ratedCases = []ratedCase{
-	{"rated", func(s settings) int { return s.Accounts }, "≥ 1.0"},
-	{"rated-many", func(s settings) int { return 10 * s.Accounts }, "≥ 0.7"},
-	{"rated-million", func(s settings) int { return 100 * s.Accounts }, "≥ 0.4"},
-	{"rated-hot", func(settings) int { return 1 }, "≥ 1.0"},
+	{"rated", func(s settings) int { return s.Accounts }, 5, "≥ 1.0"},
+	{"rated-many", func(s settings) int { return 10 * s.Accounts }, 7, "≥ 0.7"},
+	{"rated-million", func(s settings) int { return 100 * s.Accounts }, 10, "≥ 0.4"},
+	{"rated-hot", func(settings) int { return 1 }, 3, "≥ 1.0"},
 }
 
 // trial is a round: the same events by the rater and by both loops.
@@ -90,9 +91,9 @@ func (m *ratedFigures) measures() []measure {
 		measured(name+": ratio of processor time, all processes, to the loop of events", "ratio", ratios(rater.all, single.all)).
 			note("others on the machine disturb it less than the clock; below 1 rating costs less than the loop"),
 		measured(name+": speed", "events/s", rater.speed).
-			note("batches of %d, %d partitions; until the last checkpoint, so the last interval is part of it. "+
+			note("%d events a round, batches of %d, %d partitions; until the last checkpoint, so the last interval is part of it. "+
 				"The %d of %d rounds in which others used least of the machine, at most %.0f%%",
-				m.s.Batch, m.s.Partitions, len(rounds), len(m.rounds), 100*rounds[len(rounds)-1].disturbed()),
+				m.s.Events, m.s.Batch, m.s.Partitions, len(rounds), len(m.rounds), 100*rounds[len(rounds)-1].disturbed()),
 		measured("loop of events, "+n+": speed", "events/s", single.speed),
 		measured("loop of batches, "+n+": speed", "events/s", batch.speed),
 	}
@@ -107,7 +108,7 @@ const roundTimeout = 2 * time.Minute
 
 // measure compares end-to-end rating with both loops. The first round warms up: every account gets its line in it.
 func (rc ratedCase) measure(ctx context.Context, c *corner, s settings, out *report) error {
-	s.Accounts = rc.accounts(s)
+	s.Accounts, s.Events = rc.accounts(s), rc.rounds*s.Events
 	r, err := newRig(ctx, c, s)
 	if err != nil {
 		return err
