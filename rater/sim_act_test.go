@@ -17,7 +17,8 @@ type simAction struct {
 
 // simActions is all that may happen. A fault that shows only under rare schedules steers: see simSteering.
 var simActions = []simAction{
-	{"client", 28, func(w *world, _ int32, _ *simProcess) { w.client() }},
+	{"client", 18, func(w *world, _ int32, _ *simProcess) { w.client() }},
+	{"send again", 2, func(w *world, _ int32, _ *simProcess) { w.sendAgain() }},
 	{"deliver", 28, func(w *world, p int32, x *simProcess) {
 		if x = w.whoever(x, func(x *simProcess) bool { return x.behind(p) }); x != nil {
 			x.fetch(p, 1+w.n(6))
@@ -38,29 +39,29 @@ var simActions = []simAction{
 			x.acknowledge(p, 1+w.n(8))
 		}
 	}},
-	{"stray", 2, func(w *world, _ int32, _ *simProcess) { w.landStray() }},
-	{"late commit", 2, func(w *world, _ int32, _ *simProcess) { w.landCommit() }},
-	{"late projection", 1, func(w *world, _ int32, _ *simProcess) { w.landProjection() }},
+	{"stray", 3, func(w *world, _ int32, _ *simProcess) { w.landStray() }},
+	{"late commit", 3, func(w *world, _ int32, _ *simProcess) { w.landCommit() }},
+	{"late projection", 2, func(w *world, _ int32, _ *simProcess) { w.landProjection() }},
 	{"late produce", 4, func(w *world, _ int32, _ *simProcess) { w.land1() }},
-	{"define", 4, func(w *world, _ int32, _ *simProcess) { w.change() }},
+	{"define", 5, func(w *world, _ int32, _ *simProcess) { w.change() }},
 	{"publish", 6, func(w *world, _ int32, _ *simProcess) { w.publish() }},
-	{"retry", 4, func(w *world, _ int32, _ *simProcess) { w.retry() }},
-	{"seal", 4, func(w *world, _ int32, _ *simProcess) { w.sealSome() }},
+	{"retry", 6, func(w *world, _ int32, _ *simProcess) { w.retry() }},
+	{"seal", 6, func(w *world, _ int32, _ *simProcess) { w.sealSome() }},
 	{"sink", 24, func(w *world, _ int32, _ *simProcess) { w.sinks.step(w.n(2)) }},
-	{"pause the sinks", 1, func(w *world, _ int32, _ *simProcess) { w.sinks.now = w.sinks.now.Add(simLease) }},
-	{"kill a sink", 1, func(w *world, _ int32, _ *simProcess) { w.sinks.kill(w.n(2)) }},
-	{"late insert", 1, func(w *world, _ int32, _ *simProcess) { w.sinks.landLate() }},
-	{"time", 12, func(w *world, _ int32, _ *simProcess) { w.now += int64(w.n(10)) * simHour }},
-	{"rebalance", 2, func(w *world, p int32, _ *simProcess) { w.rebalance(p) }},
+	{"pause the sinks", 2, func(w *world, _ int32, _ *simProcess) { w.sinks.now = w.sinks.now.Add(simLease) }},
+	{"kill a sink", 2, func(w *world, _ int32, _ *simProcess) { w.sinks.kill(w.n(2)) }},
+	{"late insert", 2, func(w *world, _ int32, _ *simProcess) { w.sinks.landLate() }},
+	{"time", 18, func(w *world, _ int32, _ *simProcess) { w.now += int64(w.n(10)) * simHour }},
+	{"rebalance", 4, func(w *world, p int32, _ *simProcess) { w.rebalance(p) }},
 	{"adopt", 6, func(w *world, _ int32, _ *simProcess) { w.adopt() }},
-	{"news", 1, func(w *world, _ int32, _ *simProcess) { w.hearNews() }},
-	{"crash", 1, func(w *world, _ int32, x *simProcess) { w.crash(x) }},
-	{"stop", 1, func(w *world, _ int32, x *simProcess) {
+	{"news", 2, func(w *world, _ int32, _ *simProcess) { w.hearNews() }},
+	{"crash", 2, func(w *world, _ int32, x *simProcess) { w.crash(x) }},
+	{"stop", 2, func(w *world, _ int32, x *simProcess) {
 		if w.n(4) == 0 {
 			w.stop(x)
 		}
 	}},
-	{"skip", 1, func(w *world, _ int32, _ *simProcess) { w.skip() }},
+	{"skip", 2, func(w *world, _ int32, _ *simProcess) { w.skip() }},
 	{"freeze", 3, func(w *world, _ int32, x *simProcess) { // it does not notice what happens meanwhile
 		if x.frozen || w.n(4) == 0 {
 			x.frozen = !x.frozen
@@ -68,7 +69,7 @@ var simActions = []simAction{
 		}
 	}},
 	{"sleep long", 0, func(w *world, p int32, _ *simProcess) { w.sleepLong(p) }},
-	{"fail a produce", 1, func(_ *world, p int32, x *simProcess) { x.failProduce(p) }},
+	{"fail a produce", 2, func(_ *world, p int32, x *simProcess) { x.failProduce(p) }},
 	{"flush redis", 1, func(w *world, p int32, _ *simProcess) { w.redis[p] = &simRedis{lines: map[activity.ID]simShown{}} }},
 	{"copy redis", 1, func(w *world, _ int32, _ *simProcess) { w.snaps = append(w.snaps, cloneRedis(w.redis)) }},
 	{"fail redis over", 1, func(w *world, _ int32, _ *simProcess) {
@@ -76,8 +77,8 @@ var simActions = []simAction{
 			w.redis = cloneRedis(w.snaps[w.n(len(w.snaps))])
 		}
 	}},
-	{"lose usage", 1, func(w *world, p int32, _ *simProcess) { w.loseUsage(p) }},
-	{"fail postgres over", 1, func(w *world, _ int32, _ *simProcess) {
+	{"lose usage", 2, func(w *world, p int32, _ *simProcess) { w.loseUsage(p) }},
+	{"fail postgres over", 2, func(w *world, _ int32, _ *simProcess) {
 		if w.n(3) == 0 {
 			w.failPostgresOver()
 		}

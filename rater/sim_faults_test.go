@@ -118,23 +118,26 @@ func merge(stored map[activity.ID][]LineState, lines []LineState) map[activity.I
 
 // simSteered are the weights under which rare faults show.
 var simSteered = map[string]simSteering{
-	"WindowWithoutTolerance": {"time": 60},
-	"CutLosesSeals":          {"seal": 20},
+	"WindowWithoutTolerance": {"time": 80},
+	"CutLosesSeals":          {"seal": 40},
 	"UnfencedLines":          zombies,
 	"UnfencedSeals":          zombies,
 	"UnfencedIdentities":     failovers,
 	"FoldingUnseen":          failovers,
-	"KeepRoutingKey":         {"retry": 30},
+	"KeepRoutingKey":         retries,
 	"NoLeaderEpochCheck":     losses,
 	"CutLosesEpoch":          losses,
 	"PublisherTrustsAcks":    losses,
 }
 
 // losses are of usage that the broker has acknowledged.
-var losses = simSteering{"lose usage": 6, "rebalance": 12}
+var losses = simSteering{"lose usage": 12, "rebalance": 16}
 
-// failovers lose the folding of days that a rater has behind filters already.
-var failovers = simSteering{"fail postgres over": 15, "time": 30, "client": 40}
+// failovers lose the folding of days that a rater has behind filters already, and the rater goes on undisturbed.
+var failovers = simSteering{"fail postgres over": 30, "go on": 200, "time": 40, "client": 30, "send again": 30, "crash": 0, "rebalance": 0}
+
+// retries are of usage that stays rejected until then.
+var retries = simSteering{"retry": 60, "client": 40, "crash": 0, "rebalance": 0, "fail postgres over": 0}
 
 // zombies wake up when another has rated, sealed and committed on.
 var zombies = simSteering{"sleep long": 40, "time": 40, "publish": 20, "client": 14}

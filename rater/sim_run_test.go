@@ -265,7 +265,7 @@ func (w *world) run() (why string) {
 			why = fmt.Sprintf("panic: %v", e)
 		}
 	}()
-	for range 150 + w.n(500) {
+	for range 80 + w.n(1+w.n(700)) { // many short ones, and some long
 		w.act()
 	}
 	w.drain()

@@ -182,6 +182,11 @@ func newWorld(seed uint64, m simMutant, tracing bool) *world {
 	for w.n(4) > 0 && w.pub < int64(len(w.defs)) { // mostly the accounts are known before they use something
 		w.publish()
 	}
+	if w.n(4) > 0 { // mostly the partitions are open by then
+		for f := w.someReady(); f != nil; f = w.someReady() {
+			w.goOn(f)
+		}
+	}
 	return w
 }
 
@@ -269,6 +274,14 @@ func (w *world) client() {
 		if len(by[p]) > 0 {
 			w.send(p, usage.Record{Kind: usage.KindBatch, Events: by[p]})
 		}
+	}
+}
+
+// sendAgain sends an event as it was sent before.
+func (w *world) sendAgain() {
+	if len(w.sent) > 0 {
+		e := w.sent[w.n(len(w.sent))]
+		w.send(w.route(&e), usage.Record{Kind: usage.KindBatch, Events: []usage.Event{e}})
 	}
 }
 
