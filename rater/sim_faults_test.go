@@ -118,6 +118,8 @@ func merge(stored map[activity.ID][]LineState, lines []LineState) map[activity.I
 
 // simSteered are the weights under which rare faults show.
 var simSteered = map[string]simSteering{
+	"CarryToOriginalBilled":  {"define": 20, "publish": 20, "seal": 20, "time": 40},
+	"CutLosesLogTime":        {"crash": 6, "time": 40},
 	"WindowWithoutTolerance": {"time": 80},
 	"CutLosesSeals":          {"seal": 40},
 	"UnfencedLines":          zombies,
