@@ -166,9 +166,11 @@ func (r *runner) rate() error {
 	return nil
 }
 
-// rateSome rates records of the batch until an error; n says how many.
+// rateSome rates records of the batch until an error, or until it has taken as long as a checkpoint may wait: records whose lines and
+// accounts have to be read take a thousand times as long as others. n says how many it rated.
 func (r *runner) rateSome(ctx context.Context, batch []Input, t *turn) (n int, err error) {
-	for n < len(batch) && r.room() {
+	until := r.w.host.now().Add(r.w.Intervals.Checkpoint)
+	for n < len(batch) && r.room() && (n == 0 || r.w.host.now().Before(until)) {
 		if err = r.rateOne(ctx, &batch[n], t); err != nil {
 			break
 		}

@@ -289,6 +289,30 @@ func TestWorkerWaitsForStores(t *testing.T) {
 	}
 }
 
+// A store that is slow but answers holds nobody up: what was rated meanwhile is shown and saved.
+func TestWorkerSavesBesideSlowReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, s := newBroker(1), newSettings()
+		b.accounts = 600 // each record reads lines of its own
+		p := newProcess(t, b, s)
+		defer p.end()
+		s.store.Hook(func(_ context.Context, o ratertest.Operation, _ int32) error {
+			if o == ratertest.Lines {
+				pass(200 * time.Millisecond)
+			}
+			return nil
+		})
+		b.send(0, 300)
+		p.Assign(0)
+		pass(10 * time.Second)
+		if n := len(s.store.Commits(0)); n < 2 {
+			t.Errorf("%d checkpoints in the first ten seconds", n)
+		}
+		within(t, "rated", 10*time.Minute, b.ratedAll(s.store, 0))
+		b.verify(t, s.store, 0, 0, 0)
+	})
+}
+
 // Commits whose outcome nobody was told, either way, in turn.
 func TestWorkerFindsWhatBecameOfACommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -32,10 +32,12 @@ type broker struct {
 	rated [][][]byte
 	units []int64 // sent to each partition
 	next  int
+
+	accounts int // of each partition
 }
 
 func newBroker(partitions int) *broker {
-	b := &broker{usage: make([][]rater.Input, partitions), rated: make([][][]byte, partitions), units: make([]int64, partitions)}
+	b := &broker{usage: make([][]rater.Input, partitions), rated: make([][][]byte, partitions), units: make([]int64, partitions), accounts: 3}
 	b.cond = sync.NewCond(&b.mu)
 	return b
 }
@@ -49,7 +51,7 @@ func (b *broker) send(partition int32, records int) {
 		for range 2 {
 			b.next++
 			units := int64(1 + b.next%7)
-			account := fmt.Sprintf("p%d-%d", partition, b.next%3)
+			account := fmt.Sprintf("p%d-%d", partition, b.next%b.accounts)
 			record.Events = append(record.Events, usage.Event{
 				ID: fmt.Sprint("e", b.next), Source: "test", Account: account, RoutingKey: account, Product: ratertest.Product,
 				Time: time.Now().UnixNano(), Quantity: money.FromInt(units), Hash: uint64(b.next),
