@@ -166,6 +166,16 @@ func (p *Partition) rate(ctx context.Context, w *work, in *Input) error {
 	return nil
 }
 
+// again looks at a record that was rated already. A client whose delivery begins anew may still hand out what it had fetched before; when
+// the broker has lost that meanwhile, the last such record comes again under another leader.
+func (p *Partition) again(in *Input) error {
+	if in.Offset == p.machine.last && in.LeaderEpoch >= 0 && p.leaderEpoch >= 0 && in.LeaderEpoch != p.leaderEpoch {
+		return fmt.Errorf("partition %d offset %d was rated as leader epoch %d wrote it and now stands there of %d: %w",
+			p.fence.Partition, in.Offset, p.leaderEpoch, in.LeaderEpoch, ErrLost)
+	}
+	return nil
+}
+
 // result takes the encoded result of the oldest record whose result was not taken yet.
 func (p *Partition) result(w *work) (value []byte, err error) {
 	offset := w.out.Offset

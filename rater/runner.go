@@ -245,7 +245,7 @@ func (e *poisoned) Error() string { return fmt.Sprintf("rating offset %d fails: 
 func (r *runner) rateOne(ctx context.Context, in *Input, t *turn) (err error) {
 	defer r.recovered(in.Offset, &err)
 	if in.Offset < r.p.Position() {
-		return nil
+		return r.p.again(in)
 	}
 	if in.Offset > r.p.Position() {
 		return fmt.Errorf("partition %d goes from offset %d to %d: %w", r.partition, r.p.Position(), in.Offset, errGap)
