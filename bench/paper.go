@@ -170,6 +170,8 @@ func (p *paper) markdown() string {
 // rough writes a figure with two digits that count: a model on paper has no more.
 func rough(v float64) string {
 	switch {
+	case v >= 1e7:
+		return fmt.Sprintf("%.0f million", v/1e6)
 	case v >= 1e6:
 		return fmt.Sprintf("%.2g million", v/1e6)
 	case v >= 1000:
