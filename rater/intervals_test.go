@@ -12,23 +12,12 @@ func TestWorkerStretchesIntervalsWhileBehind(t *testing.T) {
 		b, s := newBroker(1), newSettings()
 		p := newProcess(t, b, s)
 		defer p.end()
-		p.Assign(0)
-		within(t, "open", time.Minute, func() bool { return count(t, p, "tollstream_rater_project_seconds") >= 3 }) // its view is rebuilt
-		p.change(func() { p.paused[0] = true })                                                                     // the test delivers
+		open(t, p)
 		const records, cadence = 160, 250 * time.Millisecond
 		b.send(0, records)
-		deliver := func(from, to int, end func(i int) int64) (shown, saved int) {
-			shown, saved = -count(t, p, "tollstream_rater_project_seconds"), -count(t, p, "tollstream_rater_checkpoint_seconds")
-			for i := from; i < to; i++ {
-				p.Deliver(0, b.usage[0][i:i+1], end(i))
-				pass(cadence)
-			}
-			synctest.Wait()
-			return shown + count(t, p, "tollstream_rater_project_seconds"), saved + count(t, p, "tollstream_rater_checkpoint_seconds")
-		}
 		// 30 s behind. Shown when the last time is half as long ago as the partition is behind, in steps of the cadence: after 0.25, 0.5,
 		// 1, 2 s, then every second or a step later. Saved after 0.25, 0.75, 1.5, 3, 6 and then every 4 s.
-		shown, saved := deliver(0, 120, func(int) int64 { return records })
+		shown, saved := deliver(t, p, 0, 120, cadence, func(int) int64 { return records })
 		if shown < 24 || shown > 36 {
 			t.Errorf("shown %d times in 30 s behind, about 32 expected", shown)
 		}
@@ -36,7 +25,7 @@ func TestWorkerStretchesIntervalsWhileBehind(t *testing.T) {
 			t.Errorf("%d checkpoints in 30 s behind, about 11 expected", saved)
 		}
 		// 10 s in which each record is the last one: each is shown at once, a checkpoint follows every 0.5 s.
-		shown, saved = deliver(120, records, func(i int) int64 { return int64(i + 1) })
+		shown, saved = deliver(t, p, 120, records, cadence, func(i int) int64 { return int64(i + 1) })
 		if shown < 40 || shown > 46 {
 			t.Errorf("shown %d times in 10 s with 40 records, each at once expected", shown)
 		}
@@ -54,18 +43,11 @@ func TestWorkerStretchesIntervalsBeforeABacklog(t *testing.T) {
 		b, s := newBroker(1), newSettings()
 		p := newProcess(t, b, s)
 		defer p.end()
-		p.Assign(0)
-		within(t, "open", time.Minute, func() bool { return count(t, p, "tollstream_rater_project_seconds") >= 3 })
-		p.change(func() { p.paused[0] = true })
+		open(t, p)
 		const records, cadence = 400, 25 * time.Millisecond
 		b.send(0, records)
-		shown, saved := -count(t, p, "tollstream_rater_project_seconds"), -count(t, p, "tollstream_rater_checkpoint_seconds")
-		for i := range 110 { // 2.75 s, with more than 256 records left
-			p.Deliver(0, b.usage[0][i:i+1], records)
-			pass(cadence)
-		}
-		synctest.Wait()
-		shown, saved = shown+count(t, p, "tollstream_rater_project_seconds"), saved+count(t, p, "tollstream_rater_checkpoint_seconds")
+		// 2.75 s, with more than 256 records left
+		shown, saved := deliver(t, p, 0, 110, cadence, func(int) int64 { return records })
 		if shown != 2 || saved != 0 { // after 1 and 2 s or a little later; the first checkpoint would be due after 4
 			t.Errorf("shown %d times, %d checkpoints in 2.75 s before a backlog, 2 and none expected", shown, saved)
 		}
@@ -82,19 +64,12 @@ func TestWorkerStretchesIntervalsWithTheAgeOfABacklog(t *testing.T) {
 		b, s := newBroker(1), newSettings()
 		p := newProcess(t, b, s)
 		defer p.end()
-		p.Assign(0)
-		within(t, "open", time.Minute, func() bool { return count(t, p, "tollstream_rater_project_seconds") >= 3 })
-		p.change(func() { p.paused[0] = true })
+		open(t, p)
 		const records, cadence = 700, 100 * time.Millisecond
 		b.send(0, records)
 		pass(10 * time.Minute)
-		shown, saved := -count(t, p, "tollstream_rater_project_seconds"), -count(t, p, "tollstream_rater_checkpoint_seconds")
-		for i := range 400 { // 40 s, with more than 256 records left
-			p.Deliver(0, b.usage[0][i:i+1], records)
-			pass(cadence)
-		}
-		synctest.Wait()
-		shown, saved = shown+count(t, p, "tollstream_rater_project_seconds"), saved+count(t, p, "tollstream_rater_checkpoint_seconds")
+		// 40 s, with more than 256 records left
+		shown, saved := deliver(t, p, 0, 400, cadence, func(int) int64 { return records })
 		if shown != 9 || saved != 2 { // after 4, 8, … 36 s and after 16 and 32, or a little later
 			t.Errorf("shown %d times, %d checkpoints in 40 s before an old backlog, 9 and 2 expected", shown, saved)
 		}
@@ -111,9 +86,7 @@ func TestWorkerSavesMuchUnsavedSoon(t *testing.T) {
 		s.limits.Dirty = 4 // two records change three lines
 		p := newProcess(t, b, s)
 		defer p.end()
-		p.Assign(0)
-		within(t, "open", time.Minute, func() bool { return count(t, p, "tollstream_rater_project_seconds") >= 3 })
-		p.change(func() { p.paused[0] = true })
+		open(t, p)
 		b.send(0, 120)
 		for i := range 119 {
 			p.Deliver(0, b.usage[0][i:i+1], 120)
@@ -127,6 +100,27 @@ func TestWorkerSavesMuchUnsavedSoon(t *testing.T) {
 		within(t, "rated", time.Minute, b.ratedAll(s.store, 0))
 		b.verify(t, s.store, 0, 0, 0)
 	})
+}
+
+// open assigns partition 0 and waits until its view is rebuilt. From then on the test delivers.
+func open(t *testing.T, p *process) {
+	t.Helper()
+	p.Assign(0)
+	within(t, "open", time.Minute, func() bool { return count(t, p, "tollstream_rater_project_seconds") >= 3 })
+	p.change(func() { p.paused[0] = true })
+}
+
+// deliver hands the process single records of partition 0, one a cadence, and says how often it turned to its stores meanwhile. With each
+// record comes where the log ends.
+func deliver(t *testing.T, p *process, from, to int, cadence time.Duration, end func(i int) int64) (shown, saved int) {
+	t.Helper()
+	shown, saved = -count(t, p, "tollstream_rater_project_seconds"), -count(t, p, "tollstream_rater_checkpoint_seconds")
+	for i := from; i < to; i++ {
+		p.Deliver(0, p.b.usage[0][i:i+1], end(i))
+		pass(cadence)
+	}
+	synctest.Wait()
+	return shown + count(t, p, "tollstream_rater_project_seconds"), saved + count(t, p, "tollstream_rater_checkpoint_seconds")
 }
 
 // count returns how often a histogram of the process was observed.
