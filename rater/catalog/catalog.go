@@ -68,7 +68,15 @@ const (
 	ModelGraduated Model = "graduated"
 	ModelVolume    Model = "volume"
 	ModelPackage   Model = "package"
+
+	ModelBlockGraduated Model = "block_graduated"
+	ModelBlockVolume    Model = "block_volume"
 )
+
+// models are the rating methods in the order in which refusals list them.
+var models = []Model{
+	ModelFlat, ModelPerUnit, ModelGraduated, ModelVolume, ModelPackage, ModelBlockGraduated, ModelBlockVolume,
+}
 
 // Aggregation names how events become the quantity that is priced (pricing.md §4).
 type Aggregation string
@@ -92,6 +100,7 @@ type Rate struct {
 	Amount    money.Decimal // flat
 	UnitPrice money.Decimal // per_unit
 	Tiers     []Tier        // graduated, volume
+	Blocks    []Block       // block_graduated, block_volume
 	Size      money.Decimal // package: units in a package
 	Price     money.Decimal // package: price of one package
 	Free      money.Decimal // package: units before the first package
@@ -113,6 +122,15 @@ type Tier struct {
 	Last      bool
 	UnitPrice money.Decimal
 	FlatPrice money.Decimal
+}
+
+// Block is a tier of blocks, each sold whole. The last tier has no upper bound.
+type Block struct {
+	Size  money.Decimal // units in a block
+	Price money.Decimal // of one block
+	Count money.Decimal // blocks in the tier; meaningless when Last
+	UpTo  money.Decimal // units in the blocks of this tier and all before it; meaningless when Last
+	Last  bool
 }
 
 // Rounding says how a quantity is rounded before it is priced.

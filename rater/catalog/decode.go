@@ -47,13 +47,32 @@ func (o owner) rate(d *rateDef, product string) *Rate {
 			PerEvent: d.Rounding.On == roundingOnEvent, First: d.Rounding.First, Next: d.Rounding.Next,
 		}
 	}
-	if len(d.Tiers) > 0 {
+	switch {
+	case len(d.Tiers) == 0:
+	case r.Model == ModelBlockGraduated || r.Model == ModelBlockVolume:
+		r.Blocks = blocksOf(d.Tiers)
+	default:
 		r.Tiers = make([]Tier, len(d.Tiers))
 		for i, t := range d.Tiers {
 			r.Tiers[i] = Tier{UpTo: orZero(t.UpTo), Last: t.UpTo == nil, UnitPrice: t.UnitPrice, FlatPrice: t.FlatPrice}
 		}
 	}
 	return r
+}
+
+// blocksOf compiles tiers of blocks, whose bounds were checked when they were written.
+func blocksOf(tiers []tierDef) []Block {
+	blocks := make([]Block, len(tiers))
+	var bound money.Decimal
+	for i := range tiers {
+		t := &tiers[i]
+		b := Block{Size: orZero(t.BlockSize), Price: orZero(t.Price), Count: orZero(t.MaxBlocks), Last: t.MaxBlocks == nil}
+		if upTo, err := blockBound(bound, t); err == nil && !b.Last {
+			b.UpTo, bound = upTo, upTo
+		}
+		blocks[i] = b
+	}
+	return blocks
 }
 
 // rates compiles the rates of one product, leaving out those that never take effect.

@@ -142,6 +142,9 @@ type tierDef struct {
 	UpTo      *money.Decimal `json:"up_to,omitempty"`
 	UnitPrice money.Decimal  `json:"unit_price,omitzero"`
 	FlatPrice money.Decimal  `json:"flat_price,omitzero"`
+	BlockSize *money.Decimal `json:"block_size,omitempty"`
+	MaxBlocks *money.Decimal `json:"max_blocks,omitempty"`
+	Price     *money.Decimal `json:"price,omitempty"`
 }
 
 type roundingDef struct {

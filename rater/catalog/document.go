@@ -1,6 +1,8 @@
 package catalog
 
 import (
+	"slices"
+
 	"github.com/tollstream/tollstream/ledger/money"
 )
 
@@ -297,16 +299,19 @@ func (r *reader) model(n *node, at *place) string {
 	if !ok {
 		return ""
 	}
-	switch s {
-	case string(ModelFlat), string(ModelPerUnit), string(ModelGraduated), string(ModelVolume), string(ModelPackage):
+	switch {
+	case slices.Contains(models, Model(s)):
 		return s
-	case "block_graduated", "block_volume", "percentage", "graduated_percentage", "matrix", "dynamic", "capacity":
-		r.fail(at, "%q is not supported by this version: supported are flat, per_unit, graduated, volume, package", s)
+	case slices.Contains(laterModels, s):
+		r.fail(at, "%q is not supported by this version: supported are %s", s, listed(models, ", "))
 	default:
-		r.fail(at, "must be one of flat, per_unit, graduated, volume, package, not %q", shorten(s))
+		r.fail(at, "must be one of %s, not %q", listed(models, ", "), shorten(s))
 	}
 	return ""
 }
+
+// laterModels are of the document's language and not of this version.
+var laterModels = []string{"percentage", "graduated_percentage", "matrix", "dynamic", "capacity"}
 
 func (r *reader) aggregation(n *node, at *place) string {
 	s, ok := r.scalar(n, at, "an aggregation")
@@ -331,6 +336,9 @@ func (r *reader) tiers(into *[]tierDef) read {
 			{"up_to", r.someDecimal(&t.UpTo)},
 			{"unit_price", r.decimal(&t.UnitPrice)},
 			{"flat_price", r.decimal(&t.FlatPrice)},
+			{"block_size", r.someDecimal(&t.BlockSize)},
+			{"max_blocks", r.someDecimal(&t.MaxBlocks)},
+			{"price", r.someDecimal(&t.Price)},
 		})
 		*into = append(*into, t)
 	})

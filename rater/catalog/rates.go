@@ -14,14 +14,18 @@ func (r *reader) checkRate(d *rateDef) {
 	at := &d.at
 	if d.Model == "" {
 		if !r.reported(at) {
-			r.fail(at.member("model"), "is missing: use flat, per_unit, graduated, volume or package")
+			r.fail(at.member("model"), "is missing: use one of %s", listed(models, ", "))
 		}
 		return
 	}
 	r.checkModelMembers(d)
 	switch Model(d.Model) {
 	case ModelGraduated, ModelVolume:
+		r.checkTierMembers(d)
 		r.checkTiers(d)
+	case ModelBlockGraduated, ModelBlockVolume:
+		r.checkTierMembers(d)
+		r.checkBlocks(d)
 	case ModelPackage:
 		if d.Size != nil && d.Size.Sign() <= 0 {
 			r.fail(at.member("size"), "must be greater than 0, not %s", d.Size)
@@ -47,11 +51,11 @@ func (r *reader) checkModelMembers(d *rateDef) {
 	}{
 		{"amount", d.Amount != nil, d.Amount == nil, []Model{ModelFlat}},
 		{"unit_price", d.UnitPrice != nil, d.UnitPrice == nil, []Model{ModelPerUnit}},
-		{"tiers", len(d.Tiers) > 0, len(d.Tiers) == 0, []Model{ModelGraduated, ModelVolume}},
+		{"tiers", len(d.Tiers) > 0, len(d.Tiers) == 0, []Model{ModelGraduated, ModelVolume, ModelBlockGraduated, ModelBlockVolume}},
 		{"size", d.Size != nil, d.Size == nil, []Model{ModelPackage}},
 		{"price", d.Price != nil, d.Price == nil, []Model{ModelPackage}},
 		{"free", !d.Free.IsZero(), false, []Model{ModelPackage}},
-		{"bounds", d.Bounds != "", false, []Model{ModelGraduated, ModelVolume}},
+		{"bounds", d.Bounds != "", false, []Model{ModelGraduated, ModelVolume, ModelBlockVolume}},
 		{"zero_usage_flat", d.ZeroUsageFlat != "", false, []Model{ModelGraduated, ModelVolume}},
 	}
 	for _, m := range members {
@@ -61,7 +65,7 @@ func (r *reader) checkModelMembers(d *rateDef) {
 		case belongs && m.missing && !r.reportedAt(member):
 			r.fail(member, "is missing: the model %s needs it", d.Model)
 		case !belongs && m.written:
-			r.fail(member, "is a member of %s, not of the model %s", listed(m.models), d.Model)
+			r.fail(member, "is a member of %s, not of the model %s", listed(m.models, " and "), d.Model)
 		}
 	}
 }
@@ -73,12 +77,40 @@ func (r *report) reportedAt(at *place) bool {
 	})
 }
 
-func listed(models []Model) string {
+func listed(models []Model, between string) string {
 	names := make([]string, len(models))
 	for i, m := range models {
 		names[i] = string(m)
 	}
-	return strings.Join(names, " and ")
+	return strings.Join(names, between)
+}
+
+// checkTierMembers checks that each tier says what the model needs and no other model's members.
+func (r *reader) checkTierMembers(d *rateDef) {
+	perUnit, blocks := []Model{ModelGraduated, ModelVolume}, []Model{ModelBlockGraduated, ModelBlockVolume}
+	for i := range d.Tiers {
+		t := &d.Tiers[i]
+		for _, m := range []struct {
+			name              string
+			written, required bool
+			models            []Model
+		}{
+			{"up_to", t.UpTo != nil, false, perUnit},
+			{"unit_price", !t.UnitPrice.IsZero(), false, perUnit},
+			{"flat_price", !t.FlatPrice.IsZero(), false, perUnit},
+			{"block_size", t.BlockSize != nil, true, blocks},
+			{"max_blocks", t.MaxBlocks != nil, false, blocks},
+			{"price", t.Price != nil, true, blocks},
+		} {
+			belongs := slices.Contains(m.models, Model(d.Model))
+			switch member := t.at.member(m.name); {
+			case belongs && m.required && !m.written && !r.reportedAt(member):
+				r.fail(member, "is missing: a tier of the model %s needs it", d.Model)
+			case !belongs && m.written:
+				r.fail(member, "is a member of the tiers of %s, not of the model %s", listed(m.models, " and "), d.Model)
+			}
+		}
+	}
 }
 
 func (r *reader) checkTiers(d *rateDef) {
@@ -104,6 +136,43 @@ func (r *reader) checkTiers(d *rateDef) {
 		}
 		before = *t.UpTo
 	}
+}
+
+// checkBlocks checks sizes and counts, and that the units of all blocks stay countable.
+func (r *reader) checkBlocks(d *rateDef) {
+	last := len(d.Tiers) - 1
+	var bound money.Decimal
+	for i := range d.Tiers {
+		t := &d.Tiers[i]
+		if t.BlockSize != nil && t.BlockSize.Sign() <= 0 {
+			r.fail(t.at.member("block_size"), "must be greater than 0, not %s", t.BlockSize)
+		}
+		most := t.at.member("max_blocks")
+		switch {
+		case t.MaxBlocks == nil:
+			if i < last && !r.reportedAt(most) {
+				r.fail(most, "is missing: only the last tier is open")
+			}
+			continue
+		case i == last:
+			r.fail(most, "must be left out: the last tier is open")
+			continue
+		}
+		if whole, err := t.MaxBlocks.Round(0, money.RoundFloor); err != nil || whole != *t.MaxBlocks || whole.Sign() <= 0 {
+			r.fail(most, "must be a whole number greater than 0, not %s", t.MaxBlocks)
+		} else if bound, err = blockBound(bound, t); err != nil || !bound.WithinLimit() {
+			r.fail(most, "makes the tier end above 10^15 units: use fewer or smaller blocks")
+		}
+	}
+}
+
+// blockBound gives the units up to the end of the tier, which follows the bound before it.
+func blockBound(before money.Decimal, t *tierDef) (money.Decimal, error) {
+	units, err := orZero(t.BlockSize).Mul(orZero(t.MaxBlocks))
+	if err != nil {
+		return money.Decimal{}, err
+	}
+	return before.Add(units)
 }
 
 // rateOwner is what rates take from the definition that holds them when they are finished.

@@ -135,6 +135,8 @@ func oracleTotal(r *catalog.Rate, segments []oracleSegment) *big.Rat {
 		}
 	case catalog.ModelGraduated, catalog.ModelVolume:
 		total = oracleTiers(r, q)
+	case catalog.ModelBlockGraduated, catalog.ModelBlockVolume:
+		total = oracleBlocks(r, q)
 	}
 	return oracleRound(total, 12, money.RoundHalfUp)
 }
@@ -165,6 +167,31 @@ func oracleTiers(r *catalog.Rate, q *big.Rat) *big.Rat {
 		}
 		total.Add(total, ratTimes(ratMinus(upper, below), rat(tier.UnitPrice)))
 		total.Add(total, rat(tier.FlatPrice))
+		if inside {
+			return total
+		}
+		below = upper
+	}
+	panic("no tier holds the quantity")
+}
+
+// oracleBlocks fills blocks one after another.
+func oracleBlocks(r *catalog.Rate, q *big.Rat) *big.Rat {
+	total, below := ratInt(0), ratInt(0)
+	if q.Sign() <= 0 {
+		return total
+	}
+	for _, tier := range r.Blocks {
+		upper := ratPlus(below, ratTimes(rat(tier.Size), rat(tier.Count)))
+		inside := tier.Last || q.Cmp(upper) < 0 || (q.Cmp(upper) == 0 && !(r.HalfOpenBounds && r.Model == catalog.ModelBlockVolume))
+		if inside {
+			upper = q
+		}
+		if r.Model == catalog.ModelBlockVolume {
+			below, total = ratInt(0), ratInt(0) // the tiers before do not count
+		}
+		blocks := oracleCeil(new(big.Rat).Quo(ratMinus(upper, below), rat(tier.Size)))
+		total.Add(total, ratTimes(blocks, rat(tier.Price)))
 		if inside {
 			return total
 		}

@@ -18,11 +18,17 @@ func benchRate(model catalog.Model) *catalog.Rate {
 			{UpTo: d("1000"), UnitPrice: d("0.05"), FlatPrice: d("2")},
 			{Last: true, UnitPrice: d("0.025"), FlatPrice: d("3")},
 		},
+		Blocks: []catalog.Block{
+			{Size: d("10"), Count: d("10"), UpTo: d("100"), Price: d("1")},
+			{Size: d("100"), Count: d("9"), UpTo: d("1000"), Price: d("7")},
+			{Size: d("500"), Price: d("25"), Last: true},
+		},
 	}
 }
 
 var benchModels = []catalog.Model{
 	catalog.ModelFlat, catalog.ModelPerUnit, catalog.ModelGraduated, catalog.ModelVolume, catalog.ModelPackage,
+	catalog.ModelBlockGraduated, catalog.ModelBlockVolume,
 }
 
 func BenchmarkTotal(b *testing.B) {

@@ -30,6 +30,24 @@ func parseTiers(text string) (tiers []catalog.Tier) {
 	return tiers
 }
 
+// parseBlocks reads "100x10:1 1000x*:0.5": blocks of 100, ten of them, at 1 each, then blocks of 1000.
+func parseBlocks(text string) (blocks []catalog.Block) {
+	bound := money.Zero
+	for _, field := range strings.Fields(text) {
+		tier, price, _ := strings.Cut(field, ":")
+		size, count, _ := strings.Cut(tier, "x")
+		b := catalog.Block{Size: dec(size), Price: dec(price), Last: count == "*"}
+		if !b.Last {
+			b.Count = dec(count)
+			units, _ := b.Size.Mul(b.Count)
+			bound, _ = bound.Add(units)
+			b.UpTo = bound
+		}
+		blocks = append(blocks, b)
+	}
+	return blocks
+}
+
 // parseRate reads the first three fields of a line of testdata/totals.txt.
 func parseRate(t *testing.T, model, policies, prices string) *catalog.Rate {
 	t.Helper()
@@ -42,6 +60,8 @@ func parseRate(t *testing.T, model, policies, prices string) *catalog.Rate {
 		r.UnitPrice = dec(prices)
 	case catalog.ModelPackage:
 		r.Size, r.Price, r.Free = dec(fields[0]), dec(fields[1]), dec(fields[2])
+	case catalog.ModelBlockGraduated, catalog.ModelBlockVolume:
+		r.Blocks = parseBlocks(prices)
 	default:
 		r.Tiers = parseTiers(prices)
 	}
@@ -139,6 +159,11 @@ func TestRefused(t *testing.T) {
 		{"package without size", &catalog.Rate{Model: catalog.ModelPackage}, ErrUnsupported},
 		{"price overflows", with(func(r *catalog.Rate) { r.UnitPrice = dec("2") }), money.ErrOverflow},
 		{"rounding overflows", with(func(r *catalog.Rate) { r.Rounding = catalog.Rounding{Mode: money.RoundCeil} }), money.ErrOverflow},
+		{"block_graduated without tiers", &catalog.Rate{Model: catalog.ModelBlockGraduated}, ErrUnsupported},
+		{"block_volume without tiers", &catalog.Rate{Model: catalog.ModelBlockVolume}, ErrUnsupported},
+		{"graduated blocks overflow", &catalog.Rate{Model: catalog.ModelBlockGraduated, Blocks: parseBlocks("1x2:1 0.1x*:1")}, money.ErrOverflow},
+		{"blocks overflow", &catalog.Rate{Model: catalog.ModelBlockVolume, Blocks: parseBlocks("1x2:1 0.1x*:1")}, money.ErrOverflow},
+		{"price of blocks overflows", &catalog.Rate{Model: catalog.ModelBlockGraduated, Blocks: parseBlocks("1x*:2")}, money.ErrOverflow},
 		{"packages overflow", &catalog.Rate{Model: catalog.ModelPackage, Size: dec("0.1"), Price: dec("1")}, money.ErrOverflow},
 	} {
 		if got, err := Total(c.rate, huge); !errors.Is(err, c.want) || !got.IsZero() {

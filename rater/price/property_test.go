@@ -49,6 +49,27 @@ func anyTiers() *rapid.Generator[[]catalog.Tier] {
 	})
 }
 
+func anyBlocks() *rapid.Generator[[]catalog.Block] {
+	return rapid.Custom(func(t *rapid.T) []catalog.Block {
+		blocks := make([]catalog.Block, rapid.IntRange(1, 4).Draw(t, "tiers"))
+		bound := money.Zero
+		for i := range blocks {
+			b := catalog.Block{
+				Size:  anyDecimal(9, false).Filter(func(d money.Decimal) bool { return d.Cmp(dec("0.001")) > 0 }).Draw(t, "block"),
+				Price: anyDecimal(5, true).Draw(t, "block price"), Last: i == len(blocks)-1,
+			}
+			if !b.Last {
+				b.Count = money.FromInt(rapid.Int64Range(1, 9).Draw(t, "blocks"))
+				units, _ := b.Size.Mul(b.Count)
+				bound, _ = bound.Add(units)
+				b.UpTo = bound
+			}
+			blocks[i] = b
+		}
+		return blocks
+	})
+}
+
 func anyRounding() *rapid.Generator[catalog.Rounding] {
 	return rapid.Custom(func(t *rapid.T) (r catalog.Rounding) {
 		switch rapid.IntRange(0, 3).Draw(t, "rounding") {
@@ -74,6 +95,7 @@ func anyRate(id string) *rapid.Generator[*catalog.Rate] {
 			Price:            anyDecimal(9, true).Draw(t, "price"),
 			Free:             anyDecimal(30, false).Draw(t, "free"),
 			Tiers:            anyTiers().Draw(t, "tiers"),
+			Blocks:           anyBlocks().Draw(t, "blocks"),
 			Rounding:         anyRounding().Draw(t, "rounding"),
 			HalfOpenBounds:   rapid.Bool().Draw(t, "half open"),
 			ChargeFlatAtZero: rapid.Bool().Draw(t, "zero flat"),
@@ -90,6 +112,10 @@ func anyQuantity(r *catalog.Rate) *rapid.Generator[money.Decimal] {
 		tier := r.Tiers[rapid.IntRange(0, len(r.Tiers)-1).Draw(t, "tier")]
 		if !tier.Last && rapid.Bool().Draw(t, "at bound") {
 			return tier.UpTo
+		}
+		block := r.Blocks[rapid.IntRange(0, len(r.Blocks)-1).Draw(t, "block tier")]
+		if !block.Last && rapid.IntRange(0, 2).Draw(t, "at the blocks' bound") == 0 {
+			return block.UpTo
 		}
 		return other.Draw(t, "quantity")
 	})
@@ -195,6 +221,9 @@ func TestOracleAtTheLimits(t *testing.T) {
 		r.UnitPrice, r.Price = anyDecimal(limit-1, true).Draw(t, "unit price"), anyDecimal(limit-1, true).Draw(t, "price")
 		for i := range r.Tiers {
 			r.Tiers[i].UnitPrice = anyDecimal(limit-1, true).Draw(t, "tier price")
+		}
+		for i := range r.Blocks {
+			r.Blocks[i].Price = anyDecimal(limit-1, true).Draw(t, "block price")
 		}
 		q := anyDecimal(limit-1, true).Draw(t, "quantity")
 		got, err := Total(r, State{q, 1})

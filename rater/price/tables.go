@@ -21,6 +21,8 @@ var methods = [...]method{
 	{catalog.ModelVolume, volumeTotal, volumeTerms},
 	{catalog.ModelPackage, packageTotal, packageTerms},
 	{catalog.ModelFlat, flatTotal, flatTerms},
+	{catalog.ModelBlockGraduated, blockGraduatedTotal, blockGraduatedTerms},
+	{catalog.ModelBlockVolume, blockVolumeTotal, blockVolumeTerms},
 }
 
 // methodOf gives nil for an unknown method.

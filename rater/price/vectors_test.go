@@ -150,22 +150,20 @@ func meteroid(policy func(r *catalog.Rate)) func(t *testing.T, v vector) {
 	}
 }
 
-// unitBlocks prices tiers of blocks of one unit each, which are tiers of whole units. Its last tier
-// has no bound: the cases stay within it.
-func unitBlocks(model catalog.Model) func(t *testing.T, v vector) {
+// blocks prices tiers of blocks. Those systems bound the last tier too: the cases stay within it.
+func blocks(model catalog.Model) func(t *testing.T, v vector) {
 	return func(t *testing.T, v vector) {
 		var in tieredInput
 		var want amountExpected
 		decode(t, v, &in, &want)
-		r := &catalog.Rate{ID: v.name(), Model: model, Aggregation: catalog.AggregationSum,
-			Rounding: catalog.Rounding{Mode: money.RoundCeil}}
+		r := &catalog.Rate{ID: v.name(), Model: model, Aggregation: catalog.AggregationSum}
 		var bound money.Decimal
 		for i, tier := range in.Tiers {
-			if tier.BlockSize != money.One {
-				t.Fatalf("tier %d has blocks of %s", i, tier.BlockSize)
-			}
-			bound, _ = bound.Add(tier.MaxBlocks)
-			r.Tiers = append(r.Tiers, catalog.Tier{UpTo: bound, Last: i == len(in.Tiers)-1, UnitPrice: tier.Price})
+			units, _ := tier.BlockSize.Mul(tier.MaxBlocks)
+			bound, _ = bound.Add(units)
+			r.Blocks = append(r.Blocks, catalog.Block{
+				Size: tier.BlockSize, Count: tier.MaxBlocks, Price: tier.Price, UpTo: bound, Last: i == len(in.Tiers)-1,
+			})
 		}
 		if got := priced(t, r, in.Units); got != want.Amount {
 			t.Errorf("%s units cost %s, want %s", in.Units, got, want.Amount)
@@ -285,7 +283,6 @@ const (
 	boundsHalfOpen  = "bounds: half_open"
 	zeroCharge      = "zero_usage_flat: charge"
 	zeroSkip        = "zero_usage_flat: skip (default)"
-	wholeBlocks     = "rounding: {mode: ceil, precision: 0, on: total}"
 	roundTotal      = "rounding on total"
 	perPeriod       = "package, on the period's sum"
 )
@@ -310,8 +307,12 @@ var supportedVectors = map[int]struct {
 	50:  {roundTotal, unitRounding},
 	51:  {roundTotal, unitRounding},
 	52:  {roundTotal, unitRounding},
-	76:  {wholeBlocks, unitBlocks(catalog.ModelGraduated)},
-	79:  {wholeBlocks, unitBlocks(catalog.ModelVolume)},
+	76:  {boundsInclusive, blocks(catalog.ModelBlockGraduated)},
+	77:  {boundsInclusive, blocks(catalog.ModelBlockGraduated)},
+	79:  {boundsInclusive, blocks(catalog.ModelBlockVolume)},
+	80:  {boundsInclusive, blocks(catalog.ModelBlockVolume)},
+	81:  {boundsInclusive, blocks(catalog.ModelBlockVolume)},
+	82:  {boundsInclusive, blocks(catalog.ModelBlockVolume)},
 	86:  {perPeriod, incrementalDelta},
 	87:  {"half up to the minor unit, once", noRebill},
 	93:  {perPeriod, blockCeiling},
@@ -332,8 +333,6 @@ var pendingVectors = []struct {
 		"30 percentage_min_max_per_transaction", "31 percentage_min_max_per_transaction", "32 percentage_min_max_per_transaction"}},
 	{"model graduated_percentage", []string{"33 graduated_percentage", "34 graduated_percentage", "36 graduated_percentage", "38 graduated_percentage"}},
 	{"aggregation time_weighted", []string{"46 aggregation_weighted_sum"}},
-	{"models block_graduated and block_volume", []string{"77 consumable_ALL_TIERS(graduated,blocks)", "80 consumable_TOP_TIER(volume,blocks)",
-		"81 consumable_TOP_TIER(volume,blocks)", "82 consumable_TOP_TIER(volume,blocks)"}},
 	{"model capacity", []string{"89 capacity(max tier reached by any unit)", "90 capacity(max tier reached by any unit)"}},
 	{"maximum on a line", []string{"103 tiered_flat_cap"}},
 	{"minimum on a line, trued up by the close job", []string{"59 minimum_commitment_prorated_first_period", "60 minimum_commitment_full_period"}},
