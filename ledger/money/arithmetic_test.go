@@ -187,6 +187,36 @@ func TestWide(t *testing.T) {
 		if _, err := w.Decimal(); !errors.Is(err, ErrOverflow) || w.IsZero() {
 			t.Errorf("overflow of 256 bits is forgotten: %v", err)
 		}
+		if _, err := w.Quo(1); !errors.Is(err, ErrOverflow) {
+			t.Errorf("overflow of 256 bits is forgotten by a division: %v", err)
+		}
+		if _, err := (Wide{}).Plus(w); !errors.Is(err, ErrOverflow) {
+			t.Errorf("overflow of 256 bits is forgotten by a sum: %v", err)
+		}
+	}
+	// Half of the 12th decimal rounds away from zero, less than half to zero.
+	for _, c := range []struct {
+		a, b string
+		n    int64
+		want string
+		err  error
+	}{
+		{"10", "1", 4, "2.5", nil},
+		{"-10", "1", 3, "-3.333333333333", nil},
+		{"20", "1", 3, "6.666666666667", nil},
+		{"0.000000000001", "1", 2, "0.000000000001", nil},
+		{"-0.000000000001", "1", 2, "-0.000000000001", nil},
+		{"0.000000000001", "0.999999999999", 2, "0", nil},
+		{"1", "1", 0, "0", ErrDivision},
+		{"1", "1", -1, "0", ErrDivision},
+		{largest, "2", 2, largest, nil},
+		{largest, "2", 1, "0", ErrOverflow},
+	} {
+		w = Wide{}
+		w.AddProduct(decimal(t, c.a), decimal(t, c.b))
+		if got, err := w.Quo(c.n); !errors.Is(err, c.err) || got != decimal(t, c.want) {
+			t.Errorf("%s × %s / %d = %s, %v; want %s", c.a, c.b, c.n, got, err, c.want)
+		}
 	}
 }
 
@@ -202,6 +232,8 @@ func TestArithmeticDoesNotAllocate(t *testing.T) {
 		w.AddProduct(a, b)
 		w.Add(a)
 		_, _ = w.Decimal()
+		_, _ = w.Quo(7)
+		_, _ = w.Plus(w)
 	}); n != 0 {
 		t.Errorf("arithmetic allocates %v times", n)
 	}

@@ -70,6 +70,19 @@ func TestBinary(t *testing.T) {
 	}
 }
 
+func TestWideBinary(t *testing.T) {
+	var w Wide
+	w.AddProduct(MustParse("-0.000000000001"), MustParse("0.000000000002"))
+	if b := w.AppendBinary32([]byte("x")); len(b) != 33 || b[1] != 0xff || b[32] != 0xfe {
+		t.Errorf("-2 units are %x", b)
+	}
+	for _, length := range []int{0, 31, 33} {
+		if _, err := WideFromBinary32(make([]byte, length)); !errors.Is(err, ErrSyntax) {
+			t.Errorf("%d bytes: %v", length, err)
+		}
+	}
+}
+
 func TestDatabase(t *testing.T) {
 	for _, source := range []any{"12.500000000000", []byte("12.5"), "1.25e1"} {
 		var d Decimal

@@ -1,6 +1,7 @@
 package money
 
 import (
+	"math"
 	"math/big"
 	"math/rand/v2"
 	"strings"
@@ -173,6 +174,43 @@ func TestWideAgainstBig(t *testing.T) {
 			t.Fatalf("zero: %v, sum %s", w.IsZero(), sum)
 		}
 		agrees(t, "wide", got, err, roundQuotient(sum, bigScale, RoundHalfUp))
+		n := rapid.OneOf(rapid.Int64Range(1, 1000), rapid.Int64Range(1, math.MaxInt64)).Draw(t, "n")
+		got, err = w.Quo(n)
+		divisor := new(big.Int).Mul(bigScale, big.NewInt(n))
+		agrees(t, "quotient", got, err, roundQuotient(sum, divisor, RoundHalfUp))
+		if w.Sign() != sum.Sign() {
+			t.Fatalf("sign %d of %s", w.Sign(), sum)
+		}
+		if back, err := WideFromBinary32(w.AppendBinary32(nil)); err != nil || back != w {
+			t.Fatalf("%s came back as %v, %v", sum, back, err)
+		}
+	})
+}
+
+func TestWidePlusAgainstBig(t *testing.T) {
+	limit := new(big.Int).Lsh(big.NewInt(1), 255)
+	wide := rapid.Custom(func(t *rapid.T) Wide {
+		w, err := WideFromBinary32(rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "bytes"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w
+	})
+	signed := func(w Wide) *big.Int {
+		n := new(big.Int).SetBytes(w.AppendBinary32(nil))
+		if n.Cmp(limit) >= 0 {
+			n.Sub(n, new(big.Int).Lsh(limit, 1))
+		}
+		return n
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := wide.Draw(t, "a"), wide.Draw(t, "b")
+		want := new(big.Int).Add(signed(a), signed(b))
+		over := want.Cmp(limit) >= 0 || want.Cmp(new(big.Int).Neg(limit)) < 0
+		got, err := a.Plus(b)
+		if over != (err == ErrOverflow) || (!over && signed(got).Cmp(want) != 0) {
+			t.Fatalf("sum %s, %v; want %s", signed(got), err, want)
+		}
 	})
 }
 

@@ -1,6 +1,9 @@
 package money
 
-import "math/bits"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // Wide adds up products exactly before they are rounded once: a signed 256-bit integer with 24
 // decimals. The zero value is 0. It lives on the stack; an overflow is remembered and reported by
@@ -78,6 +81,68 @@ func (w *Wide) accumulate(p u256, negative bool) {
 	}
 	w.sum = w.sum.add(p)
 	w.over = w.over || (before >= 0 && int64(w.sum.w3) < 0)
+}
+
+// Plus gives w + v, or ErrOverflow.
+func (w Wide) Plus(v Wide) (Wide, error) {
+	sum := w.sum.add(v.sum)
+	if w.over || v.over || (int64(w.sum.w3)^int64(sum.w3))&(int64(v.sum.w3)^int64(sum.w3)) < 0 {
+		return Wide{}, ErrOverflow
+	}
+	return Wide{sum: sum}, nil
+}
+
+// Sign gives -1, 0 or 1; after an overflow it means nothing.
+func (w Wide) Sign() int {
+	switch {
+	case int64(w.sum.w3) < 0:
+		return -1
+	case w.sum == u256{}:
+		return 0
+	}
+	return 1
+}
+
+// Quo gives the sum divided by n, above zero, rounded half away from zero at the 12th decimal, or ErrOverflow
+// or ErrDivision. What the division leaves lies below the 24th decimal, where it cannot make a half.
+func (w Wide) Quo(n int64) (Decimal, error) {
+	switch {
+	case n <= 0:
+		return Decimal{}, ErrDivision
+	case w.over:
+		return Decimal{}, ErrOverflow
+	case int64(w.sum.w3) < 0:
+		return u256{}.sub(w.sum).div64(uint64(n)).narrow(true)
+	}
+	return w.sum.div64(uint64(n)).narrow(false)
+}
+
+// div64 divides by one word, which must not be zero, and drops the rest.
+func (u u256) div64(v uint64) (q u256) {
+	var rest uint64
+	q.w3, rest = u.w3/v, u.w3%v
+	q.w2, rest = bits.Div64(rest, u.w2, v)
+	q.w1, rest = bits.Div64(rest, u.w1, v)
+	q.w0, _ = bits.Div64(rest, u.w0, v)
+	return q
+}
+
+// AppendBinary32 appends the 32 bytes that WideFromBinary32 reads: two's complement of the sum times 10^24, big
+// endian. The sum must not have overflowed.
+func (w Wide) AppendBinary32(b []byte) []byte {
+	for _, word := range [4]uint64{w.sum.w3, w.sum.w2, w.sum.w1, w.sum.w0} {
+		b = binary.BigEndian.AppendUint64(b, word)
+	}
+	return b
+}
+
+// WideFromBinary32 reads what AppendBinary32 wrote; other lengths give ErrSyntax.
+func WideFromBinary32(b []byte) (Wide, error) {
+	if len(b) != 32 {
+		return Wide{}, ErrSyntax
+	}
+	word := func(i int) uint64 { return binary.BigEndian.Uint64(b[8*i:]) }
+	return Wide{sum: u256{w0: word(3), w1: word(2), w2: word(1), w3: word(0)}}, nil
 }
 
 // IsZero reports whether the sum is exactly 0.

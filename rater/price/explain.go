@@ -62,31 +62,34 @@ func operand(d money.Decimal) string {
 // Explain gives the arithmetic behind LineTotal of the same segments, in the same order.
 func Explain(segments []Segment) Explanation {
 	e := Explanation{Segments: make([]SegmentExplanation, 0, len(segments))}
-	var before State
+	w := walk{segments: segments}
 	var equation strings.Builder
 	var exact money.Wide // all terms less the amount: zero when the equation holds to the last digit
 	for i := range segments {
 		s := &segments[i]
-		amount, after, err := segmentAmount(s, before)
+		err := w.to(i)
+		var amount, used money.Decimal
+		if err == nil {
+			amount, err = w.amount()
+		}
 		if err == nil {
 			e.Amount, err = e.Amount.Add(amount)
+		}
+		if err == nil {
+			used, err = aggregated(s.Rate, &s.State)
 		}
 		if err != nil {
 			return Explanation{Err: fmt.Errorf("explain rate %s: %w", s.Rate.ID, err)}
 		}
-		if s.Rate.TiersRestart {
-			before = State{}
-		}
-		plus, minus := difference(termsOf(s.Rate, after), termsOf(s.Rate, before))
+		plus, minus := difference(termsOf(s.Rate, w.after), termsOf(s.Rate, w.before))
 		e.Segments = append(e.Segments, SegmentExplanation{
 			RateID:   s.Rate.ID,
-			Quantity: aggregationOf(s.Rate).quantity(s.State),
-			Note:     note(s.Rate, before, after),
+			Quantity: used,
+			Note:     note(s.Rate, &w.before, &w.after),
 			Steps:    steps(plus, minus, amount),
 			Amount:   amount,
 		})
 		write(&equation, &exact, plus, minus)
-		before = after
 	}
 	exact.Add(e.Amount.Neg())
 	e.Equation = equation.String()
@@ -106,11 +109,15 @@ func termsOf(r *catalog.Rate, s State) []term {
 	if s.Events == 0 {
 		return nil
 	}
+	m := methodOf(r)
+	if m.terms == nil {
+		return m.stateTerms(r, s)
+	}
 	q, err := Quantity(r, s)
 	if err != nil {
 		return nil
 	}
-	return methodOf(r).terms(r, q)
+	return m.terms(r, q)
 }
 
 // difference cancels what both sides have: units of the same tier at the same price are counted
@@ -186,7 +193,7 @@ func write(equation *strings.Builder, exact *money.Wide, plus, minus []term) {
 }
 
 // note says in words what the numbers alone do not show.
-func note(r *catalog.Rate, before, after State) string {
+func note(r *catalog.Rate, before, after *State) string {
 	var parts []string
 	rounding := &r.Rounding
 	if r.Aggregation == catalog.AggregationCount {
@@ -199,13 +206,14 @@ func note(r *catalog.Rate, before, after State) string {
 		parts = append(parts, fmt.Sprintf("each event billed as at least %s, then in steps of %s", rounding.First, rounding.Next))
 	}
 	if !rounding.PerEvent && rounding.Mode != money.RoundNone {
-		raw := aggregationOf(r).quantity(after)
-		if q, err := Quantity(r, after); err == nil {
+		raw, _ := aggregated(r, after)
+		if q, err := Quantity(r, *after); err == nil {
 			parts = append(parts, fmt.Sprintf("%s rounded %s: %s", raw, roundingWords(rounding), q))
 		}
 	}
 	if before.Events > 0 {
-		parts = append(parts, fmt.Sprintf("continues from %s used before", aggregationOf(r).quantity(before)))
+		used, _ := aggregated(r, before)
+		parts = append(parts, fmt.Sprintf("continues from %s used before", used))
 	}
 	if r.TiersRestart {
 		parts = append(parts, "tiers start anew with this rate")

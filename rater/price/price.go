@@ -6,7 +6,8 @@
 //
 //   - A charge is the difference of two totals, so the charges of a line sum exactly to its amount.
 //   - Merge is commutative and associative, and Aggregate is Merge with the state of one event: a
-//     total does not depend on the order of events nor on how they were batched.
+//     total does not depend on the order of events nor on how they were batched. The charges of methods that price
+//     in log order depend on the events before; they merge all the same.
 //   - Each Total is exact with 24 decimals and rounded half away from zero to the 12th, once.
 //   - A state without events costs nothing, whatever the method.
 //
@@ -15,9 +16,11 @@
 package price
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/catalog"
@@ -32,28 +35,93 @@ var ErrNegativeQuantity = errors.New("a negative quantity cannot take back a cou
 // catalogue refuses such rates when they are written.
 var ErrUnsupported = errors.New("not supported")
 
-// State is what the events of one segment add up to; the zero value is no events. Each aggregation
-// reads the part that it prices, so a segment keeps its meaning when the next rate counts otherwise.
+// State is what the events of one segment add up to; the zero value is no events. What a state holds goes by
+// the kind of its rate (see [SameKind]), and only states of one kind are merged.
 type State struct {
-	Sum    money.Decimal // of the quantities, each rounded as the rate rounds events
+	Sum    money.Decimal // of the quantities, each rounded as the rate rounds events; or of the events' money values
 	Events int64
+	Peak   money.Decimal // max: the largest quantity; latest: the value; split: false: the highest position
+	At     int64         // latest: its instant; time_weighted: nanoseconds of the period
+
+	// Exact is 100 times the charges as they were made, of methods that price in log order; or, of time_weighted, the
+	// sum of each change of the level times the nanoseconds since the period's start.
+	Exact money.Wide
+	Rest  *Rest // what few methods need; nil: nothing
 }
 
-// Input is what one event brings.
+// Rest is the part of a state that few methods need. It is immutable: replaced, never changed.
+type Rest struct {
+	ID string // latest: of the event
+}
+
+// Input is what one event brings. A state may keep ID: whoever owns its memory clones it.
 type Input struct {
 	Quantity money.Decimal
+	Money    money.Decimal // the event's amount in the rate's currency, if HasMoney
+	HasMoney bool
+	ID       string
+	Time     int64          // instant
+	Period   catalog.Period // of the line's usage
+	Zone     *time.Location // in which the period's days are
+	Before   *State         // of methods in log order: what was accumulated before the segment; nil: nothing
 }
 
-// Merge joins the states of two disjoint sets of events, or gives money.ErrOverflow.
+// Merge joins the states of two disjoint sets of events under rates of one kind, or gives money.ErrOverflow.
 func Merge(a, b State) (State, error) {
-	sum, err := a.Sum.Add(b.Sum)
-	if err != nil {
+	switch {
+	case a.Events == 0:
+		return b, nil
+	case b.Events == 0:
+		return a, nil
+	}
+	var err error
+	if a.Sum, err = a.Sum.Add(b.Sum); err != nil {
 		return State{}, err
 	}
-	if b.Events > 0 && a.Events > math.MaxInt64-b.Events {
+	if a.Events > math.MaxInt64-b.Events {
 		return State{}, money.ErrOverflow
 	}
-	return State{Sum: sum, Events: a.Events + b.Events}, nil
+	a.Events += b.Events
+	if a.Exact, err = a.Exact.Plus(b.Exact); err != nil {
+		return State{}, err
+	}
+	a.Rest = mergeRest(&a, &b)
+	if later(&b, &a) {
+		a.Peak, a.At = b.Peak, b.At
+	}
+	return a, nil
+}
+
+// mergeRest gives what a and b have of the rest; a state of the kind latest keeps the rest of its value.
+func mergeRest(a, b *State) *Rest {
+	switch {
+	case b.Rest == nil:
+		return a.Rest
+	case a.Rest == nil || later(b, a):
+		return b.Rest
+	}
+	return a.Rest
+}
+
+// later says whether a holds the later value than b, or the larger one. Where two events of latest have the same time and
+// id (from two sources), the larger value counts, so that the order of arrival does not matter.
+func later(a, b *State) bool {
+	if a.At != b.At {
+		return a.At > b.At
+	}
+	if a.Rest != b.Rest {
+		if c := cmp.Compare(a.Rest.id(), b.Rest.id()); c != 0 {
+			return c > 0
+		}
+	}
+	return a.Peak.Cmp(b.Peak) > 0
+}
+
+func (r *Rest) id() string {
+	if r == nil {
+		return ""
+	}
+	return r.ID
 }
 
 // Aggregate gives the state s with one more event under the rate r. It returns money.ErrOverflow,
@@ -70,7 +138,20 @@ func Aggregate(r *catalog.Rate, s State, in Input) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	return Merge(s, State{Sum: q, Events: 1})
+	return add(s, q)
+}
+
+// add gives s with one more event of the quantity q.
+func add(s State, q money.Decimal) (State, error) {
+	var err error
+	if s.Sum, err = s.Sum.Add(q); err != nil {
+		return State{}, err
+	}
+	if s.Events == math.MaxInt64 {
+		return State{}, money.ErrOverflow
+	}
+	s.Events++
+	return s, nil
 }
 
 // Total gives the price of all the usage in s under the rate r alone. It returns money.ErrOverflow
@@ -83,6 +164,9 @@ func Total(r *catalog.Rate, s State) (money.Decimal, error) {
 	if m == nil {
 		return money.Decimal{}, unsupported(r, "model", string(r.Model))
 	}
+	if m.total == nil {
+		return m.stateTotal(r, s)
+	}
 	q, err := Quantity(r, s)
 	if err != nil {
 		return money.Decimal{}, err
@@ -92,11 +176,23 @@ func Total(r *catalog.Rate, s State) (money.Decimal, error) {
 
 // Quantity gives the quantity of s that r prices: aggregated, then rounded if the rate rounds totals.
 func Quantity(r *catalog.Rate, s State) (money.Decimal, error) {
-	a := aggregationOf(r)
-	if a == nil {
-		return money.Decimal{}, unsupported(r, "aggregation", string(r.Aggregation))
+	q, err := aggregated(r, &s)
+	if err != nil {
+		return money.Decimal{}, err
 	}
-	return totalQuantity(&r.Rounding, a.quantity(s))
+	return totalQuantity(&r.Rounding, q)
+}
+
+// aggregated gives the quantity of s before it is rounded.
+func aggregated(r *catalog.Rate, s *State) (money.Decimal, error) {
+	a := aggregationOf(r)
+	switch {
+	case a == nil:
+		return money.Decimal{}, unsupported(r, "aggregation", string(r.Aggregation))
+	case a.counts:
+		return money.FromInt(s.Events), nil
+	}
+	return s.Sum, nil
 }
 
 func unsupported(r *catalog.Rate, what, name string) error {

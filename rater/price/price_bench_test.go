@@ -66,7 +66,7 @@ func BenchmarkLineTotal(b *testing.B) {
 	second.ID, second.Start = "second", 1
 	s := State{Sum: money.MustParse("12345.678"), Events: 77}
 	for name, line := range map[string][]Segment{
-		"one segment": {{first, s}}, "two segments": {{first, s}, {second, s}},
+		"one segment": {{Rate: first, State: s}}, "two segments": {{Rate: first, State: s}, {Rate: second, State: s}},
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -119,7 +119,7 @@ func TestTotalsByHand(t *testing.T) {
 		if got, err := Total(r, s); err != nil || got != dec(f[4]) {
 			t.Errorf("line %d: %s: total %s, %v", i+1, line, got, err)
 		}
-		if e := Explain([]Segment{{r, s}}); e.Err != nil || e.Amount != dec(f[4]) {
+		if e := Explain([]Segment{{Rate: r, State: s}}); e.Err != nil || e.Amount != dec(f[4]) {
 			t.Errorf("line %d: %s: explained as %s, %v", i+1, line, e.Equation, e.Err)
 		}
 		cases++
@@ -169,10 +169,10 @@ func TestRefused(t *testing.T) {
 		if got, err := Total(c.rate, huge); !errors.Is(err, c.want) || !got.IsZero() {
 			t.Errorf("%s: %s, %v", c.name, got, err)
 		}
-		if _, err := LineTotal([]Segment{{c.rate, huge}}); !errors.Is(err, c.want) {
+		if _, err := LineTotal([]Segment{{Rate: c.rate, State: huge}}); !errors.Is(err, c.want) {
 			t.Errorf("%s: line: %v", c.name, err)
 		}
-		if e := Explain([]Segment{{c.rate, huge}}); !errors.Is(e.Err, c.want) || e.Equation != "" {
+		if e := Explain([]Segment{{Rate: c.rate, State: huge}}); !errors.Is(e.Err, c.want) || e.Equation != "" {
 			t.Errorf("%s: explained: %v", c.name, e)
 		}
 	}
@@ -195,7 +195,7 @@ func TestRefused(t *testing.T) {
 			r.Rounding = catalog.Rounding{First: dec("1"), Next: dec("0.000000000001")}
 		}), State{}, "1e26", money.ErrOverflow},
 	} {
-		if got, err := Aggregate(c.rate, c.from, Input{dec(c.q)}); !errors.Is(err, c.want) || got != (State{}) {
+		if got, err := Aggregate(c.rate, c.from, Input{Quantity: dec(c.q)}); !errors.Is(err, c.want) || got != (State{}) {
 			t.Errorf("%s: %v, %v", c.name, got, err)
 		}
 	}
@@ -233,11 +233,11 @@ func TestEventQuantities(t *testing.T) {
 		var s State
 		var err error
 		for _, q := range c.events {
-			if s, err = Aggregate(r, s, Input{dec(q)}); err != nil {
+			if s, err = Aggregate(r, s, Input{Quantity: dec(q)}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if want := (State{dec(c.want), int64(len(c.events))}); s != want {
+		if want := (State{Sum: dec(c.want), Events: int64(len(c.events))}); s != want {
 			t.Errorf("%s: %v, want %v", c.name, s, want)
 		}
 	}
@@ -247,9 +247,9 @@ func TestNothingAllocates(t *testing.T) {
 	for _, model := range benchModels {
 		r := benchRate(model)
 		r.Rounding = catalog.Rounding{Mode: money.RoundCeil, PerEvent: true, First: dec("60"), Next: dec("1")}
-		line := []Segment{{r, State{dec("12345.678"), 7}}, {r, State{dec("-99"), 2}}}
+		line := []Segment{{Rate: r, State: State{Sum: dec("12345.678"), Events: 7}}, {Rate: r, State: State{Sum: dec("-99"), Events: 2}}}
 		if n := testing.AllocsPerRun(10, func() {
-			s, _ := Aggregate(r, line[0].State, Input{dec("1.5")})
+			s, _ := Aggregate(r, line[0].State, Input{Quantity: dec("1.5")})
 			_, _ = Total(r, s)
 			_, _ = LineTotal(line)
 		}); n != 0 {

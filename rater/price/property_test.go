@@ -169,7 +169,7 @@ func (h history) rate(t *rapid.T, line []Segment, numbers ...int) {
 	for _, i := range numbers {
 		s := &line[h.segments[i]]
 		var err error
-		if s.State, err = Aggregate(s.Rate, s.State, Input{h.events[i].quantity}); err != nil {
+		if s.State, err = Aggregate(s.Rate, s.State, Input{Quantity: h.events[i].quantity}); err != nil {
 			t.Fatalf("aggregate event %d: %v", i, err)
 		}
 	}
@@ -226,7 +226,7 @@ func TestOracleAtTheLimits(t *testing.T) {
 			r.Blocks[i].Price = anyDecimal(limit-1, true).Draw(t, "block price")
 		}
 		q := anyDecimal(limit-1, true).Draw(t, "quantity")
-		got, err := Total(r, State{q, 1})
+		got, err := Total(r, State{Sum: q, Events: 1})
 		want := oracleTotal(r, []oracleSegment{{r, []oracleEvent{{q}}}})
 		if new(big.Rat).Abs(want).Cmp(largest) > 0 {
 			if err != money.ErrOverflow {

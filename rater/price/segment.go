@@ -11,52 +11,94 @@ import (
 type Segment struct {
 	Rate  *catalog.Rate
 	State State
+	Cell  string // of a matrix rate: canonical text of the entry's match, whose tiers are its own
 }
 
-// CompareSegments orders the segments of a line: by the start of the rate, then by its id.
+// CompareSegments orders the segments of a line: by cell, then the start of the rate, then its id.
 func CompareSegments(a, b Segment) int {
-	return cmp.Or(cmp.Compare(a.Rate.Start, b.Rate.Start), cmp.Compare(a.Rate.ID, b.Rate.ID))
+	return cmp.Or(cmp.Compare(a.Cell, b.Cell), cmp.Compare(a.Rate.Start, b.Rate.Start), cmp.Compare(a.Rate.ID, b.Rate.ID))
 }
 
 // LineTotal gives the amount of a line, whose segments must stand in the order of CompareSegments:
 //
 //	Σ Total_k(S_k) − Total_k(S_k−1), where S_k is the state accumulated through segment k
 //
-// so that tiers continue when the rate changes. A rate with TiersRestart accumulates from an empty
+// so that tiers continue when the rate changes. Accumulated are the segments of one cell whose states are of the same
+// kind as the rate's: where the kind changes, tiers start anew. A rate with TiersRestart accumulates from an empty
 // state: its own segment starts at the first tier, and later segments go on from there. The charge
 // of an event is the difference of the line's totals after and before it.
 func LineTotal(segments []Segment) (money.Decimal, error) {
 	var total money.Decimal
-	var before State
+	w := walk{segments: segments}
 	for i := range segments {
-		amount, after, err := segmentAmount(&segments[i], before)
+		if err := w.to(i); err != nil {
+			return money.Decimal{}, err
+		}
+		amount, err := w.amount()
 		if err != nil {
 			return money.Decimal{}, err
 		}
 		if total, err = total.Add(amount); err != nil {
 			return money.Decimal{}, err
 		}
-		before = after
 	}
 	return total, nil
 }
 
-// segmentAmount prices a segment on top of the state before it and gives the state after it.
-func segmentAmount(s *Segment, before State) (amount money.Decimal, after State, err error) {
-	if s.Rate.TiersRestart {
-		before = State{}
+// Before gives what was accumulated before segment i, which is what a method in log order builds on.
+func Before(segments []Segment, i int) (State, error) {
+	w := walk{segments: segments}
+	for j := range i + 1 {
+		if err := w.to(j); err != nil {
+			return State{}, err
+		}
 	}
-	if after, err = Merge(before, s.State); err != nil {
-		return money.Decimal{}, State{}, err
+	return w.before, nil
+}
+
+// walk goes over segments in order and accumulates their states.
+type walk struct {
+	segments      []Segment
+	at            int // the segment reached
+	from          int // the first that is accumulated
+	kind          kind
+	before, after State // S_k−1 and S_k
+}
+
+// to reaches segment i, the one after the last that was reached.
+func (w *walk) to(i int) (err error) {
+	s := &w.segments[i]
+	k := kindOf(s.Rate)
+	switch {
+	case s.Rate.TiersRestart || i > 0 && s.Cell != w.segments[i-1].Cell:
+		w.from, w.before = i, State{}
+	case k == w.kind:
+		w.before = w.after
+	default:
+		w.before = State{}
+		for j := w.from; j < i; j++ {
+			if other := &w.segments[j]; kindOf(other.Rate) == k {
+				if w.before, err = Merge(w.before, other.State); err != nil {
+					return err
+				}
+			}
+		}
 	}
-	upTo, err := Total(s.Rate, after)
+	w.at, w.kind = i, k
+	w.after, err = Merge(w.before, s.State)
+	return err
+}
+
+// amount prices the segment reached.
+func (w *walk) amount() (money.Decimal, error) {
+	r := w.segments[w.at].Rate
+	upTo, err := Total(r, w.after)
 	if err != nil {
-		return money.Decimal{}, State{}, err
+		return money.Decimal{}, err
 	}
-	already, err := Total(s.Rate, before)
+	already, err := Total(r, w.before)
 	if err != nil {
-		return money.Decimal{}, State{}, err
+		return money.Decimal{}, err
 	}
-	amount, err = upTo.Sub(already)
-	return amount, after, err
+	return upTo.Sub(already)
 }

@@ -22,7 +22,13 @@ func TestSegments(t *testing.T) {
 	perUnit := &catalog.Rate{ID: "d", Model: catalog.ModelPerUnit, UnitPrice: dec("0.3")}
 	counting := &catalog.Rate{ID: "e", Model: catalog.ModelPerUnit, Aggregation: catalog.AggregationCount, UnitPrice: dec("7")}
 	flat := &catalog.Rate{ID: "f", Model: catalog.ModelFlat, Amount: dec("10")}
-	s := func(r *catalog.Rate, sum string, events int64) Segment { return Segment{r, State{dec(sum), events}} }
+	s := func(r *catalog.Rate, sum string, events int64) Segment {
+		return Segment{Rate: r, State: State{Sum: dec(sum), Events: events}}
+	}
+	in := func(cell string, s Segment) Segment {
+		s.Cell = cell
+		return s
+	}
 	for _, c := range []struct {
 		name     string
 		line     []Segment
@@ -47,6 +53,9 @@ func TestSegments(t *testing.T) {
 		{"another method", []Segment{s(first, "80", 1), s(perUnit, "70", 1)}, "30", "80 × 0.1 + 1 + 70 × 0.3 = 30"},
 		// e counts: (1 + 3) · 7 − 1 · 7.
 		{"another aggregation", []Segment{s(first, "80", 1), s(counting, "70", 3)}, "30", "80 × 0.1 + 1 + 3 × 7 = 30"},
+		// In y tiers start anew: 15.5 for 150 under a, 80 · 0.10 + 1 in the other cell.
+		{"another cell", []Segment{in("x", s(first, "150", 2)), in("y", s(first, "80", 1))}, "24.5",
+			"100 × 0.1 + 1 + 50 × 0.05 + 2 + 80 × 0.1 + 1 = 24.5"},
 		{"flat once", []Segment{s(flat, "1", 1), s(flat, "1", 1)}, "10", "10 = 10"},
 		{"nothing due", []Segment{s(first, "0", 1)}, "0", "0 = 0"},
 		// 0.5 · 10^-12 of each segment rounds up, so each is due.
@@ -67,13 +76,14 @@ func TestCompareSegments(t *testing.T) {
 	line := []Segment{
 		{Rate: &catalog.Rate{ID: "b", Start: 5}}, {Rate: &catalog.Rate{ID: "z", Start: catalog.Always}},
 		{Rate: &catalog.Rate{ID: "a", Start: 5}}, {Rate: &catalog.Rate{ID: "c", Start: 4}},
+		{Rate: &catalog.Rate{ID: "d", Start: 1}, Cell: "x"},
 	}
 	slices.SortFunc(line, CompareSegments)
 	order := ""
 	for _, s := range line {
 		order += s.Rate.ID
 	}
-	if order != "zcab" {
+	if order != "zcabd" {
 		t.Errorf("order %s", order)
 	}
 }
@@ -82,7 +92,7 @@ func TestExplainSteps(t *testing.T) {
 	first := graduatedRate("a", "100:0.10+1 *:0.05+2")
 	second := &catalog.Rate{ID: "b", Model: catalog.ModelVolume, Tiers: parseTiers("100:0.20+0 *:0.08+4"),
 		Rounding: catalog.Rounding{Mode: money.RoundCeil}}
-	e := Explain([]Segment{{first, State{dec("80"), 1}}, {second, State{dec("69.5"), 2}}})
+	e := Explain([]Segment{{Rate: first, State: State{Sum: dec("80"), Events: 1}}, {Rate: second, State: State{Sum: dec("69.5"), Events: 2}}})
 	want := []SegmentExplanation{
 		{RateID: "a", Quantity: dec("80"), Amount: dec("9"), Steps: []Step{
 			{"80 × 0.1", "tier 1: up to 100", dec("8")},
@@ -124,7 +134,7 @@ func TestExplainNotes(t *testing.T) {
 			"123.4 rounded down to multiples of 100: 100"},
 		{rate(func(r *catalog.Rate) { r.TiersRestart = true }), "tiers start anew with this rate"},
 	} {
-		e := Explain([]Segment{{c.rate, State{dec("123.4"), 3}}})
+		e := Explain([]Segment{{Rate: c.rate, State: State{Sum: dec("123.4"), Events: 3}}})
 		if e.Err != nil || e.Segments[0].Note != c.want {
 			t.Errorf("note %q, %v; want %q", e.Segments[0].Note, e.Err, c.want)
 		}
@@ -146,7 +156,7 @@ func TestExplainLabels(t *testing.T) {
 		{&catalog.Rate{Model: catalog.ModelPackage, Size: dec("20"), Price: dec("5"), Free: dec("3")}, "packages of 20, after 3 free"},
 	} {
 		var labels []string
-		for _, step := range Explain([]Segment{{c.rate, State{dec("25"), 1}}}).Segments[0].Steps {
+		for _, step := range Explain([]Segment{{Rate: c.rate, State: State{Sum: dec("25"), Events: 1}}}).Segments[0].Steps {
 			labels = append(labels, step.Label)
 		}
 		if got := strings.Join(labels, " | "); got != c.want {

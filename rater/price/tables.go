@@ -6,23 +6,26 @@ import (
 )
 
 // method is a rating method: total prices a quantity of at least one event, terms spells out the
-// same arithmetic for a reader, so that the terms sum to the total.
+// same arithmetic for a reader, so that the terms sum to the total. A method that needs more of the state than its
+// quantity has stateTotal and stateTerms in their place.
 type method struct {
-	model catalog.Model
-	total func(r *catalog.Rate, q money.Decimal) (money.Decimal, error)
-	terms func(r *catalog.Rate, q money.Decimal) []term
+	model      catalog.Model
+	total      func(r *catalog.Rate, q money.Decimal) (money.Decimal, error)
+	terms      func(r *catalog.Rate, q money.Decimal) []term
+	stateTotal func(r *catalog.Rate, s State) (money.Decimal, error)
+	stateTerms func(r *catalog.Rate, s State) []term
 }
 
 // methods holds every rating method. It is searched in this order for every event, which takes less
 // time than a map does.
 var methods = [...]method{
-	{catalog.ModelPerUnit, perUnitTotal, perUnitTerms},
-	{catalog.ModelGraduated, graduatedTotal, graduatedTerms},
-	{catalog.ModelVolume, volumeTotal, volumeTerms},
-	{catalog.ModelPackage, packageTotal, packageTerms},
-	{catalog.ModelFlat, flatTotal, flatTerms},
-	{catalog.ModelBlockGraduated, blockGraduatedTotal, blockGraduatedTerms},
-	{catalog.ModelBlockVolume, blockVolumeTotal, blockVolumeTerms},
+	{model: catalog.ModelPerUnit, total: perUnitTotal, terms: perUnitTerms},
+	{model: catalog.ModelGraduated, total: graduatedTotal, terms: graduatedTerms},
+	{model: catalog.ModelVolume, total: volumeTotal, terms: volumeTerms},
+	{model: catalog.ModelPackage, total: packageTotal, terms: packageTerms},
+	{model: catalog.ModelFlat, total: flatTotal, terms: flatTerms},
+	{model: catalog.ModelBlockGraduated, total: blockGraduatedTotal, terms: blockGraduatedTerms},
+	{model: catalog.ModelBlockVolume, total: blockVolumeTotal, terms: blockVolumeTerms},
 }
 
 // methodOf gives nil for an unknown method.
@@ -38,15 +41,16 @@ func methodOf(r *catalog.Rate) *method {
 // aggregation says which quantity of a state is priced, and whether a negative quantity unwinds it.
 type aggregation struct {
 	name          catalog.Aggregation
-	quantity      func(s State) money.Decimal
+	kind          kind
+	counts        bool
 	takesNegative bool
 }
 
 // aggregations holds every aggregation; sum is the default.
 var aggregations = [...]aggregation{
-	{catalog.AggregationSum, sumQuantity, true},
-	{catalog.AggregationCount, countQuantity, false},
-	{"", sumQuantity, true},
+	{name: catalog.AggregationSum, kind: kindQuantity, takesNegative: true},
+	{name: catalog.AggregationCount, kind: kindQuantity, counts: true},
+	{name: "", kind: kindQuantity, takesNegative: true},
 }
 
 // aggregationOf gives nil for an unknown aggregation.
@@ -59,6 +63,21 @@ func aggregationOf(r *catalog.Rate) *aggregation {
 	return nil
 }
 
-func sumQuantity(s State) money.Decimal { return s.Sum }
+// kind says what a state holds. Tiers continue from one rate to the next where both accumulate states of one kind.
+type kind uint8
 
-func countQuantity(s State) money.Decimal { return money.FromInt(s.Events) }
+const (
+	kindUnknown  kind = iota
+	kindQuantity      // of sum and count: Sum and Events
+)
+
+// kindOf gives the kind of the states that r accumulates.
+func kindOf(r *catalog.Rate) kind {
+	if a := aggregationOf(r); a != nil {
+		return a.kind
+	}
+	return kindUnknown
+}
+
+// SameKind says whether the states of a and b can be merged, so that tiers continue from one to the other.
+func SameKind(a, b *catalog.Rate) bool { return kindOf(a) == kindOf(b) }

@@ -95,7 +95,7 @@ func priced(t *testing.T, r *catalog.Rate, quantities ...money.Decimal) money.De
 	t.Helper()
 	line := []Segment{{Rate: r}}
 	for _, q := range quantities {
-		s, err := Aggregate(r, line[0].State, Input{q})
+		s, err := Aggregate(r, line[0].State, Input{Quantity: q})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -211,7 +211,7 @@ func unitRounding(t *testing.T, v vector) {
 	decode(t, v, &in, &want)
 	mode := map[string]money.RoundingMode{"round": money.RoundHalfUp, "ceil": money.RoundCeil, "floor": money.RoundFloor}[in.Function]
 	r := &catalog.Rate{Model: catalog.ModelPerUnit, UnitPrice: money.One, Rounding: catalog.Rounding{Mode: mode, Precision: in.Precision}}
-	q, err := Quantity(r, State{in.Units, 1})
+	q, err := Quantity(r, State{Sum: in.Units, Events: 1})
 	if err != nil || q != want.Units || priced(t, r, in.Units) != want.Units {
 		t.Errorf("%s %s to %d: %s, %v; want %s", in.Function, in.Units, in.Precision, q, err, want.Units)
 	}
