@@ -71,11 +71,13 @@ const (
 
 	ModelBlockGraduated Model = "block_graduated"
 	ModelBlockVolume    Model = "block_volume"
+	ModelMatrix         Model = "matrix"
 )
 
 // models are the rating methods in the order in which refusals list them.
 var models = []Model{
 	ModelFlat, ModelPerUnit, ModelGraduated, ModelVolume, ModelPackage, ModelBlockGraduated, ModelBlockVolume,
+	ModelMatrix,
 }
 
 // Aggregation names how events become the quantity that is priced (pricing.md §4).
@@ -104,6 +106,14 @@ type Rate struct {
 	Size      money.Decimal // package: units in a package
 	Price     money.Decimal // package: price of one package
 	Free      money.Decimal // package: units before the first package
+	Matrix    *Matrix       // matrix: the prices among which an event's attributes and time choose
+	Cell      string        // of a price inside a matrix: its match in canonical text, whose usage has a state of its own
+
+	Included        money.Decimal // units of a period that cost nothing
+	Maximum         money.Decimal // of the amount of a line; zero: none
+	Minimum         money.Decimal // of the amount of a line, trued up when the period closes; zero: none
+	MinimumProrated bool          // the minimum of a part of a period is the part of it
+	ProrateByDay    bool          // units count from their day to the end of the period
 
 	Aggregation      Aggregation
 	Rounding         Rounding

@@ -29,13 +29,11 @@ type owner struct {
 }
 
 // rate compiles a stored rate, clipped to its owner's period.
-func (o owner) rate(d *rateDef, product string) *Rate {
+func (o owner) rate(d *rateDef, product string) (*Rate, error) {
 	r := &Rate{
-		ID: d.ID, Product: product, Package: d.Package, Model: Model(d.Model), Currency: d.Currency,
+		ID: d.ID, Product: product, Package: d.Package, Currency: d.Currency,
 		Start: max(d.Start.startAt(), o.start), End: min(d.End.endAt(), o.end),
-		Size: orZero(d.Size), Price: orZero(d.Price), Amount: orZero(d.Amount), UnitPrice: orZero(d.UnitPrice), Free: d.Free,
-		Aggregation: AggregationSum, HalfOpenBounds: d.Bounds == boundsHalfOpen,
-		ChargeFlatAtZero: d.ZeroUsageFlat == zeroFlatCharge, TiersRestart: d.TiersRestart,
+		Aggregation: AggregationSum, TiersRestart: d.TiersRestart, Minimum: d.Minimum, MinimumProrated: d.MinimumByDay,
 		Level: o.level, Owner: o.ref, OwnerAccount: o.account, Seq: o.seq,
 	}
 	if d.Aggregation == string(AggregationCount) {
@@ -47,6 +45,22 @@ func (o owner) rate(d *rateDef, product string) *Rate {
 			PerEvent: d.Rounding.On == roundingOnEvent, First: d.Rounding.First, Next: d.Rounding.Next,
 		}
 	}
+	r.price(d)
+	if r.Model == ModelMatrix {
+		var err error
+		if r.Matrix, _, err = matrixOf(d, r); err != nil {
+			return nil, fmt.Errorf("rate %s: %w", d.ID, err)
+		}
+	}
+	return r, nil
+}
+
+// price compiles what says how much.
+func (r *Rate) price(d *rateDef) {
+	r.Model, r.Amount, r.UnitPrice = Model(d.Model), orZero(d.Amount), orZero(d.UnitPrice)
+	r.Size, r.Price, r.Free = orZero(d.Size), orZero(d.Price), d.Free
+	r.HalfOpenBounds, r.ChargeFlatAtZero = d.Bounds == boundsHalfOpen, d.ZeroUsageFlat == zeroFlatCharge
+	r.Included, r.Maximum, r.ProrateByDay = d.Included, d.Maximum, d.Prorate == prorateByDay
 	switch {
 	case len(d.Tiers) == 0:
 	case r.Model == ModelBlockGraduated || r.Model == ModelBlockVolume:
@@ -57,7 +71,6 @@ func (o owner) rate(d *rateDef, product string) *Rate {
 			r.Tiers[i] = Tier{UpTo: orZero(t.UpTo), Last: t.UpTo == nil, UnitPrice: t.UnitPrice, FlatPrice: t.FlatPrice}
 		}
 	}
-	return r
 }
 
 // blocksOf compiles tiers of blocks, whose bounds were checked when they were written.
@@ -76,29 +89,37 @@ func blocksOf(tiers []tierDef) []Block {
 }
 
 // rates compiles the rates of one product, leaving out those that never take effect.
-func (o owner) rates(defs []*rateDef, product string) []*Rate {
+func (o owner) rates(defs []*rateDef, product string) ([]*Rate, error) {
 	var rates []*Rate
 	for _, d := range defs {
-		if r := o.rate(d, product); r.Start < r.End {
+		r, err := o.rate(d, product)
+		if err != nil {
+			return nil, err
+		}
+		if r.Start < r.End {
 			rates = append(rates, r)
 		}
 	}
 	sortRates(rates)
-	return rates
+	return rates, nil
 }
 
 // ratesByProduct compiles rates that name their products.
-func (o owner) ratesByProduct(defs []*rateDef) map[string][]*Rate {
+func (o owner) ratesByProduct(defs []*rateDef) (map[string][]*Rate, error) {
 	rates := make(map[string][]*Rate, len(defs))
 	for _, d := range defs {
-		if r := o.rate(d, d.Product); r.Start < r.End {
+		r, err := o.rate(d, d.Product)
+		if err != nil {
+			return nil, err
+		}
+		if r.Start < r.End {
 			rates[d.Product] = append(rates[d.Product], r)
 		}
 	}
 	for _, list := range rates {
 		sortRates(list)
 	}
-	return rates
+	return rates, nil
 }
 
 func sortRates(rates []*Rate) {
@@ -144,10 +165,13 @@ func decodeProduct(row Row) (*Product, error) {
 	if err := unmarshal(row, &d); err != nil {
 		return nil, err
 	}
+	rates, err := always(row, LevelProductDefault).rates(d.Rates, d.ID)
+	if err != nil {
+		return nil, fmt.Errorf("decode product %s at %d: %w", d.ID, row.Seq, err)
+	}
 	return &Product{
 		ID: d.ID, Name: d.Name, Unit: d.Unit, Kind: productKindUsage, Identifiers: d.Identifiers, GroupBy: d.GroupBy,
-		ProvisionedOnly: d.ProvisionedOnly, TaxCode: d.TaxCode,
-		Rates: always(row, LevelProductDefault).rates(d.Rates, d.ID), Seq: row.Seq,
+		ProvisionedOnly: d.ProvisionedOnly, TaxCode: d.TaxCode, Rates: rates, Seq: row.Seq,
 	}, nil
 }
 
@@ -156,7 +180,11 @@ func decodeRateClass(row Row) (*RateClass, error) {
 	if err := unmarshal(row, &d); err != nil {
 		return nil, err
 	}
-	return &RateClass{ID: d.ID, Name: d.Name, Rates: always(row, LevelRateClass).ratesByProduct(d.Rates), Seq: row.Seq}, nil
+	rates, err := always(row, LevelRateClass).ratesByProduct(d.Rates)
+	if err != nil {
+		return nil, fmt.Errorf("decode rate class %s at %d: %w", d.ID, row.Seq, err)
+	}
+	return &RateClass{ID: d.ID, Name: d.Name, Rates: rates, Seq: row.Seq}, nil
 }
 
 func decodePackage(row Row) (*Package, error) {
@@ -166,7 +194,10 @@ func decodePackage(row Row) (*Package, error) {
 	}
 	p := &Package{ID: d.ID, Name: d.Name, Products: make(map[string]*PackageProduct, len(d.Products)), Seq: row.Seq}
 	for _, item := range d.Products {
-		rates := always(row, LevelPackageDefault).rates(item.Rates, item.Product)
+		rates, err := always(row, LevelPackageDefault).rates(item.Rates, item.Product)
+		if err != nil {
+			return nil, fmt.Errorf("decode package %s at %d: %w", d.ID, row.Seq, err)
+		}
 		p.Products[item.Product] = &PackageProduct{Product: item.Product, Parent: item.Parent, Rates: rates}
 	}
 	return p, nil
@@ -200,7 +231,9 @@ func DecodeAccount(account Row, contracts []Row) (*Account, error) {
 	for _, i := range d.Identifiers {
 		a.Identifiers = append(a.Identifiers, Identifier{i.Value, i.Start.startAt(), i.End.endAt()})
 	}
-	a.provision(&d, account)
+	if err := a.provision(&d, account); err != nil {
+		return nil, fmt.Errorf("decode account %s at %d: %w", d.ID, account.Seq, err)
+	}
 	for _, row := range contracts {
 		a.Seq = max(a.Seq, row.Seq)
 		if row.Deleted {
@@ -221,17 +254,26 @@ func DecodeAccount(account Row, contracts []Row) (*Account, error) {
 
 // provision compiles what the account has, packages in the order in which they were provisioned:
 // by their start, those of one start as they were written.
-func (a *Account) provision(d *accountDef, row Row) {
+func (a *Account) provision(d *accountDef, row Row) error {
 	o := owner{ref: row.Ref, seq: row.Seq, account: d.ID}
 	for _, p := range d.Products {
 		o.level, o.start, o.end = LevelAccountProduct, p.Start.startAt(), p.End.endAt()
-		a.Products = append(a.Products, ProvisionedProduct{p.Product, o.start, o.end, o.rates(p.Rates, p.Product)})
+		rates, err := o.rates(p.Rates, p.Product)
+		if err != nil {
+			return err
+		}
+		a.Products = append(a.Products, ProvisionedProduct{p.Product, o.start, o.end, rates})
 	}
 	for _, p := range d.Packages {
 		o.level, o.start, o.end = LevelAccountPackageProduct, p.Start.startAt(), p.End.endAt()
-		a.Packages = append(a.Packages, ProvisionedPackage{p.Package, o.start, o.end, o.ratesByProduct(p.Rates)})
+		rates, err := o.ratesByProduct(p.Rates)
+		if err != nil {
+			return err
+		}
+		a.Packages = append(a.Packages, ProvisionedPackage{p.Package, o.start, o.end, rates})
 	}
 	sort.SliceStable(a.Packages, func(i, j int) bool { return a.Packages[i].Start < a.Packages[j].Start })
+	return nil
 }
 
 func decodeBilling(d *accountDef) ([]BillingTerm, error) {
@@ -269,8 +311,11 @@ func decodeContract(row Row) (*Contract, error) {
 		ref: row.Ref, seq: row.Seq, level: LevelContract, account: d.Account,
 		start: d.Start.startAt(), end: d.End.endAt(),
 	}
+	rates, err := o.ratesByProduct(d.Rates)
+	if err != nil {
+		return nil, fmt.Errorf("decode contract %s at %d: %w", d.ID, row.Seq, err)
+	}
 	return &Contract{
-		ID: d.ID, Account: d.Account, Start: o.start, End: o.end,
-		RateClass: d.RateClass, Rates: o.ratesByProduct(d.Rates), Seq: row.Seq,
+		ID: d.ID, Account: d.Account, Start: o.start, End: o.end, RateClass: d.RateClass, Rates: rates, Seq: row.Seq,
 	}, nil
 }

@@ -130,6 +130,14 @@ type rateDef struct {
 	Size          *money.Decimal `json:"size,omitempty"`
 	Price         *money.Decimal `json:"price,omitempty"`
 	Free          money.Decimal  `json:"free,omitzero"`
+	Dimensions    []dimensionDef `json:"dimensions,omitempty"`
+	Prices        []*entryDef    `json:"prices,omitempty"`
+	Default       *entryDef      `json:"default,omitempty"`
+	Included      money.Decimal  `json:"included,omitzero"`
+	Maximum       money.Decimal  `json:"maximum,omitzero"`
+	Minimum       money.Decimal  `json:"minimum,omitzero"`
+	MinimumByDay  bool           `json:"minimum_prorated,omitempty"`
+	Prorate       string         `json:"prorate,omitempty"`     // "day", or left out: none
 	Aggregation   string         `json:"aggregation,omitempty"` // "count", or left out: sum
 	Rounding      roundingDef    `json:"rounding,omitzero"`
 	Bounds        string         `json:"bounds,omitempty"`          // "half_open", or left out: inclusive

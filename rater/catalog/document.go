@@ -260,31 +260,21 @@ func (r *reader) rates(into *[]*rateDef, where ratePlace) read {
 }
 
 func (r *reader) rateFields(d *rateDef, where ratePlace) []field {
-	fields := []field{
-		{"model", func(n *node, at *place) { d.Model = r.model(n, at) }},
+	fields := append(r.priceFields(d), []field{
 		{"id", r.id(kindRate, &d.ID)},
 		{"currency", r.currency(&d.Currency)},
 		{"start", r.bound(&d.Start)},
 		{"end", r.bound(&d.End)},
-		{"amount", r.someDecimal(&d.Amount)},
-		{"unit_price", r.someDecimal(&d.UnitPrice)},
-		{"tiers", r.tiers(&d.Tiers)},
-		{"size", r.someDecimal(&d.Size)},
-		{"price", r.someDecimal(&d.Price)},
-		{"free", r.decimal(&d.Free)},
+		{"dimensions", r.dimensions(&d.Dimensions)},
+		{"prices", r.prices(&d.Prices)},
+		{"default", r.defaultPrice(&d.Default)},
 		{"aggregation", func(n *node, at *place) { d.Aggregation = r.aggregation(n, at) }},
 		{"rounding", r.rounding(&d.Rounding)},
-		{"bounds", r.choice(&d.Bounds, boundsInclusive, boundsHalfOpen)},
-		{"zero_usage_flat", r.choice(&d.ZeroUsageFlat, zeroFlatSkip, zeroFlatCharge)},
 		{"tiers_restart", r.boolean(&d.TiersRestart)},
-		{"split", r.only("true", "true (an event that straddles a bound has its units on both sides)")},
 		{"pool", r.only("line", "line (each line has its own tiers)")},
-		{"included", r.unsupported("use a first tier with unit_price 0 up to the included quantity")},
-		{"minimum", r.unsupported(notYet)},
-		{"minimum_prorated", r.unsupported(notYet)},
-		{"maximum", r.unsupported(notYet)},
-		{"prorate", r.unsupported("recurring units come later")},
-	}
+		{"minimum", r.decimal(&d.Minimum)},
+		{"minimum_prorated", r.boolean(&d.MinimumByDay)},
+	}...)
 	if where.product {
 		fields = append(fields, field{"product", r.id(KindProduct, &d.Product)})
 	}
@@ -292,6 +282,36 @@ func (r *reader) rateFields(d *rateDef, where ratePlace) []field {
 		fields = append(fields, field{"package", r.id(KindPackage, &d.Package)})
 	}
 	return fields
+}
+
+// priceFields are the members that say how much, of a rate and of each price inside a matrix.
+func (r *reader) priceFields(d *rateDef) []field {
+	return []field{
+		{"model", func(n *node, at *place) { d.Model = r.model(n, at) }},
+		{"amount", r.someDecimal(&d.Amount)},
+		{"unit_price", r.someDecimal(&d.UnitPrice)},
+		{"tiers", r.tiers(&d.Tiers)},
+		{"size", r.someDecimal(&d.Size)},
+		{"price", r.someDecimal(&d.Price)},
+		{"free", r.decimal(&d.Free)},
+		{"bounds", r.choice(&d.Bounds, boundsInclusive, boundsHalfOpen)},
+		{"zero_usage_flat", r.choice(&d.ZeroUsageFlat, zeroFlatSkip, zeroFlatCharge)},
+		{"split", r.only("true", "true (an event that straddles a bound has its units on both sides)")},
+		{"included", r.decimal(&d.Included)},
+		{"maximum", r.maximum(&d.Maximum)},
+		{"prorate", r.choice(&d.Prorate, prorateNot, prorateByDay)},
+	}
+}
+
+// maximum reads the cap of an amount. No cap is no member: a cap of zero would make everything free.
+func (r *reader) maximum(into *money.Decimal) read {
+	return func(n *node, at *place) {
+		before := r.count()
+		r.decimal(into)(n, at)
+		if r.count() == before && into.Sign() <= 0 {
+			r.fail(at, "must be greater than 0, not %s: leave it out where nothing caps the amount", into)
+		}
+	}
 }
 
 func (r *reader) model(n *node, at *place) string {
@@ -311,7 +331,7 @@ func (r *reader) model(n *node, at *place) string {
 }
 
 // laterModels are of the document's language and not of this version.
-var laterModels = []string{"percentage", "graduated_percentage", "matrix", "dynamic", "capacity"}
+var laterModels = []string{"percentage", "graduated_percentage", "dynamic", "capacity"}
 
 func (r *reader) aggregation(n *node, at *place) string {
 	s, ok := r.scalar(n, at, "an aggregation")

@@ -150,7 +150,7 @@ func (b Bound) local(zone *time.Location) Bound {
 
 // plainMembers are written without quotes in YAML though they are strings in JSON.
 var plainMembers = []string{
-	"unit_price", "flat_price", "up_to", "amount", "size", "price", "free", "first", "next", "start", "end", "block_size", "max_blocks",
+	"unit_price", "flat_price", "up_to", "amount", "size", "price", "free", "first", "next", "start", "end", "block_size", "max_blocks", "included", "maximum", "minimum",
 }
 
 // ExportYAML writes what ExportJSON writes, in YAML.
@@ -184,7 +184,7 @@ func (n *node) yaml(member string) *yaml.Node {
 		y := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
 		for _, item := range n.items {
 			child := item.yaml(member)
-			if member == "tiers" {
+			if member == "tiers" || member == "dimensions" || member == "prices" {
 				child.Style = yaml.FlowStyle
 			}
 			y.Content = append(y.Content, child)
@@ -199,7 +199,11 @@ func (n *node) yaml(member string) *yaml.Node {
 			y.Style = yaml.FlowStyle
 		}
 		for i, key := range n.keys {
-			y.Content = append(y.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: key.text, Tag: "!!str"}, n.items[i].yaml(key.text))
+			name := key.text
+			if member == "match" {
+				name = member // its members' names are free
+			}
+			y.Content = append(y.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: key.text, Tag: "!!str"}, n.items[i].yaml(name))
 		}
 		return y
 	}

@@ -63,6 +63,9 @@ func (r *report) fail(at *place, format string, args ...any) {
 	r.issues.List = append(r.issues.List, Issue{r.file, at.lineNumber(), at.path(), fmt.Sprintf(format, args...)})
 }
 
+// count says how many issues there are so far.
+func (r *report) count() int { return len(r.issues.List) + r.issues.More }
+
 func (r *report) err() error {
 	if len(r.issues.List) == 0 {
 		return nil

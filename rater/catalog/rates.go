@@ -19,6 +19,7 @@ func (r *reader) checkRate(d *rateDef) {
 		return
 	}
 	r.checkModelMembers(d)
+	r.checkLimits(d)
 	switch Model(d.Model) {
 	case ModelGraduated, ModelVolume:
 		r.checkTierMembers(d)
@@ -26,6 +27,8 @@ func (r *reader) checkRate(d *rateDef) {
 	case ModelBlockGraduated, ModelBlockVolume:
 		r.checkTierMembers(d)
 		r.checkBlocks(d)
+	case ModelMatrix:
+		r.checkMatrix(d)
 	case ModelPackage:
 		if d.Size != nil && d.Size.Sign() <= 0 {
 			r.fail(at.member("size"), "must be greater than 0, not %s", d.Size)
@@ -56,6 +59,10 @@ func (r *reader) checkModelMembers(d *rateDef) {
 		{"price", d.Price != nil, d.Price == nil, []Model{ModelPackage}},
 		{"free", !d.Free.IsZero(), false, []Model{ModelPackage}},
 		{"bounds", d.Bounds != "", false, []Model{ModelGraduated, ModelVolume, ModelBlockVolume}},
+		{"dimensions", len(d.Dimensions) > 0, len(d.Dimensions) == 0, []Model{ModelMatrix}},
+		{"prices", len(d.Prices) > 0, len(d.Prices) == 0, []Model{ModelMatrix}},
+		{"default", d.Default != nil, false, []Model{ModelMatrix}},
+		{"prorate", d.Prorate != "", false, []Model{ModelGraduated, ModelVolume}},
 		{"zero_usage_flat", d.ZeroUsageFlat != "", false, []Model{ModelGraduated, ModelVolume}},
 	}
 	for _, m := range members {
@@ -67,6 +74,39 @@ func (r *reader) checkModelMembers(d *rateDef) {
 		case !belongs && m.written:
 			r.fail(member, "is a member of %s, not of the model %s", listed(m.models, " and "), d.Model)
 		}
+	}
+}
+
+// includedAdvice says what to do instead where units cannot be included.
+var includedAdvice = map[Model]string{
+	ModelFlat:   "a flat amount does not depend on units",
+	ModelMatrix: "write it on the entries that have units of their own included",
+}
+
+// checkLimits checks what is included, and the bounds of the amount.
+func (r *reader) checkLimits(d *rateDef) {
+	included := d.at.member("included")
+	if advice := includedAdvice[Model(d.Model)]; advice != "" && !d.Included.IsZero() {
+		r.fail(included, "is no member of the model %s: %s", d.Model, advice)
+	} else if d.Included.Sign() < 0 {
+		r.fail(included, "must not be below 0, not %s", d.Included)
+	}
+	minimum := d.at.member("minimum")
+	switch {
+	case d.Minimum.Sign() < 0:
+		r.fail(minimum, "must not be below 0, not %s", d.Minimum)
+	case d.Maximum.Sign() > 0 && d.Minimum.Cmp(d.Maximum) > 0:
+		r.fail(minimum, "must not be above the maximum (%s), not %s", d.Maximum, d.Minimum)
+	case d.MinimumByDay && d.Minimum.IsZero():
+		r.fail(d.at.member("minimum_prorated"), "has no meaning without a minimum: leave it out")
+	}
+	r.checkProrate(d, d)
+}
+
+// checkProrate takes the aggregation from the rate that says it, which for a price inside a matrix is the outer one.
+func (r *reader) checkProrate(d, says *rateDef) {
+	if d.Prorate != "" && says.Aggregation != "" {
+		r.fail(d.at.member("prorate"), "needs the aggregation sum, not %s: it counts the units that each day adds", says.Aggregation)
 	}
 }
 

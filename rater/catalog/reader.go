@@ -183,9 +183,9 @@ func (r *reader) decimal(into *money.Decimal) read {
 func (r *reader) someDecimal(into **money.Decimal) read {
 	return func(n *node, at *place) {
 		d := new(money.Decimal)
-		before := len(r.issues.List) + r.issues.More
+		before := r.count()
 		r.decimal(d)(n, at)
-		if before == len(r.issues.List)+r.issues.More {
+		if r.count() == before {
 			*into = d
 		}
 	}

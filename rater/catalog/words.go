@@ -9,6 +9,8 @@ const (
 	boundsHalfOpen   = "half_open"
 	zeroFlatCharge   = "charge"
 	zeroFlatSkip     = "skip"
+	prorateNot       = "none"
+	prorateByDay     = "day"
 	roundingOnEvent  = "event"
 	roundingOnTotal  = "total"
 	billToParent     = "parent"
