@@ -72,12 +72,17 @@ const (
 	ModelBlockGraduated Model = "block_graduated"
 	ModelBlockVolume    Model = "block_volume"
 	ModelMatrix         Model = "matrix"
+
+	ModelPercentage          Model = "percentage"
+	ModelGraduatedPercentage Model = "graduated_percentage"
+	ModelDynamic             Model = "dynamic"
 )
 
 // models are the rating methods in the order in which refusals list them.
 var models = []Model{
 	ModelFlat, ModelPerUnit, ModelGraduated, ModelVolume, ModelPackage, ModelBlockGraduated, ModelBlockVolume,
 	ModelMatrix,
+	ModelPercentage, ModelGraduatedPercentage, ModelDynamic,
 }
 
 // Aggregation names how events become the quantity that is priced (pricing.md §4).
@@ -87,6 +92,10 @@ type Aggregation string
 const (
 	AggregationSum   Aggregation = "sum"
 	AggregationCount Aggregation = "count"
+
+	AggregationMax          Aggregation = "max"
+	AggregationLatest       Aggregation = "latest"
+	AggregationTimeWeighted Aggregation = "time_weighted" // each event is a change of the level
 )
 
 // Rate is a rating method with its prices, a currency and an effective period.
@@ -101,7 +110,7 @@ type Rate struct {
 
 	Amount    money.Decimal // flat
 	UnitPrice money.Decimal // per_unit
-	Tiers     []Tier        // graduated, volume
+	Tiers     []Tier        // graduated, volume, graduated_percentage
 	Blocks    []Block       // block_graduated, block_volume
 	Size      money.Decimal // package: units in a package
 	Price     money.Decimal // package: price of one package
@@ -115,10 +124,13 @@ type Rate struct {
 	MinimumProrated bool          // the minimum of a part of a period is the part of it
 	ProrateByDay    bool          // units count from their day to the end of the period
 
+	Percentage *Percentage // percentage
+
 	Aggregation      Aggregation
 	Rounding         Rounding
 	HalfOpenBounds   bool // bounds: half_open: an up_to is the first unit of the next tier
 	ChargeFlatAtZero bool // zero_usage_flat: charge
+	WholeEvents      bool // split: false: an event costs the unit price of the tier in which it ends
 	TiersRestart     bool // this rate's segment starts from an empty state
 	Level            Level
 	Owner            Ref    // the definition that holds the rate
@@ -130,8 +142,25 @@ type Rate struct {
 type Tier struct {
 	UpTo      money.Decimal // inclusive unless the rate says half open; meaningless when Last
 	Last      bool
-	UnitPrice money.Decimal
+	UnitPrice money.Decimal // of graduated_percentage: percent
 	FlatPrice money.Decimal
+}
+
+// Percentage is the prices of the model percentage, which charges each event by its money value.
+type Percentage struct {
+	Rate       money.Decimal // percent of the value
+	Fixed      money.Decimal // of each event
+	FreeEvents int64         // 0: none
+	FreeAmount money.Decimal // 0: none
+	Min, Max   money.Decimal // of an event's charge, if there are any
+	HasMin     bool
+	HasMax     bool
+}
+
+// InLogOrder says whether the charge of an event depends on more than the sum of all: on its own value, or on what was
+// free before it.
+func (p *Percentage) InLogOrder() bool {
+	return p.HasMin || p.HasMax || p.FreeEvents > 0 || !p.FreeAmount.IsZero()
 }
 
 // Block is a tier of blocks, each sold whole. The last tier has no upper bound.

@@ -36,8 +36,8 @@ func (o owner) rate(d *rateDef, product string) (*Rate, error) {
 		Aggregation: AggregationSum, TiersRestart: d.TiersRestart, Minimum: d.Minimum, MinimumProrated: d.MinimumByDay,
 		Level: o.level, Owner: o.ref, OwnerAccount: o.account, Seq: o.seq,
 	}
-	if d.Aggregation == string(AggregationCount) {
-		r.Aggregation = AggregationCount
+	if d.Aggregation != "" {
+		r.Aggregation = Aggregation(d.Aggregation)
 	}
 	if d.Rounding != (roundingDef{}) {
 		r.Rounding = Rounding{
@@ -61,6 +61,13 @@ func (r *Rate) price(d *rateDef) {
 	r.Size, r.Price, r.Free = orZero(d.Size), orZero(d.Price), d.Free
 	r.HalfOpenBounds, r.ChargeFlatAtZero = d.Bounds == boundsHalfOpen, d.ZeroUsageFlat == zeroFlatCharge
 	r.Included, r.Maximum, r.ProrateByDay = d.Included, d.Maximum, d.Prorate == prorateByDay
+	r.WholeEvents = d.Split != nil && !*d.Split
+	if r.Model == ModelPercentage {
+		r.Percentage = &Percentage{
+			Rate: orZero(d.Rate), Fixed: d.Fixed, FreeEvents: int64(d.FreeEvents), FreeAmount: d.FreeAmount,
+			Min: orZero(d.Min), HasMin: d.Min != nil, Max: orZero(d.Max), HasMax: d.Max != nil,
+		}
+	}
 	switch {
 	case len(d.Tiers) == 0:
 	case r.Model == ModelBlockGraduated || r.Model == ModelBlockVolume:
@@ -69,6 +76,9 @@ func (r *Rate) price(d *rateDef) {
 		r.Tiers = make([]Tier, len(d.Tiers))
 		for i, t := range d.Tiers {
 			r.Tiers[i] = Tier{UpTo: orZero(t.UpTo), Last: t.UpTo == nil, UnitPrice: t.UnitPrice, FlatPrice: t.FlatPrice}
+			if t.Rate != nil {
+				r.Tiers[i].UnitPrice = *t.Rate
+			}
 		}
 	}
 }

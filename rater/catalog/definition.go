@@ -130,6 +130,12 @@ type rateDef struct {
 	Size          *money.Decimal `json:"size,omitempty"`
 	Price         *money.Decimal `json:"price,omitempty"`
 	Free          money.Decimal  `json:"free,omitzero"`
+	Rate          *money.Decimal `json:"rate,omitempty"`
+	Fixed         money.Decimal  `json:"fixed,omitzero"`
+	FreeEvents    int            `json:"free_events,omitempty"`
+	FreeAmount    money.Decimal  `json:"free_amount,omitzero"`
+	Min           *money.Decimal `json:"min,omitempty"`
+	Max           *money.Decimal `json:"max,omitempty"`
 	Dimensions    []dimensionDef `json:"dimensions,omitempty"`
 	Prices        []*entryDef    `json:"prices,omitempty"`
 	Default       *entryDef      `json:"default,omitempty"`
@@ -138,10 +144,12 @@ type rateDef struct {
 	Minimum       money.Decimal  `json:"minimum,omitzero"`
 	MinimumByDay  bool           `json:"minimum_prorated,omitempty"`
 	Prorate       string         `json:"prorate,omitempty"`     // "day", or left out: none
-	Aggregation   string         `json:"aggregation,omitempty"` // "count", or left out: sum
+	Aggregation   string         `json:"aggregation,omitempty"` // left out: sum
+	level         string         // as written; "change", which is all there is, is not stored
 	Rounding      roundingDef    `json:"rounding,omitzero"`
 	Bounds        string         `json:"bounds,omitempty"`          // "half_open", or left out: inclusive
 	ZeroUsageFlat string         `json:"zero_usage_flat,omitempty"` // "charge", or left out: skip
+	Split         *bool          `json:"split,omitempty"`           // false, or left out: true
 	TiersRestart  bool           `json:"tiers_restart,omitempty"`
 }
 
@@ -150,6 +158,7 @@ type tierDef struct {
 	UpTo      *money.Decimal `json:"up_to,omitempty"`
 	UnitPrice money.Decimal  `json:"unit_price,omitzero"`
 	FlatPrice money.Decimal  `json:"flat_price,omitzero"`
+	Rate      *money.Decimal `json:"rate,omitempty"`
 	BlockSize *money.Decimal `json:"block_size,omitempty"`
 	MaxBlocks *money.Decimal `json:"max_blocks,omitempty"`
 	Price     *money.Decimal `json:"price,omitempty"`

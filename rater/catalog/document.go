@@ -29,6 +29,9 @@ type deleteDef struct {
 
 const notYet = "leave it out"
 
+// maxFreeEvents bounds what a rate gives away by number.
+const maxFreeEvents = 1_000_000_000_000
+
 // ParseDocument reads a catalogue document in YAML or JSON. The name stands in errors and tells
 // JSON by its ending. The error is an *Issues with everything that is wrong.
 func ParseDocument(name string, data []byte) (*Document, error) {
@@ -269,6 +272,7 @@ func (r *reader) rateFields(d *rateDef, where ratePlace) []field {
 		{"prices", r.prices(&d.Prices)},
 		{"default", r.defaultPrice(&d.Default)},
 		{"aggregation", func(n *node, at *place) { d.Aggregation = r.aggregation(n, at) }},
+		{"level", r.level(&d.level)},
 		{"rounding", r.rounding(&d.Rounding)},
 		{"tiers_restart", r.boolean(&d.TiersRestart)},
 		{"pool", r.only("line", "line (each line has its own tiers)")},
@@ -294,9 +298,15 @@ func (r *reader) priceFields(d *rateDef) []field {
 		{"size", r.someDecimal(&d.Size)},
 		{"price", r.someDecimal(&d.Price)},
 		{"free", r.decimal(&d.Free)},
+		{"rate", r.someDecimal(&d.Rate)},
+		{"fixed", r.decimal(&d.Fixed)},
+		{"free_events", r.integer(&d.FreeEvents, 0, maxFreeEvents)},
+		{"free_amount", r.decimal(&d.FreeAmount)},
+		{"min", r.someDecimal(&d.Min)},
+		{"max", r.someDecimal(&d.Max)},
 		{"bounds", r.choice(&d.Bounds, boundsInclusive, boundsHalfOpen)},
 		{"zero_usage_flat", r.choice(&d.ZeroUsageFlat, zeroFlatSkip, zeroFlatCharge)},
-		{"split", r.only("true", "true (an event that straddles a bound has its units on both sides)")},
+		{"split", r.split(&d.Split)},
 		{"included", r.decimal(&d.Included)},
 		{"maximum", r.maximum(&d.Maximum)},
 		{"prorate", r.choice(&d.Prorate, prorateNot, prorateByDay)},
@@ -331,22 +341,41 @@ func (r *reader) model(n *node, at *place) string {
 }
 
 // laterModels are of the document's language and not of this version.
-var laterModels = []string{"percentage", "graduated_percentage", "dynamic", "capacity"}
+var laterModels = []string{"capacity"}
 
 func (r *reader) aggregation(n *node, at *place) string {
 	s, ok := r.scalar(n, at, "an aggregation")
-	switch s {
-	case "max", "latest", "unique", "time_weighted":
-		r.fail(at, "%q is not supported by this version: supported are sum, count", s)
-	case string(AggregationCount):
+	switch Aggregation(s) {
+	case "unique":
+		r.fail(at, "%q is not supported by this version: supported are sum, count, max, latest, time_weighted", s)
+	case AggregationCount, AggregationMax, AggregationLatest, AggregationTimeWeighted:
 		return s
-	case string(AggregationSum):
+	case AggregationSum:
 	default:
 		if ok {
-			r.fail(at, "must be sum or count, not %q", shorten(s))
+			r.fail(at, "must be sum, count, max, latest or time_weighted, not %q", shorten(s))
 		}
 	}
 	return ""
+}
+
+// level reads what an event says of a level that is averaged over time.
+func (r *reader) level(into *string) read {
+	only := r.only("change", "change (each event says by how much the level changes)")
+	return func(n *node, at *place) {
+		*into = n.text
+		only(n, at)
+	}
+}
+
+// split is stored where it is not the default.
+func (r *reader) split(into **bool) read {
+	return func(n *node, at *place) {
+		split := true
+		if r.boolean(&split)(n, at); !split {
+			*into = &split
+		}
+	}
 }
 
 func (r *reader) tiers(into *[]tierDef) read {
@@ -356,6 +385,7 @@ func (r *reader) tiers(into *[]tierDef) read {
 			{"up_to", r.someDecimal(&t.UpTo)},
 			{"unit_price", r.decimal(&t.UnitPrice)},
 			{"flat_price", r.decimal(&t.FlatPrice)},
+			{"rate", r.someDecimal(&t.Rate)},
 			{"block_size", r.someDecimal(&t.BlockSize)},
 			{"max_blocks", r.someDecimal(&t.MaxBlocks)},
 			{"price", r.someDecimal(&t.Price)},

@@ -151,6 +151,7 @@ func (b Bound) local(zone *time.Location) Bound {
 // plainMembers are written without quotes in YAML though they are strings in JSON.
 var plainMembers = []string{
 	"unit_price", "flat_price", "up_to", "amount", "size", "price", "free", "first", "next", "start", "end", "block_size", "max_blocks", "included", "maximum", "minimum",
+	"rate", "fixed", "free_amount", "min", "max",
 }
 
 // ExportYAML writes what ExportJSON writes, in YAML.

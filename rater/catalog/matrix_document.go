@@ -116,7 +116,7 @@ func (r *reader) defaultPrice(into **entryDef) read {
 func (r *reader) entryFields(d *rateDef) []field {
 	fields := r.priceFields(d)
 	for _, outer := range []string{
-		"id", "currency", "start", "end", "aggregation", "rounding", "tiers_restart", "pool", "minimum", "minimum_prorated",
+		"id", "currency", "start", "end", "aggregation", "level", "rounding", "tiers_restart", "pool", "minimum", "minimum_prorated",
 		"product", "package", "dimensions", "prices", "default",
 	} {
 		fields = append(fields, field{outer, func(_ *node, at *place) {
@@ -170,6 +170,7 @@ func (r *reader) checkEntry(outer, entry *rateDef) {
 	}
 	r.checkRate(entry)
 	r.checkProrate(entry, outer)
+	r.checkQuantity(entry, outer)
 }
 
 // match reads what an entry asks of each dimension.

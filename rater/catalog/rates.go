@@ -29,6 +29,11 @@ func (r *reader) checkRate(d *rateDef) {
 		r.checkBlocks(d)
 	case ModelMatrix:
 		r.checkMatrix(d)
+	case ModelGraduatedPercentage:
+		r.checkTierMembers(d)
+		r.checkTiers(d)
+	case ModelPercentage:
+		r.checkPercentage(d)
 	case ModelPackage:
 		if d.Size != nil && d.Size.Sign() <= 0 {
 			r.fail(at.member("size"), "must be greater than 0, not %s", d.Size)
@@ -36,6 +41,57 @@ func (r *reader) checkRate(d *rateDef) {
 		if d.Free.Sign() < 0 {
 			r.fail(at.member("free"), "must not be below 0, not %s", d.Free)
 		}
+	}
+	r.checkQuantity(d, d)
+	r.checkSplit(d)
+	if d.level != "" && d.Aggregation != string(AggregationTimeWeighted) {
+		r.fail(at.member("level"), "is a member of the aggregation time_weighted: leave it out or write aggregation: time_weighted")
+	}
+}
+
+// moneyModels price the money values of events, which are added up as they are.
+var moneyModels = []Model{ModelPercentage, ModelGraduatedPercentage, ModelDynamic}
+
+// checkQuantity checks that how events become a quantity suits the model. A price inside a matrix takes that from the rate
+// around it, which says it.
+func (r *reader) checkQuantity(d, says *rateDef) {
+	aggregation, rounding := says.at.member("aggregation"), says.at.member("rounding")
+	if slices.Contains(moneyModels, Model(d.Model)) {
+		if says.Aggregation != "" {
+			r.failOnce(aggregation, "cannot be %s with the model %s, which adds up money: leave it out", says.Aggregation, d.Model)
+		}
+		if says.Rounding != (roundingDef{}) {
+			r.failOnce(rounding, "rounds quantities, and the model %s prices money: leave it out", d.Model)
+		}
+	}
+	if d.Split == nil || Model(d.Model) != ModelGraduated {
+		return
+	}
+	if a := says.Aggregation; a != "" && Aggregation(a) != AggregationCount {
+		r.failOnce(aggregation, "cannot be %s where split is false, because each event needs a place of its own: use sum or count", a)
+	}
+	if says.Rounding.Mode != "" && says.Rounding.On != roundingOnEvent {
+		r.failOnce(rounding, "must be on: event where split is false, because each event is priced by itself")
+	}
+}
+
+// checkSplit checks what does not go with events that are priced whole.
+func (r *reader) checkSplit(d *rateDef) {
+	switch {
+	case d.Split == nil || Model(d.Model) != ModelGraduated:
+	case d.ZeroUsageFlat != "":
+		r.fail(d.at.member("zero_usage_flat"), "has no meaning where split is false: a flat price is due when its tier is first reached")
+	case d.Prorate != "":
+		r.fail(d.at.member("prorate"), "cannot count units by day where split is false: leave one of them out")
+	}
+}
+
+func (r *reader) checkPercentage(d *rateDef) {
+	if d.FreeAmount.Sign() < 0 {
+		r.fail(d.at.member("free_amount"), "must not be below 0, not %s", d.FreeAmount)
+	}
+	if d.Min != nil && d.Max != nil && d.Min.Cmp(*d.Max) > 0 {
+		r.fail(d.at.member("max"), "must not be below min (%s), not %s", d.Min, d.Max)
 	}
 }
 
@@ -54,16 +110,23 @@ func (r *reader) checkModelMembers(d *rateDef) {
 	}{
 		{"amount", d.Amount != nil, d.Amount == nil, []Model{ModelFlat}},
 		{"unit_price", d.UnitPrice != nil, d.UnitPrice == nil, []Model{ModelPerUnit}},
-		{"tiers", len(d.Tiers) > 0, len(d.Tiers) == 0, []Model{ModelGraduated, ModelVolume, ModelBlockGraduated, ModelBlockVolume}},
+		{"tiers", len(d.Tiers) > 0, len(d.Tiers) == 0, []Model{ModelGraduated, ModelVolume, ModelBlockGraduated, ModelBlockVolume, ModelGraduatedPercentage}},
 		{"size", d.Size != nil, d.Size == nil, []Model{ModelPackage}},
 		{"price", d.Price != nil, d.Price == nil, []Model{ModelPackage}},
 		{"free", !d.Free.IsZero(), false, []Model{ModelPackage}},
-		{"bounds", d.Bounds != "", false, []Model{ModelGraduated, ModelVolume, ModelBlockVolume}},
 		{"dimensions", len(d.Dimensions) > 0, len(d.Dimensions) == 0, []Model{ModelMatrix}},
 		{"prices", len(d.Prices) > 0, len(d.Prices) == 0, []Model{ModelMatrix}},
 		{"default", d.Default != nil, false, []Model{ModelMatrix}},
 		{"prorate", d.Prorate != "", false, []Model{ModelGraduated, ModelVolume}},
-		{"zero_usage_flat", d.ZeroUsageFlat != "", false, []Model{ModelGraduated, ModelVolume}},
+		{"rate", d.Rate != nil, d.Rate == nil, []Model{ModelPercentage}},
+		{"fixed", !d.Fixed.IsZero(), false, []Model{ModelPercentage}},
+		{"free_events", d.FreeEvents != 0, false, []Model{ModelPercentage}},
+		{"free_amount", !d.FreeAmount.IsZero(), false, []Model{ModelPercentage}},
+		{"min", d.Min != nil, false, []Model{ModelPercentage}},
+		{"max", d.Max != nil, false, []Model{ModelPercentage}},
+		{"bounds", d.Bounds != "", false, []Model{ModelGraduated, ModelVolume, ModelBlockVolume, ModelGraduatedPercentage}},
+		{"zero_usage_flat", d.ZeroUsageFlat != "", false, []Model{ModelGraduated, ModelVolume, ModelGraduatedPercentage}},
+		{"split", d.Split != nil, false, []Model{ModelGraduated}},
 	}
 	for _, m := range members {
 		belongs := slices.Contains(m.models, Model(d.Model))
@@ -79,8 +142,10 @@ func (r *reader) checkModelMembers(d *rateDef) {
 
 // includedAdvice says what to do instead where units cannot be included.
 var includedAdvice = map[Model]string{
-	ModelFlat:   "a flat amount does not depend on units",
-	ModelMatrix: "write it on the entries that have units of their own included",
+	ModelFlat:       "a flat amount does not depend on units",
+	ModelMatrix:     "write it on the entries that have units of their own included",
+	ModelPercentage: "use free_amount",
+	ModelDynamic:    "each event costs the amount that it carries",
 }
 
 // checkLimits checks what is included, and the bounds of the amount.
@@ -128,6 +193,7 @@ func listed(models []Model, between string) string {
 // checkTierMembers checks that each tier says what the model needs and no other model's members.
 func (r *reader) checkTierMembers(d *rateDef) {
 	perUnit, blocks := []Model{ModelGraduated, ModelVolume}, []Model{ModelBlockGraduated, ModelBlockVolume}
+	percent, bounded := []Model{ModelGraduatedPercentage}, []Model{ModelGraduated, ModelVolume, ModelGraduatedPercentage}
 	for i := range d.Tiers {
 		t := &d.Tiers[i]
 		for _, m := range []struct {
@@ -135,9 +201,10 @@ func (r *reader) checkTierMembers(d *rateDef) {
 			written, required bool
 			models            []Model
 		}{
-			{"up_to", t.UpTo != nil, false, perUnit},
+			{"up_to", t.UpTo != nil, false, bounded},
 			{"unit_price", !t.UnitPrice.IsZero(), false, perUnit},
-			{"flat_price", !t.FlatPrice.IsZero(), false, perUnit},
+			{"flat_price", !t.FlatPrice.IsZero(), false, bounded},
+			{"rate", t.Rate != nil, true, percent},
 			{"block_size", t.BlockSize != nil, true, blocks},
 			{"max_blocks", t.MaxBlocks != nil, false, blocks},
 			{"price", t.Price != nil, true, blocks},

@@ -49,3 +49,46 @@ func TestBlocksCompiled(t *testing.T) {
 		t.Errorf("compiled to %+v", v)
 	}
 }
+
+func TestPercentageCompiled(t *testing.T) {
+	r := compiled(t, `{model: percentage, rate: 2.9, fixed: 0.30, free_events: 3, free_amount: 250, min: 0, max: 12}`)
+	want := &Percentage{Rate: dec("2.9"), Fixed: dec("0.3"), FreeEvents: 3, FreeAmount: dec("250"), HasMin: true, Max: dec("12"), HasMax: true}
+	if !reflect.DeepEqual(r.Percentage, want) || !r.Percentage.InLogOrder() {
+		t.Errorf("compiled to %+v", r.Percentage)
+	}
+	for text, inLogOrder := range map[string]bool{
+		`{model: percentage, rate: 0}`: false,
+		`{model: percentage, rate: 2.9, fixed: 1, free_events: 0, free_amount: 0.0}`: false,
+		`{model: percentage, rate: 2.9, free_events: 1}`:                             true,
+		`{model: percentage, rate: 2.9, free_amount: 1}`:                             true,
+		`{model: percentage, rate: 2.9, min: 0}`:                                     true,
+		`{model: percentage, rate: 2.9, max: 1}`:                                     true,
+	} {
+		if r := compiled(t, text); r.Percentage.InLogOrder() != inLogOrder {
+			t.Errorf("%s: in log order %v", text, !inLogOrder)
+		}
+	}
+	tiers := compiled(t, `{model: graduated_percentage, bounds: half_open, zero_usage_flat: charge, tiers: [{up_to: 1000, rate: 3, flat_price: 1}, {rate: 0}]}`)
+	if want := []Tier{{UpTo: dec("1000"), UnitPrice: dec("3"), FlatPrice: dec("1")}, {Last: true}}; !reflect.DeepEqual(tiers.Tiers, want) ||
+		!tiers.HalfOpenBounds || !tiers.ChargeFlatAtZero || tiers.Percentage != nil {
+		t.Errorf("compiled to %+v", tiers)
+	}
+	if r := compiled(t, `{model: dynamic}`); r.Model != ModelDynamic || r.Aggregation != AggregationSum {
+		t.Errorf("compiled to %+v", r)
+	}
+}
+
+func TestAggregationsCompiled(t *testing.T) {
+	for text, want := range map[string]Aggregation{
+		`aggregation: sum`: AggregationSum, `aggregation: count`: AggregationCount, `aggregation: max`: AggregationMax,
+		`aggregation: latest`: AggregationLatest, `aggregation: time_weighted`: AggregationTimeWeighted,
+		`aggregation: time_weighted, level: change`: AggregationTimeWeighted, `split: true`: AggregationSum,
+	} {
+		if r := compiled(t, `{model: graduated, tiers: [{unit_price: 1}], `+text+`}`); r.Aggregation != want || r.WholeEvents {
+			t.Errorf("%s: compiled to %+v", text, r)
+		}
+	}
+	if r := compiled(t, `{model: graduated, split: false, aggregation: count, rounding: {mode: ceil, on: event}, tiers: [{unit_price: 1}]}`); !r.WholeEvents {
+		t.Errorf("compiled to %+v", r)
+	}
+}

@@ -32,12 +32,24 @@ type Step struct {
 	Amount money.Decimal `json:"amount"`
 }
 
-// term is units × price, or the price alone when it is due once.
+// term is units × price, or the price alone when it is due once, or a percentage.
 type term struct {
 	label string
 	units money.Decimal
 	price money.Decimal
-	once  bool
+
+	once    bool
+	percent bool // price is in percent
+}
+
+// amount gives what the term comes to.
+func (t term) amount() (money.Decimal, error) {
+	if !t.percent {
+		return t.units.Mul(t.price)
+	}
+	var product money.Wide
+	product.AddProduct(t.units, t.price)
+	return product.Quo(100)
 }
 
 func fixed(label string, amount money.Decimal) term {
@@ -49,7 +61,11 @@ func (t term) text() string {
 	if t.once {
 		return operand(t.price)
 	}
-	return operand(t.units) + " × " + operand(t.price)
+	text := operand(t.units) + " × " + operand(t.price)
+	if t.percent {
+		text += "%"
+	}
+	return text
 }
 
 func operand(d money.Decimal) string {
@@ -64,7 +80,7 @@ func Explain(segments []Segment) Explanation {
 	e := Explanation{Segments: make([]SegmentExplanation, 0, len(segments))}
 	w := walk{segments: segments}
 	var equation strings.Builder
-	var exact money.Wide // all terms less the amount: zero when the equation holds to the last digit
+	var terms exactly
 	for i := range segments {
 		s := &segments[i]
 		err := w.to(i)
@@ -89,14 +105,13 @@ func Explain(segments []Segment) Explanation {
 			Steps:    steps(plus, minus, amount),
 			Amount:   amount,
 		})
-		write(&equation, &exact, plus, minus)
+		write(&equation, &terms, plus, minus)
 	}
-	exact.Add(e.Amount.Neg())
 	e.Equation = equation.String()
 	if e.Equation == "" {
 		e.Equation = "0"
 	}
-	if exact.IsZero() {
+	if terms.equal(e.Amount) {
 		e.Equation += " = " + e.Amount.String()
 	} else {
 		e.Equation += " ≈ " + e.Amount.String()
@@ -127,7 +142,7 @@ func difference(after, before []term) (plus, minus []term) {
 		matched := false
 		for i := range after {
 			a := &after[i]
-			if a.label != b.label || a.price != b.price || a.once != b.once {
+			if a.label != b.label || a.price != b.price || a.once != b.once || a.percent != b.percent {
 				continue
 			}
 			if units, err := a.units.Sub(b.units); err == nil {
@@ -152,7 +167,7 @@ func steps(plus, minus []term, amount money.Decimal) []Step {
 	list := make([]Step, 0, len(plus)+len(minus)+1)
 	rest := amount
 	for i, t := range append(plus[:len(plus):len(plus)], minus...) {
-		product, err := t.units.Mul(t.price)
+		product, err := t.amount()
 		if err != nil {
 			continue // one term out of range, their sum in range: it shows in what is left
 		}
@@ -172,14 +187,45 @@ func steps(plus, minus []term, amount money.Decimal) []Step {
 	return list
 }
 
-// write appends the terms to the equation and to the exact sum.
-func write(equation *strings.Builder, exact *money.Wide, plus, minus []term) {
+// exactly is the sum of terms: of those in percent a hundredfold, apart.
+type exactly struct{ whole, percent money.Wide }
+
+func (e *exactly) add(t term, sign int) {
+	sum := &e.whole
+	if t.percent {
+		sum = &e.percent
+	}
+	if sign < 0 {
+		sum.SubProduct(t.units, t.price)
+		return
+	}
+	sum.AddProduct(t.units, t.price)
+}
+
+// equal says whether the sum is the amount, to the last digit.
+func (e exactly) equal(amount money.Decimal) bool {
+	e.whole.Add(amount.Neg())
+	if e.percent.IsZero() {
+		return e.whole.IsZero()
+	}
+	rest := e.percent
+	for range 100 {
+		var err error
+		if rest, err = rest.Plus(e.whole); err != nil {
+			return false
+		}
+	}
+	return rest.IsZero()
+}
+
+// write appends the terms to the equation and to their exact sum.
+func write(equation *strings.Builder, sum *exactly, plus, minus []term) {
 	for _, t := range plus {
 		if equation.Len() > 0 {
 			equation.WriteString(" + ")
 		}
 		equation.WriteString(t.text())
-		exact.AddProduct(t.units, t.price)
+		sum.add(t, 1)
 	}
 	for _, t := range minus {
 		if equation.Len() > 0 {
@@ -188,7 +234,7 @@ func write(equation *strings.Builder, exact *money.Wide, plus, minus []term) {
 			equation.WriteString("0 - ")
 		}
 		equation.WriteString(t.text())
-		exact.SubProduct(t.units, t.price)
+		sum.add(t, -1)
 	}
 }
 
@@ -196,8 +242,8 @@ func write(equation *strings.Builder, exact *money.Wide, plus, minus []term) {
 func note(r *catalog.Rate, before, after *State) string {
 	var parts []string
 	rounding := &r.Rounding
-	if r.Aggregation == catalog.AggregationCount {
-		parts = append(parts, "events are counted")
+	if a := aggregationOf(r); a.words != "" {
+		parts = append(parts, a.words)
 	}
 	if rounding.PerEvent && rounding.Mode != money.RoundNone {
 		parts = append(parts, "each event rounded "+roundingWords(rounding))

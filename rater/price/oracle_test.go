@@ -1,7 +1,9 @@
 package price
 
 import (
+	"cmp"
 	"math/big"
+	"slices"
 
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/catalog"
@@ -10,12 +12,24 @@ import (
 // The oracle: slow and obvious, with fractions, written from pricing.md §3 to §5 and not from the
 // code. Its state is the list of the events themselves.
 
-type oracleEvent struct{ quantity money.Decimal }
+type oracleEvent struct {
+	quantity money.Decimal
+	money    money.Decimal // instead of the quantity where hasMoney
+	hasMoney bool
+	id       string
+	time     int64
+	billed   *big.Rat // the quantity as the event's own rate rounds it
+	charge   *big.Rat // as it was made, of rates in log order
+	ended    *big.Rat // split: false: the position at which it ended
+}
 
 type oracleSegment struct {
 	rate   *catalog.Rate
 	events []oracleEvent
 }
+
+// oraclePeriod is the usage period of all events: October 2026 in Berlin, 31 days and an hour.
+var oraclePeriod = catalog.Period{Start: 1790805600e9, End: 1793487600e9}
 
 func rat(d money.Decimal) *big.Rat {
 	r, ok := new(big.Rat).SetString(d.Fixed())
@@ -75,22 +89,81 @@ func oracleRound(x *big.Rat, places int, mode money.RoundingMode) *big.Rat {
 	return n.Mul(n, unit)
 }
 
+// oracleKind names what the states of a rate hold: tiers continue within a kind.
+func oracleKind(r *catalog.Rate) string {
+	switch r.Model {
+	case catalog.ModelPercentage, catalog.ModelGraduatedPercentage, catalog.ModelDynamic:
+		return "money"
+	}
+	switch r.Aggregation {
+	case catalog.AggregationMax, catalog.AggregationLatest, catalog.AggregationTimeWeighted:
+		return string(r.Aggregation)
+	}
+	return "quantity"
+}
+
 // oracleQuantity aggregates events and rounds.
 func oracleQuantity(r *catalog.Rate, segments []oracleSegment) *big.Rat {
-	q := ratInt(0)
+	type use struct {
+		oracleEvent
+		q *big.Rat
+	}
+	var uses []use
 	for _, s := range segments {
 		for _, event := range s.events {
-			if r.Aggregation == catalog.AggregationCount {
-				q.Add(q, ratInt(1))
-			} else {
-				q.Add(q, oracleBilled(s.rate, rat(event.quantity))) // as its own segment's rate rounds it
+			q := oracleBilled(s.rate, rat(event.quantity)) // as its own segment's rate rounds it
+			if oracleKind(r) == "money" {
+				q = oracleValue(event)
 			}
+			uses = append(uses, use{event, q})
+		}
+	}
+	q := ratInt(0)
+	switch r.Aggregation {
+	case catalog.AggregationCount:
+		q = ratInt(int64(len(uses)))
+	case catalog.AggregationMax:
+		for _, u := range uses {
+			if u.q.Cmp(q) > 0 {
+				q = u.q
+			}
+		}
+	case catalog.AggregationLatest:
+		slices.SortFunc(uses, func(a, b use) int {
+			return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.id, b.id), a.q.Cmp(b.q))
+		})
+		q = uses[len(uses)-1].q
+	case catalog.AggregationTimeWeighted:
+		slices.SortFunc(uses, func(a, b use) int { return cmp.Compare(a.time, b.time) })
+		level, from := ratInt(0), oraclePeriod.Start
+		for i := range len(uses) + 1 {
+			until := oraclePeriod.End
+			if i < len(uses) {
+				until = uses[i].time
+			}
+			q = ratPlus(q, ratTimes(level, ratInt(until-from)))
+			if from = until; i < len(uses) {
+				level = ratPlus(level, uses[i].q)
+			}
+		}
+		q = oracleRound(q.Quo(q, ratInt(oraclePeriod.End-oraclePeriod.Start)), 12, money.RoundHalfUp)
+	default:
+		for _, u := range uses {
+			q = ratPlus(q, u.q)
 		}
 	}
 	if !r.Rounding.PerEvent {
 		q = oracleRound(q, r.Rounding.Precision, r.Rounding.Mode)
 	}
 	return q
+}
+
+// oracleValue gives the money value of an event.
+func oracleValue(e oracleEvent) *big.Rat {
+	if e.hasMoney {
+		return rat(e.money)
+	}
+	return rat(e.quantity)
 }
 
 // oracleBilled gives the quantity of an event after rounding and telecom increments.
@@ -115,12 +188,25 @@ func oracleBilled(r *catalog.Rate, q *big.Rat) *big.Rat {
 
 // oracleTotal prices all the events of the segments under r.
 func oracleTotal(r *catalog.Rate, segments []oracleSegment) *big.Rat {
+	var same []oracleSegment
 	events := 0
+	charges := ratInt(0)
 	for _, s := range segments {
-		events += len(s.events)
+		if oracleKind(s.rate) == oracleKind(r) {
+			same = append(same, s)
+			events += len(s.events)
+			for _, e := range s.events {
+				if e.charge != nil {
+					charges.Add(charges, e.charge)
+				}
+			}
+		}
 	}
-	if events == 0 {
+	if segments = same; events == 0 {
 		return ratInt(0)
+	}
+	if oracleInLogOrder(r) {
+		return oracleRound(charges, 12, money.RoundHalfUp)
 	}
 	q := oracleQuantity(r, segments)
 	total := ratInt(0)
@@ -133,15 +219,115 @@ func oracleTotal(r *catalog.Rate, segments []oracleSegment) *big.Rat {
 		if beyond := ratMinus(q, rat(r.Free)); beyond.Sign() > 0 {
 			total = ratTimes(oracleCeil(beyond.Quo(beyond, rat(r.Size))), rat(r.Price))
 		}
-	case catalog.ModelGraduated, catalog.ModelVolume:
+	case catalog.ModelGraduated, catalog.ModelVolume, catalog.ModelGraduatedPercentage:
 		total = oracleTiers(r, q)
+	case catalog.ModelPercentage:
+		total = ratPlus(oraclePercent(q, r.Percentage.Rate), ratTimes(ratInt(int64(events)), rat(r.Percentage.Fixed)))
+	case catalog.ModelDynamic:
+		total = q
 	case catalog.ModelBlockGraduated, catalog.ModelBlockVolume:
 		total = oracleBlocks(r, q)
 	}
 	return oracleRound(total, 12, money.RoundHalfUp)
 }
 
+func oraclePercent(v *big.Rat, rate money.Decimal) *big.Rat {
+	return new(big.Rat).Quo(ratTimes(v, rat(rate)), ratInt(100))
+}
+
+func oracleInLogOrder(r *catalog.Rate) bool {
+	p := r.Percentage
+	return r.WholeEvents || r.Model == catalog.ModelPercentage && (p.HasMin || p.HasMax || p.FreeEvents > 0 || p.FreeAmount.Sign() > 0)
+}
+
+// oracleCharge prices an event in log order, after what arrived before it: in earlier segments and in its own, of its kind.
+func oracleCharge(r *catalog.Rate, earlier, own []oracleEvent, e *oracleEvent) {
+	if r.WholeEvents {
+		oracleWhole(r, earlier, own, e)
+		return
+	}
+	before := slices.Concat(earlier, own)
+	p, running := r.Percentage, ratInt(0)
+	for _, b := range before {
+		running.Add(running, oracleValue(b))
+	}
+	v := oracleValue(*e)
+	freeEvents, freeAmount := p.FreeEvents > 0, rat(p.FreeAmount)
+	if (!freeEvents || int64(len(before)) < p.FreeEvents) && (freeEvents || freeAmount.Sign() > 0) {
+		after := ratPlus(running, v)
+		if freeAmount.Sign() == 0 || (running.Cmp(freeAmount) <= 0 && after.Cmp(freeAmount) <= 0) {
+			e.charge = ratInt(0)
+			return
+		}
+		if running.Cmp(freeAmount) < 0 {
+			running = freeAmount
+		}
+		if after.Cmp(freeAmount) < 0 {
+			after = freeAmount
+		}
+		v = ratMinus(after, running)
+	}
+	charge := ratPlus(oraclePercent(v, p.Rate), rat(p.Fixed))
+	if p.HasMin && charge.Cmp(rat(p.Min)) < 0 {
+		charge = rat(p.Min)
+	}
+	if p.HasMax && charge.Cmp(rat(p.Max)) > 0 {
+		charge = rat(p.Max)
+	}
+	e.charge = charge
+}
+
+// oracleWhole prices a whole event at the tier where it ends. A tier is reached where an event ended in it, and where the
+// earlier segments' quantity lies in it.
+func oracleWhole(r *catalog.Rate, earlier, own []oracleEvent, e *oracleEvent) {
+	units := func(events ...oracleEvent) *big.Rat {
+		sum := ratInt(0)
+		for _, e := range events {
+			if r.Aggregation == catalog.AggregationCount {
+				sum.Add(sum, ratInt(1))
+			} else {
+				sum.Add(sum, e.billed)
+			}
+		}
+		return sum
+	}
+	tier := func(q *big.Rat) int {
+		if q.Sign() <= 0 {
+			return -1
+		}
+		for i, tier := range r.Tiers {
+			if tier.Last || q.Cmp(rat(tier.UpTo)) < 0 || (q.Cmp(rat(tier.UpTo)) == 0 && !r.HalfOpenBounds) {
+				return i
+			}
+		}
+		panic("no tier holds the quantity")
+	}
+	reached := tier(units(earlier...))
+	for _, b := range slices.Concat(earlier, own) {
+		if b.ended != nil {
+			reached = max(reached, tier(b.ended))
+		}
+	}
+	e.ended = ratPlus(ratPlus(units(earlier...), units(own...)), units(*e))
+	e.charge = ratTimes(units(*e), rat(r.Tiers[max(tier(e.ended), 0)].UnitPrice))
+	for i := reached + 1; i <= tier(e.ended); i++ {
+		e.charge.Add(e.charge, rat(r.Tiers[i].FlatPrice))
+	}
+}
+
 func oracleTiers(r *catalog.Rate, q *big.Rat) *big.Rat {
+	if r.Model == catalog.ModelGraduatedPercentage { // units at a hundredth of the tier's percentage
+		tiers := slices.Clone(r.Tiers)
+		for i := range tiers {
+			tiers[i].FlatPrice, tiers[i].UnitPrice = money.Zero, r.Tiers[i].UnitPrice
+		}
+		total := new(big.Rat).Quo(oracleTiers(&catalog.Rate{Model: catalog.ModelGraduated, Tiers: tiers, HalfOpenBounds: r.HalfOpenBounds}, q), ratInt(100))
+		for i := range tiers {
+			tiers[i].FlatPrice, tiers[i].UnitPrice = r.Tiers[i].FlatPrice, money.Zero
+		}
+		flat := &catalog.Rate{Model: catalog.ModelGraduated, Tiers: tiers, HalfOpenBounds: r.HalfOpenBounds, ChargeFlatAtZero: r.ChargeFlatAtZero}
+		return total.Add(total, oracleTiers(flat, q))
+	}
 	first := r.Tiers[0]
 	if q.Sign() < 0 {
 		return ratTimes(q, rat(first.UnitPrice))

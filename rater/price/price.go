@@ -31,6 +31,9 @@ import (
 var ErrNegativeQuantity = errors.New("a negative quantity cannot take back a counted event: " +
 	"send a correction that names the event")
 
+// ErrNoAmount reports an event without an amount of money under a rate that charges the event's own amount.
+var ErrNoAmount = errors.New("the event carries no amount: send amount and currency")
+
 // ErrUnsupported reports a rate with a method or an aggregation that this package does not know. The
 // catalogue refuses such rates when they are written.
 var ErrUnsupported = errors.New("not supported")
@@ -85,22 +88,12 @@ func Merge(a, b State) (State, error) {
 	if a.Exact, err = a.Exact.Plus(b.Exact); err != nil {
 		return State{}, err
 	}
-	a.Rest = mergeRest(&a, &b)
-	if later(&b, &a) {
-		a.Peak, a.At = b.Peak, b.At
+	if a.Rest != b.Rest || a.At != b.At || a.Peak != b.Peak {
+		if later(&b, &a) {
+			a.Peak, a.At, a.Rest = b.Peak, b.At, b.Rest
+		}
 	}
 	return a, nil
-}
-
-// mergeRest gives what a and b have of the rest; a state of the kind latest keeps the rest of its value.
-func mergeRest(a, b *State) *Rest {
-	switch {
-	case b.Rest == nil:
-		return a.Rest
-	case a.Rest == nil || later(b, a):
-		return b.Rest
-	}
-	return a.Rest
 }
 
 // later says whether a holds the later value than b, or the larger one. Where two events of latest have the same time and
@@ -125,8 +118,11 @@ func (r *Rest) id() string {
 }
 
 // Aggregate gives the state s with one more event under the rate r. It returns money.ErrOverflow,
-// ErrNegativeQuantity or ErrUnsupported, and then the event does not count.
+// ErrNegativeQuantity, ErrNoAmount, ErrNoPeriod or ErrUnsupported, and then the event does not count.
 func Aggregate(r *catalog.Rate, s State, in Input) (State, error) {
+	if kindOf(r) == kindMoney {
+		return addMoney(r, s, &in)
+	}
 	a := aggregationOf(r)
 	if a == nil {
 		return State{}, unsupported(r, "aggregation", string(r.Aggregation))
@@ -138,7 +134,17 @@ func Aggregate(r *catalog.Rate, s State, in Input) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	return add(s, q)
+	switch {
+	case r.WholeEvents:
+		return addWhole(r, s, in.Before, q)
+	case a.kind == kindQuantity:
+		return add(s, q)
+	case a.kind == kindTimeWeighted:
+		return addChange(s, q, &in)
+	case a.kind == kindLatest:
+		return Merge(s, State{Events: 1, Peak: q, At: in.Time, Rest: &Rest{ID: in.ID}})
+	}
+	return Merge(s, State{Events: 1, Peak: q})
 }
 
 // add gives s with one more event of the quantity q.
@@ -191,8 +197,12 @@ func aggregated(r *catalog.Rate, s *State) (money.Decimal, error) {
 		return money.Decimal{}, unsupported(r, "aggregation", string(r.Aggregation))
 	case a.counts:
 		return money.FromInt(s.Events), nil
+	case a.kind == kindQuantity:
+		return s.Sum, nil
+	case a.kind == kindTimeWeighted:
+		return averageLevel(s)
 	}
-	return s.Sum, nil
+	return s.Peak, nil
 }
 
 func unsupported(r *catalog.Rate, what, name string) error {

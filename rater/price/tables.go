@@ -26,10 +26,16 @@ var methods = [...]method{
 	{model: catalog.ModelFlat, total: flatTotal, terms: flatTerms},
 	{model: catalog.ModelBlockGraduated, total: blockGraduatedTotal, terms: blockGraduatedTerms},
 	{model: catalog.ModelBlockVolume, total: blockVolumeTotal, terms: blockVolumeTerms},
+	{model: catalog.ModelPercentage, stateTotal: percentageTotal, stateTerms: percentageTerms},
+	{model: catalog.ModelGraduatedPercentage, total: graduatedPercentageTotal, terms: graduatedPercentageTerms},
+	{model: catalog.ModelDynamic, total: dynamicTotal, terms: dynamicTerms},
 }
 
 // methodOf gives nil for an unknown method.
 func methodOf(r *catalog.Rate) *method {
+	if r.WholeEvents {
+		return &wholeEvents
+	}
 	for i := range methods {
 		if methods[i].model == r.Model {
 			return &methods[i]
@@ -44,12 +50,16 @@ type aggregation struct {
 	kind          kind
 	counts        bool
 	takesNegative bool
+	words         string // how a quantity came about, where it is not the sum
 }
 
 // aggregations holds every aggregation; sum is the default.
 var aggregations = [...]aggregation{
 	{name: catalog.AggregationSum, kind: kindQuantity, takesNegative: true},
-	{name: catalog.AggregationCount, kind: kindQuantity, counts: true},
+	{name: catalog.AggregationCount, kind: kindQuantity, counts: true, words: "events are counted"},
+	{name: catalog.AggregationMax, kind: kindMax, words: "the largest quantity counts"},
+	{name: catalog.AggregationLatest, kind: kindLatest, words: "the latest quantity counts"},
+	{name: catalog.AggregationTimeWeighted, kind: kindTimeWeighted, takesNegative: true, words: "the average level of the period counts"},
 	{name: "", kind: kindQuantity, takesNegative: true},
 }
 
@@ -67,12 +77,20 @@ func aggregationOf(r *catalog.Rate) *aggregation {
 type kind uint8
 
 const (
-	kindUnknown  kind = iota
-	kindQuantity      // of sum and count: Sum and Events
+	kindUnknown      kind = iota
+	kindQuantity          // of sum and count: Sum and Events
+	kindMax               // Peak
+	kindLatest            // Peak, At, and Rest's ID
+	kindTimeWeighted      // Sum and Exact of the changes, At
+	kindMoney             // of the methods that price money: Sum of the values and Events
 )
 
 // kindOf gives the kind of the states that r accumulates.
 func kindOf(r *catalog.Rate) kind {
+	switch r.Model {
+	case catalog.ModelPercentage, catalog.ModelGraduatedPercentage, catalog.ModelDynamic:
+		return kindMoney
+	}
 	if a := aggregationOf(r); a != nil {
 		return a.kind
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/catalog"
@@ -90,22 +91,14 @@ type tieredInput struct {
 	Tiers []tierInput
 }
 
-// priced rates one event of q units on an otherwise empty line, as the rater does.
+// priced rates events of the quantities one by one, as the rater does.
 func priced(t *testing.T, r *catalog.Rate, quantities ...money.Decimal) money.Decimal {
 	t.Helper()
-	line := []Segment{{Rate: r}}
-	for _, q := range quantities {
-		s, err := Aggregate(r, line[0].State, Input{Quantity: q})
-		if err != nil {
-			t.Fatal(err)
-		}
-		line[0].State = s
+	events := make([]Input, len(quantities))
+	for i, q := range quantities {
+		events[i].Quantity = q
 	}
-	total, err := LineTotal(line)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return total
+	return rated(t, r, events...)
 }
 
 // lago prices tiers given as inclusive ranges: {from, to, per_unit, flat}.
@@ -200,6 +193,157 @@ func meteroidPackage(t *testing.T, v vector) {
 	}
 }
 
+// dynamic: the unit amount of the case is the amount for each of the units.
+func dynamic(t *testing.T, v vector) {
+	var in struct {
+		Units money.Decimal
+		Cents money.Decimal `json:"sum_precise_total_amount_cents"`
+	}
+	var want struct {
+		Amount     money.Decimal
+		UnitAmount money.Decimal `json:"unit_amount"`
+	}
+	decode(t, v, &in, &want)
+	amount, _ := in.Cents.Mul(dec("0.01"))
+	r := &catalog.Rate{Model: catalog.ModelDynamic}
+	got := rated(t, r, Input{Quantity: in.Units, Money: amount, HasMoney: true})
+	if each, _ := want.UnitAmount.Mul(in.Units); got != want.Amount || each != got {
+		t.Errorf("%s units cost %s, want %s, %s each", in.Units, got, want.Amount, want.UnitAmount)
+	}
+}
+
+// rated rates the events one by one on an otherwise empty line.
+func rated(t *testing.T, r *catalog.Rate, events ...Input) money.Decimal {
+	t.Helper()
+	line := []Segment{{Rate: r}}
+	for _, in := range events {
+		s, err := Aggregate(r, line[0].State, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		line[0].State = s
+	}
+	total, err := LineTotal(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return total
+}
+
+type percentageInput struct {
+	Units         money.Decimal
+	Events        json.RawMessage // how many, or the values
+	RunningTotals []money.Decimal `json:"running_totals"`
+	RatePct       money.Decimal   `json:"rate_pct"`
+	FixedPerEvent money.Decimal   `json:"fixed_per_event"`
+	FreeEvents    int64           `json:"free_events"` // null is 0: none
+	FreeAmount    *money.Decimal  `json:"free_amount"` // null or 0: none
+	Min, Max      *money.Decimal
+}
+
+func (in *percentageInput) rate() *catalog.Rate {
+	p := &catalog.Percentage{Rate: in.RatePct, Fixed: in.FixedPerEvent, FreeEvents: in.FreeEvents, HasMin: in.Min != nil, HasMax: in.Max != nil}
+	for to, from := range map[*money.Decimal]*money.Decimal{&p.FreeAmount: in.FreeAmount, &p.Min: in.Min, &p.Max: in.Max} {
+		if from != nil {
+			*to = *from
+		}
+	}
+	return &catalog.Rate{Model: catalog.ModelPercentage, Percentage: p}
+}
+
+// percentageOfUnits: the values of the first events follow from the running totals; the others share what is left of the
+// units, which none of these cases tells apart.
+func percentageOfUnits(t *testing.T, v vector) {
+	var in percentageInput
+	var want amountExpected
+	decode(t, v, &in, &want)
+	var count int
+	if err := json.Unmarshal(in.Events, &count); err != nil {
+		t.Fatal(err)
+	}
+	var events []money.Decimal
+	used := money.Zero
+	for _, total := range in.RunningTotals {
+		value, _ := total.Sub(used)
+		events, used = append(events, value), total
+	}
+	rest, _ := in.Units.Sub(used)
+	for len(events) < count-1 {
+		events = append(events, money.One)
+		rest, _ = rest.Sub(money.One)
+	}
+	if got := priced(t, in.rate(), append(events, rest)...); got != want.Amount {
+		t.Errorf("%v and %s cost %s, want %s", events, rest, got, want.Amount)
+	}
+}
+
+func percentageOfEvents(t *testing.T, v vector) {
+	var in percentageInput
+	var want amountExpected
+	decode(t, v, &in, &want)
+	var events []money.Decimal
+	if err := json.Unmarshal(in.Events, &events); err != nil {
+		t.Fatal(err)
+	}
+	if got := priced(t, in.rate(), events...); got != want.Amount {
+		t.Errorf("%v cost %s, want %s", events, got, want.Amount)
+	}
+}
+
+func graduatedPercentage(t *testing.T, v vector) {
+	var in struct {
+		Units money.Decimal
+		Tiers []struct {
+			To      *money.Decimal
+			Flat    money.Decimal
+			RatePct money.Decimal `json:"rate_pct"`
+		}
+	}
+	var want amountExpected
+	decode(t, v, &in, &want)
+	r := &catalog.Rate{Model: catalog.ModelGraduatedPercentage, ChargeFlatAtZero: true}
+	for _, tier := range in.Tiers {
+		next := catalog.Tier{Last: tier.To == nil, UnitPrice: tier.RatePct, FlatPrice: tier.Flat}
+		if !next.Last {
+			next.UpTo = *tier.To
+		}
+		r.Tiers = append(r.Tiers, next)
+	}
+	if got := priced(t, r, in.Units); got != want.Amount {
+		t.Errorf("%s cost %s, want %s", in.Units, got, want.Amount)
+	}
+}
+
+// weightedSum: that system's periods end a millisecond before ours.
+func weightedSum(t *testing.T, v vector) {
+	var in struct {
+		Events [][2]any
+		Day    string
+	}
+	var want struct {
+		Value money.Decimal `json:"value_round5"`
+		Count int
+	}
+	decode(t, v, &in, &want)
+	at := func(text string) int64 {
+		instant, err := time.Parse("2006-01-02 15:04", text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return instant.UnixNano()
+	}
+	r := &catalog.Rate{Model: catalog.ModelPerUnit, Aggregation: catalog.AggregationTimeWeighted, UnitPrice: money.One}
+	period := catalog.Period{Start: at("2023-08-01 00:00"), End: at("2023-09-01 00:00")}
+	var events []Input
+	for _, e := range in.Events {
+		events = append(events, Input{Quantity: dec(fmt.Sprint(e[1])), Time: at(in.Day + " " + e[0].(string)), Period: period})
+	}
+	got, err := rated(t, r, events...).Round(5, money.RoundHalfUp)
+	if err != nil || got != want.Value || len(events) != want.Count {
+		t.Errorf("%d changes average %s, %v; want %s", len(events), got, err, want.Value)
+	}
+}
+
 // unitRounding checks the quantity that is priced, and that a price of 1 a unit charges it.
 func unitRounding(t *testing.T, v vector) {
 	var in struct {
@@ -284,6 +428,7 @@ const (
 	zeroCharge      = "zero_usage_flat: charge"
 	zeroSkip        = "zero_usage_flat: skip (default)"
 	roundTotal      = "rounding on total"
+	perEvent        = "free allowances first, in log order"
 	perPeriod       = "package, on the period's sum"
 )
 
@@ -302,6 +447,19 @@ var supportedVectors = map[int]struct {
 	14:  {boundsInclusive, lago(catalog.ModelVolume, defaults)},
 	15:  {boundsInclusive, lago(catalog.ModelVolume, defaults)},
 	19:  {perPeriod, lagoPackage},
+	21:  {"amounts of the events", dynamic},
+	22:  {perEvent, percentageOfUnits},
+	23:  {perEvent, percentageOfUnits},
+	24:  {perEvent, percentageOfUnits},
+	26:  {perEvent, percentageOfUnits},
+	30:  {perEvent, percentageOfEvents},
+	31:  {perEvent, percentageOfEvents},
+	32:  {perEvent, percentageOfEvents},
+	33:  {boundsInclusive + ", " + zeroCharge, graduatedPercentage},
+	34:  {boundsInclusive, graduatedPercentage},
+	36:  {boundsInclusive, graduatedPercentage},
+	38:  {boundsInclusive, graduatedPercentage},
+	46:  {"level: change (default)", weightedSum},
 	48:  {roundTotal, unitRounding},
 	49:  {roundTotal, unitRounding},
 	50:  {roundTotal, unitRounding},
@@ -328,11 +486,6 @@ var pendingVectors = []struct {
 }{
 	{"prorate: day", []string{"16 volume_prorated", "39 graduated_prorated_recurring", "43 graduated_prorated_recurring",
 		"44 graduated_prorated_recurring", "45 graduated_prorated_recurring"}},
-	{"model dynamic", []string{"21 dynamic"}},
-	{"model percentage", []string{"22 percentage", "23 percentage", "24 percentage", "26 percentage",
-		"30 percentage_min_max_per_transaction", "31 percentage_min_max_per_transaction", "32 percentage_min_max_per_transaction"}},
-	{"model graduated_percentage", []string{"33 graduated_percentage", "34 graduated_percentage", "36 graduated_percentage", "38 graduated_percentage"}},
-	{"aggregation time_weighted", []string{"46 aggregation_weighted_sum"}},
 	{"model capacity", []string{"89 capacity(max tier reached by any unit)", "90 capacity(max tier reached by any unit)"}},
 	{"maximum on a line", []string{"103 tiered_flat_cap"}},
 	{"minimum on a line, trued up by the close job", []string{"59 minimum_commitment_prorated_first_period", "60 minimum_commitment_full_period"}},

@@ -1,0 +1,35 @@
+package price
+
+import (
+	"github.com/tollstream/tollstream/rater/catalog"
+)
+
+// addMoney gives s with one more event, by its money value: its amount, else its quantity, which dynamic does not take
+// for money.
+func addMoney(r *catalog.Rate, s State, in *Input) (State, error) {
+	if r.Aggregation != catalog.AggregationSum && r.Aggregation != "" {
+		return State{}, unsupported(r, "aggregation of money", string(r.Aggregation))
+	}
+	v := in.Money
+	if !in.HasMoney {
+		if r.Model == catalog.ModelDynamic {
+			return State{}, ErrNoAmount
+		}
+		v = in.Quantity
+	}
+	if p := r.Percentage; r.Model == catalog.ModelPercentage && p != nil && p.InLogOrder() {
+		charge, err := percentageCharge(p, &s, in.Before, v)
+		if err != nil {
+			return State{}, err
+		}
+		if s.Exact, err = s.Exact.Plus(charge); err != nil {
+			return State{}, err
+		}
+	}
+	return add(s, v)
+}
+
+// InLogOrder says whether r prices an event by what was rated before it, so that Aggregate needs [Input.Before].
+func InLogOrder(r *catalog.Rate) bool {
+	return r.WholeEvents || r.Model == catalog.ModelPercentage && r.Percentage != nil && r.Percentage.InLogOrder()
+}

@@ -1,0 +1,42 @@
+package price
+
+import (
+	"errors"
+
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/catalog"
+)
+
+// ErrNoPeriod reports usage whose average over a period is asked for, in a cycle whose period has no end.
+var ErrNoPeriod = errors.New("an average over the period needs a period with an end: give the account a cycle other than manual")
+
+// addChange gives s with one more change of the level. A level that is carried over into the period is its first change,
+// at its start.
+func addChange(s State, change money.Decimal, in *Input) (State, error) {
+	p := in.Period
+	length := p.End - p.Start
+	if p.Start == catalog.Always || p.End == catalog.Never || length <= 0 {
+		return State{}, ErrNoPeriod
+	}
+	at := max(p.Start, min(in.Time, p.End)) - p.Start
+	var exact money.Wide
+	exact.AddProduct(change, money.FromInt(at))
+	var err error
+	if s.Exact, err = s.Exact.Plus(exact); err != nil {
+		return State{}, err
+	}
+	s.At = length
+	return add(s, change)
+}
+
+// averageLevel gives the integral of the level over the period, divided by its length. A change that happens at t counts
+// for what is left of the period: with changes d at t and the length p, Σ d × (p − t) / p.
+func averageLevel(s *State) (money.Decimal, error) {
+	if s.At == 0 {
+		return s.Sum, nil // changes under a rate that has not said how long the period is
+	}
+	missing := s.Exact
+	missing.SubProduct(s.Sum, money.FromInt(s.At))
+	average, err := missing.Quo(s.At)
+	return average.Neg(), err
+}
