@@ -26,8 +26,19 @@ var errMatrixTooLarge = errors.New("its entries overlap in too many combinations
 // clash is two entries of which no rule says which one prices what both match.
 type clash struct{ first, second int }
 
+// NewMatrix makes a matrix of entries and a default, which may be nil. It names the cells of their rates. An error says that the matrix would
+// be too large; matches that the catalogue refuses as ambiguous are not an error here: the first one written prices.
+func NewMatrix(dimensions []Dimension, entries []Entry, otherwise *Rate) (*Matrix, error) {
+	m := &Matrix{Dimensions: dimensions, Entries: entries, Default: otherwise}
+	_, err := m.build()
+	return m, err
+}
+
 // build makes the tree. It returns the clashes; of two entries that clash the first one written prices.
 func (m *Matrix) build() ([]clash, error) {
+	for i := range m.Entries {
+		m.Entries[i].Rate.Cell = m.cell(m.Entries[i].Match)
+	}
 	b := matrixBuilder{matrix: m, alike: make([]int, len(m.Entries)), cuts: map[string]*cuts{}, clashes: map[clash]bool{}}
 	all, groups := make([]int, len(m.Entries)), map[string]int{}
 	for i := range all {
@@ -43,11 +54,12 @@ func (m *Matrix) build() ([]clash, error) {
 	}
 	m.cells = make(map[string]*Rate, len(m.Entries)+1)
 	for i := range m.Entries {
-		if e := &m.Entries[i]; e.Rate != nil && m.cells[e.Rate.Cell] == nil {
-			m.cells[e.Rate.Cell] = e.Rate
+		if r := m.Entries[i].Rate; m.cells[r.Cell] == nil {
+			m.cells[r.Cell] = r
 		}
 	}
 	if m.Default != nil {
+		m.Default.Cell = DefaultCell
 		m.cells[DefaultCell] = m.Default
 	}
 	clashes := make([]clash, 0, len(b.clashes))

@@ -354,10 +354,10 @@ func matrixOf(d *rateDef, outer *Rate) (*Matrix, []clash, error) {
 				}
 			}
 		}
-		m.Entries[i] = Entry{Match: match, Rate: e.compile(outer, m.cell(match))}
+		m.Entries[i] = Entry{Match: match, Rate: e.compile(outer)}
 	}
 	if d.Default != nil {
-		m.Default = d.Default.compile(outer, DefaultCell)
+		m.Default = d.Default.compile(outer)
 	}
 	clashes, err := m.build()
 	return m, clashes, err
@@ -388,11 +388,11 @@ func (c conditionDef) compile(by string) (Condition, error) {
 }
 
 // compile gives the rate of an entry: how much by itself, all else as the rate that holds it.
-func (e *entryDef) compile(outer *Rate, cell string) *Rate {
+func (e *entryDef) compile(outer *Rate) *Rate {
 	r := &Rate{
 		ID: outer.ID, Product: outer.Product, Package: outer.Package, Currency: outer.Currency, Start: outer.Start, End: outer.End,
 		Aggregation: outer.Aggregation, Rounding: outer.Rounding, TiersRestart: outer.TiersRestart,
-		Level: outer.Level, Owner: outer.Owner, OwnerAccount: outer.OwnerAccount, Seq: outer.Seq, Cell: cell,
+		Level: outer.Level, Owner: outer.Owner, OwnerAccount: outer.OwnerAccount, Seq: outer.Seq,
 	}
 	r.price(&e.rateDef)
 	return r

@@ -247,7 +247,7 @@ func anyMatrix() *rapid.Generator[*Matrix] {
 					c.Values = slices.Compact(c.Values)
 				}
 			}
-			m.Entries = append(m.Entries, Entry{match, &Rate{Amount: money.FromInt(int64(i)), Cell: m.cell(match)}})
+			m.Entries = append(m.Entries, Entry{match, &Rate{Amount: money.FromInt(int64(i))}})
 		}
 		if rapid.Bool().Draw(t, "default") {
 			m.Default = &Rate{Amount: money.FromInt(-1)}
@@ -341,7 +341,7 @@ func telephoneMatrix(n int, byTime bool) (*Matrix, []string) {
 		text.WriteString(p + "555123456789"[:14-len(p)])
 		for _, c := range times {
 			match := []Condition{{Named: true, Values: []string{p}}, c}
-			m.Entries = append(m.Entries, Entry{match, &Rate{Cell: m.cell(match)}})
+			m.Entries = append(m.Entries, Entry{match, &Rate{}})
 		}
 	}
 	if _, err := m.build(); err != nil {

@@ -19,6 +19,7 @@ type Explanation struct {
 // SegmentExplanation is the part of one rate. The amounts of its steps sum to its amount exactly.
 type SegmentExplanation struct {
 	RateID   string        `json:"rate"`
+	Cell     string        `json:"cell,omitempty"` // of a matrix: which of its prices
 	Quantity money.Decimal `json:"quantity"`       // used in this segment, as the rate aggregates it
 	Note     string        `json:"note,omitempty"` // how the quantity was rounded, where tiers continue from
 	Steps    []Step        `json:"steps"`
@@ -92,20 +93,39 @@ func Explain(segments []Segment) Explanation {
 			e.Amount, err = e.Amount.Add(amount)
 		}
 		if err == nil {
-			used, err = aggregated(s.Rate, &s.State)
+			used, err = aggregated(w.rate, &s.State)
 		}
 		if err != nil {
 			return Explanation{Err: fmt.Errorf("explain rate %s: %w", s.Rate.ID, err)}
 		}
-		plus, minus := difference(termsOf(s.Rate, w.after), termsOf(s.Rate, w.before))
+		plus, minus := difference(termsOf(w.rate, w.after), termsOf(w.rate, w.before))
 		e.Segments = append(e.Segments, SegmentExplanation{
 			RateID:   s.Rate.ID,
+			Cell:     s.Cell,
 			Quantity: used,
-			Note:     note(s.Rate, &w.before, &w.after),
+			Note:     note(w.rate, &w.before, &w.after),
 			Steps:    steps(plus, minus, amount),
 			Amount:   amount,
 		})
 		write(&equation, &terms, plus, minus)
+	}
+	for i := range segments {
+		r := segments[i].Rate
+		if r.Matrix == nil || r.Maximum.Sign() <= 0 {
+			continue
+		}
+		above, err := aboveMaximum(segments, i)
+		if err == nil {
+			e.Amount, err = e.Amount.Sub(above)
+		}
+		if err != nil {
+			return Explanation{Err: fmt.Errorf("explain rate %s: %w", r.ID, err)}
+		}
+		if !above.IsZero() {
+			off := []term{fixed("above the maximum of "+r.Maximum.String(), above.Neg())}
+			e.Segments = append(e.Segments, SegmentExplanation{RateID: r.ID, Steps: steps(off, nil, above.Neg()), Amount: above.Neg()})
+			write(&equation, &terms, off, nil)
+		}
 	}
 	e.Equation = equation.String()
 	if e.Equation == "" {
@@ -124,11 +144,16 @@ func termsOf(r *catalog.Rate, s State) []term {
 	if s.Events == 0 {
 		return nil
 	}
+	if r.Maximum.Sign() > 0 {
+		if total, err := uncapped(r, &s); err == nil && total.Cmp(r.Maximum) > 0 {
+			return []term{fixed("maximum", r.Maximum)}
+		}
+	}
 	m := methodOf(r)
 	if m.terms == nil {
 		return m.stateTerms(r, s)
 	}
-	q, err := Quantity(r, s)
+	q, err := billable(r, &s)
 	if err != nil {
 		return nil
 	}
@@ -255,6 +280,16 @@ func note(r *catalog.Rate, before, after *State) string {
 		raw, _ := aggregated(r, after)
 		if q, err := Quantity(r, *after); err == nil {
 			parts = append(parts, fmt.Sprintf("%s rounded %s: %s", raw, roundingWords(rounding), q))
+		}
+	}
+	if r.Included.Sign() > 0 {
+		if q, err := billable(r, after); err == nil {
+			parts = append(parts, fmt.Sprintf("%s included: %s charged for", r.Included, q))
+		}
+	}
+	if r.Maximum.Sign() > 0 && after.Events > 0 {
+		if total, err := uncapped(r, after); err == nil && total.Cmp(r.Maximum) > 0 {
+			parts = append(parts, fmt.Sprintf("%s without the maximum", total))
 		}
 	}
 	if before.Events > 0 {

@@ -205,10 +205,25 @@ func oracleTotal(r *catalog.Rate, segments []oracleSegment) *big.Rat {
 	if segments = same; events == 0 {
 		return ratInt(0)
 	}
-	if oracleInLogOrder(r) {
-		return oracleRound(charges, 12, money.RoundHalfUp)
+	total := charges
+	if !oracleInLogOrder(r) {
+		total = oracleUncapped(r, segments, events)
 	}
+	total = oracleRound(total, 12, money.RoundHalfUp)
+	if r.Maximum.Sign() > 0 && total.Cmp(rat(r.Maximum)) > 0 {
+		return rat(r.Maximum)
+	}
+	return total
+}
+
+// oracleUncapped prices by the method, exactly.
+func oracleUncapped(r *catalog.Rate, segments []oracleSegment, events int) *big.Rat {
 	q := oracleQuantity(r, segments)
+	if q.Sign() > 0 {
+		if q = ratMinus(q, rat(r.Included)); q.Sign() < 0 {
+			q = ratInt(0)
+		}
+	}
 	total := ratInt(0)
 	switch r.Model {
 	case catalog.ModelFlat:
@@ -228,7 +243,7 @@ func oracleTotal(r *catalog.Rate, segments []oracleSegment) *big.Rat {
 	case catalog.ModelBlockGraduated, catalog.ModelBlockVolume:
 		total = oracleBlocks(r, q)
 	}
-	return oracleRound(total, 12, money.RoundHalfUp)
+	return total
 }
 
 func oraclePercent(v *big.Rat, rate money.Decimal) *big.Rat {

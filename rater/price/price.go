@@ -162,7 +162,18 @@ func add(s State, q money.Decimal) (State, error) {
 
 // Total gives the price of all the usage in s under the rate r alone. It returns money.ErrOverflow
 // or ErrUnsupported.
-func Total(r *catalog.Rate, s State) (money.Decimal, error) {
+func Total(r *catalog.Rate, s State) (money.Decimal, error) { return capped(r, &s) }
+
+func capped(r *catalog.Rate, s *State) (money.Decimal, error) {
+	total, err := uncapped(r, s)
+	if r.Maximum.Sign() > 0 && total.Cmp(r.Maximum) > 0 {
+		return r.Maximum, nil
+	}
+	return total, err
+}
+
+// uncapped is Total without a maximum.
+func uncapped(r *catalog.Rate, s *State) (money.Decimal, error) {
 	if s.Events == 0 {
 		return money.Decimal{}, nil
 	}
@@ -171,18 +182,42 @@ func Total(r *catalog.Rate, s State) (money.Decimal, error) {
 		return money.Decimal{}, unsupported(r, "model", string(r.Model))
 	}
 	if m.total == nil {
-		return m.stateTotal(r, s)
+		return m.stateTotal(r, *s)
 	}
-	q, err := Quantity(r, s)
+	q, err := billable(r, s)
 	if err != nil {
 		return money.Decimal{}, err
 	}
 	return m.total(r, q)
 }
 
-// Quantity gives the quantity of s that r prices: aggregated, then rounded if the rate rounds totals.
-func Quantity(r *catalog.Rate, s State) (money.Decimal, error) {
-	q, err := aggregated(r, &s)
+// Billable gives the quantity of s that r charges for: its Quantity less what is included.
+func Billable(r *catalog.Rate, s State) (money.Decimal, error) { return billable(r, &s) }
+
+func billable(r *catalog.Rate, s *State) (money.Decimal, error) {
+	q, err := quantity(r, s)
+	if err != nil || r.Included.IsZero() {
+		return q, err
+	}
+	return beyondIncluded(r, q)
+}
+
+// beyondIncluded takes what is included off a quantity above zero, down to none.
+func beyondIncluded(r *catalog.Rate, q money.Decimal) (money.Decimal, error) {
+	switch {
+	case q.Sign() <= 0:
+		return q, nil
+	case q.Cmp(r.Included) <= 0:
+		return money.Decimal{}, nil
+	}
+	return q.Sub(r.Included)
+}
+
+// Quantity gives the quantity of s under r: aggregated, then rounded if the rate rounds totals.
+func Quantity(r *catalog.Rate, s State) (money.Decimal, error) { return quantity(r, &s) }
+
+func quantity(r *catalog.Rate, s *State) (money.Decimal, error) {
+	q, err := aggregated(r, s)
 	if err != nil {
 		return money.Decimal{}, err
 	}

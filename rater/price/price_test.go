@@ -80,6 +80,10 @@ func parseRate(t *testing.T, model, policies, prices string) *catalog.Rate {
 			r.ChargeFlatAtZero = true
 		case "count":
 			r.Aggregation = catalog.AggregationCount
+		case "included":
+			r.Included = dec(argument)
+		case "maximum":
+			r.Maximum = dec(argument)
 		default:
 			precision, err := strconv.Atoi(argument)
 			if modes[name] == money.RoundNone || err != nil {

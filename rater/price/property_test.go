@@ -110,6 +110,12 @@ func anyRate(id string) *rapid.Generator[*catalog.Rate] {
 				r.WholeEvents, r.ChargeFlatAtZero, r.Rounding = true, false, catalog.Rounding{}
 			}
 		}
+		if r.Model != catalog.ModelPercentage && r.Model != catalog.ModelDynamic && !r.WholeEvents && rapid.IntRange(0, 2).Draw(t, "included") == 0 {
+			r.Included = anyDecimal(30, false).Draw(t, "included units")
+		}
+		if rapid.IntRange(0, 2).Draw(t, "maximum") == 0 {
+			r.Maximum = anyDecimal(90, false).Draw(t, "maximum amount")
+		}
 		return r
 	})
 }
@@ -152,6 +158,24 @@ func anyQuantity(r *catalog.Rate) *rapid.Generator[money.Decimal] {
 	})
 }
 
+func anyEvent(r *catalog.Rate) *rapid.Generator[oracleEvent] {
+	return rapid.Custom(func(t *rapid.T) oracleEvent {
+		e := oracleEvent{
+			quantity: anyQuantity(r).Draw(t, "quantity"), id: rapid.StringMatching(`[a-c]{0,2}`).Draw(t, "id"),
+			time: rapid.OneOf(rapid.Int64Range(oraclePeriod.Start, oraclePeriod.End-1), rapid.SampledFrom([]int64{oraclePeriod.Start, oraclePeriod.End - 1})).Draw(t, "time"),
+		}
+		if e.hasMoney = r.Model == catalog.ModelDynamic || rapid.Bool().Draw(t, "has an amount"); e.hasMoney {
+			e.money = anyDecimal(90, true).Draw(t, "amount")
+		}
+		e.billed = oracleBilled(r, rat(e.quantity))
+		return e
+	})
+}
+
+func (e *oracleEvent) input() Input {
+	return Input{Quantity: e.quantity, Money: e.money, HasMoney: e.hasMoney, ID: e.id, Time: e.time, Period: oraclePeriod}
+}
+
 // history is a line's rates and its events in order of arrival, each with its segment.
 type history struct {
 	rates    []*catalog.Rate
@@ -166,14 +190,7 @@ func anyHistory() *rapid.Generator[history] {
 		}
 		for range rapid.IntRange(0, 12).Draw(t, "events") {
 			k := rapid.IntRange(0, len(h.rates)-1).Draw(t, "segment")
-			e := oracleEvent{
-				quantity: anyQuantity(h.rates[k]).Draw(t, "quantity"), id: rapid.StringMatching(`[a-c]{0,2}`).Draw(t, "id"),
-				time: rapid.OneOf(rapid.Int64Range(oraclePeriod.Start, oraclePeriod.End-1), rapid.SampledFrom([]int64{oraclePeriod.Start, oraclePeriod.End - 1})).Draw(t, "time"),
-			}
-			if e.hasMoney = h.rates[k].Model == catalog.ModelDynamic || rapid.Bool().Draw(t, "has an amount"); e.hasMoney {
-				e.money = anyDecimal(90, true).Draw(t, "amount")
-			}
-			e.billed = oracleBilled(h.rates[k], rat(e.quantity))
+			e := anyEvent(h.rates[k]).Draw(t, "event")
 			if oracleInLogOrder(h.rates[k]) {
 				earlier, own := h.before(k)
 				oracleCharge(h.rates[k], earlier, own, &e)
@@ -232,8 +249,7 @@ func (h history) rate(t *rapid.T, line []Segment, numbers ...int) {
 	t.Helper()
 	for _, i := range numbers {
 		s := &line[h.segments[i]]
-		e := &h.events[i]
-		in := Input{Quantity: e.quantity, Money: e.money, HasMoney: e.hasMoney, ID: e.id, Time: e.time, Period: oraclePeriod}
+		in := h.events[i].input()
 		if InLogOrder(s.Rate) {
 			before, err := Before(line, h.segments[i])
 			if err != nil {
@@ -299,6 +315,7 @@ func TestOracleAtTheLimits(t *testing.T) {
 		r := anyRate("r").Draw(t, "rate")
 		r.Aggregation, r.Rounding, r.WholeEvents = catalog.AggregationSum, catalog.Rounding{}, false
 		r.Percentage = &catalog.Percentage{Rate: anyDecimal(limit-1, true).Draw(t, "rate"), Fixed: anyDecimal(limit-1, true).Draw(t, "fixed")}
+		r.Included, r.Maximum = money.Zero, money.Zero // an overflow is not capped
 		r.UnitPrice, r.Price = anyDecimal(limit-1, true).Draw(t, "unit price"), anyDecimal(limit-1, true).Draw(t, "price")
 		for i := range r.Tiers {
 			r.Tiers[i].UnitPrice = anyDecimal(limit-1, true).Draw(t, "tier price")

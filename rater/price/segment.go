@@ -2,6 +2,7 @@ package price
 
 import (
 	"cmp"
+	"fmt"
 
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/catalog"
@@ -11,12 +12,23 @@ import (
 type Segment struct {
 	Rate  *catalog.Rate
 	State State
-	Cell  string // of a matrix rate: canonical text of the entry's match, whose tiers are its own
+	Cell  string // of a matrix: which of its prices; usage in a cell has tiers of its own
+}
+
+// priced gives the rate that prices the segment: of a matrix the one of the cell.
+func (s *Segment) priced() (*catalog.Rate, error) {
+	if s.Rate.Matrix == nil {
+		return s.Rate, nil
+	}
+	if r := s.Rate.Matrix.Entry(s.Cell); r != nil {
+		return r, nil
+	}
+	return nil, fmt.Errorf("rate %s: it has no price for %q: %w", s.Rate.ID, s.Cell, ErrUnsupported)
 }
 
 // CompareSegments orders the segments of a line: by cell, then the start of the rate, then its id.
 func CompareSegments(a, b Segment) int {
-	return cmp.Or(cmp.Compare(a.Cell, b.Cell), cmp.Compare(a.Rate.Start, b.Rate.Start), cmp.Compare(a.Rate.ID, b.Rate.ID))
+	return cmp.Or(cmp.Compare(a.Cell, b.Cell), compareRates(a.Rate, b.Rate))
 }
 
 // LineTotal gives the amount of a line, whose segments must stand in the order of CompareSegments:
@@ -27,6 +39,8 @@ func CompareSegments(a, b Segment) int {
 // kind as the rate's: where the kind changes, tiers start anew. A rate with TiersRestart accumulates from an empty
 // state: its own segment starts at the first tier, and later segments go on from there. The charge
 // of an event is the difference of the line's totals after and before it.
+//
+// Cells are apart from one another, so where no matrix has a maximum a line's amount is the sum of LineTotal of each cell.
 func LineTotal(segments []Segment) (money.Decimal, error) {
 	var total money.Decimal
 	w := walk{segments: segments}
@@ -40,6 +54,17 @@ func LineTotal(segments []Segment) (money.Decimal, error) {
 		}
 		if total, err = total.Add(amount); err != nil {
 			return money.Decimal{}, err
+		}
+	}
+	for i := range segments {
+		if r := segments[i].Rate; r.Matrix != nil && r.Maximum.Sign() > 0 {
+			above, err := aboveMaximum(segments, i)
+			if err == nil {
+				total, err = total.Sub(above)
+			}
+			if err != nil {
+				return money.Decimal{}, err
+			}
 		}
 	}
 	return total, nil
@@ -59,8 +84,9 @@ func Before(segments []Segment, i int) (State, error) {
 // walk goes over segments in order and accumulates their states.
 type walk struct {
 	segments      []Segment
-	at            int // the segment reached
-	from          int // the first that is accumulated
+	at            int           // the segment reached
+	from          int           // the first that is accumulated
+	rate          *catalog.Rate // that prices the segment
 	kind          kind
 	before, after State // S_k−1 and S_k
 }
@@ -68,20 +94,18 @@ type walk struct {
 // to reaches segment i, the one after the last that was reached.
 func (w *walk) to(i int) (err error) {
 	s := &w.segments[i]
-	k := kindOf(s.Rate)
+	if w.rate, err = s.priced(); err != nil {
+		return err
+	}
+	k := kindOf(w.rate)
 	switch {
 	case s.Rate.TiersRestart || i > 0 && s.Cell != w.segments[i-1].Cell:
 		w.from, w.before = i, State{}
 	case k == w.kind:
 		w.before = w.after
 	default:
-		w.before = State{}
-		for j := w.from; j < i; j++ {
-			if other := &w.segments[j]; kindOf(other.Rate) == k {
-				if w.before, err = Merge(w.before, other.State); err != nil {
-					return err
-				}
-			}
+		if w.before, err = accumulated(w.segments[w.from:i], k); err != nil {
+			return err
 		}
 	}
 	w.at, w.kind = i, k
@@ -89,14 +113,31 @@ func (w *walk) to(i int) (err error) {
 	return err
 }
 
+// accumulated merges the states of the kind.
+func accumulated(segments []Segment, k kind) (State, error) {
+	var sum State
+	for i := range segments {
+		r, err := segments[i].priced()
+		if err != nil {
+			return State{}, err
+		}
+		if kindOf(r) == k {
+			if sum, err = Merge(sum, segments[i].State); err != nil {
+				return State{}, err
+			}
+		}
+	}
+	return sum, nil
+}
+
 // amount prices the segment reached.
 func (w *walk) amount() (money.Decimal, error) {
-	r := w.segments[w.at].Rate
-	upTo, err := Total(r, w.after)
+	r := w.rate
+	upTo, err := capped(r, &w.after)
 	if err != nil {
 		return money.Decimal{}, err
 	}
-	already, err := Total(r, w.before)
+	already, err := capped(r, &w.before)
 	if err != nil {
 		return money.Decimal{}, err
 	}

@@ -133,6 +133,8 @@ func TestExplainNotes(t *testing.T) {
 		{rate(func(r *catalog.Rate) { r.Rounding = catalog.Rounding{Mode: money.RoundFloor, Precision: -2} }),
 			"123.4 rounded down to multiples of 100: 100"},
 		{rate(func(r *catalog.Rate) { r.TiersRestart = true }), "tiers start anew with this rate"},
+		{rate(func(r *catalog.Rate) { r.Included, r.Maximum = dec("23"), dec("99") }), "23 included: 100.4 charged for; 100.4 without the maximum"},
+		{rate(func(r *catalog.Rate) { r.Maximum = dec("123.4") }), ""},
 	} {
 		e := Explain([]Segment{{Rate: c.rate, State: State{Sum: dec("123.4"), Events: 3}}})
 		if e.Err != nil || e.Segments[0].Note != c.want {
