@@ -81,6 +81,8 @@ func (r *reader) checkSplit(d *rateDef) {
 	case d.Split == nil || Model(d.Model) != ModelGraduated:
 	case d.ZeroUsageFlat != "":
 		r.fail(d.at.member("zero_usage_flat"), "has no meaning where split is false: a flat price is due when its tier is first reached")
+	case !d.Included.IsZero():
+		r.fail(d.at.member("included"), "cannot be taken off events that are priced whole: use a first tier with unit_price 0, or leave split out")
 	case d.Prorate != "":
 		r.fail(d.at.member("prorate"), "cannot count units by day where split is false: leave one of them out")
 	}
