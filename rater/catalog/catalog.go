@@ -117,6 +117,7 @@ type Rate struct {
 	Free      money.Decimal // package: units before the first package
 	Matrix    *Matrix       // matrix: the prices among which an event's attributes and time choose
 	Cell      string        // of a price inside a matrix: its match in canonical text, whose usage has a state of its own
+	Outer     *Rate         // of a price inside a matrix: the rate that holds it
 
 	Included        money.Decimal // units of a period that cost nothing
 	Maximum         money.Decimal // of the amount of a line; zero: none

@@ -3,6 +3,7 @@ package catalog
 import (
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tollstream/tollstream/ledger/money"
@@ -16,6 +17,34 @@ type Matrix struct {
 
 	root  branch
 	cells map[string]*Rate
+	held  *held // nil: the entries' rates are as they are written
+}
+
+// held gives the entries of a matrix that others share what is another's of the rate around them: in a rate class, of the account that
+// reaches it. An entry is copied when it is first used, for an account uses few of many.
+type held struct {
+	outer *Rate
+	mine  sync.Map // *Rate → *Rate
+}
+
+// heldBy gives the matrix as the rate holds it, which is a copy of the one whose entries it has.
+func (m *Matrix) heldBy(outer *Rate) *Matrix {
+	own := *m
+	own.held = &held{outer: outer}
+	return &own
+}
+
+func (h *held) of(r *Rate) *Rate {
+	if h == nil || r == nil {
+		return r
+	}
+	if mine, ok := h.mine.Load(r); ok {
+		return mine.(*Rate)
+	}
+	c := *r
+	c.Start, c.End, c.OwnerAccount, c.Outer = h.outer.Start, h.outer.End, h.outer.OwnerAccount, h.outer
+	mine, _ := h.mine.LoadOrStore(r, &c)
+	return mine.(*Rate)
 }
 
 // Dimension is what entries are told apart by.
@@ -76,15 +105,16 @@ const MostDimensions = 8
 // leaves it out, and a longer prefix before a shorter; then the first one written. It does not allocate.
 func (m *Matrix) Select(values []string, t int64, zone *time.Location) *Rate {
 	q := question{matrix: m, values: values, t: t, zone: zone}
-	if r := q.find(&m.root, 0); r != nil {
-		return r
+	r := q.find(&m.root, 0)
+	if r == nil {
+		r = m.Default
 	}
-	return m.Default
+	return m.held.of(r)
 }
 
 // Entry gives the rate of the cell, nil: the matrix has none. A cell names the match of an entry in canonical text, so that usage
 // under one match goes on where its price changes; see Rate.Cell.
-func (m *Matrix) Entry(cell string) *Rate { return m.cells[cell] }
+func (m *Matrix) Entry(cell string) *Rate { return m.held.of(m.cells[cell]) }
 
 // DefaultCell is the cell of the default.
 const DefaultCell = "default"

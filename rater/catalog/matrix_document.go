@@ -392,7 +392,7 @@ func (e *entryDef) compile(outer *Rate) *Rate {
 	r := &Rate{
 		ID: outer.ID, Product: outer.Product, Package: outer.Package, Currency: outer.Currency, Start: outer.Start, End: outer.End,
 		Aggregation: outer.Aggregation, Rounding: outer.Rounding, TiersRestart: outer.TiersRestart,
-		Level: outer.Level, Owner: outer.Owner, OwnerAccount: outer.OwnerAccount, Seq: outer.Seq,
+		Level: outer.Level, Owner: outer.Owner, OwnerAccount: outer.OwnerAccount, Seq: outer.Seq, Outer: outer,
 	}
 	r.price(&e.rateDef)
 	return r

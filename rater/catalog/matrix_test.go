@@ -75,7 +75,7 @@ func TestSelect(t *testing.T) {
 	}
 	for i := range m.Entries {
 		e := m.Entries[i].Rate
-		if e.ID != "calls" || e.Product != "p" || e.Currency != "EUR" || e.Aggregation != AggregationCount || e.Rounding != r.Rounding || !e.TiersRestart {
+		if e.Outer != r || e.ID != "calls" || e.Product != "p" || e.Currency != "EUR" || e.Aggregation != AggregationCount || e.Rounding != r.Rounding || !e.TiersRestart {
 			t.Errorf("entry %d does not take what stands beside it: %+v", i, e)
 		}
 	}
@@ -169,6 +169,40 @@ func TestCells(t *testing.T) {
 	}
 	if m.Entry(DefaultCell) != m.Default || m.Entry("") != nil {
 		t.Error("the default's cell")
+	}
+}
+
+// TestMatrixOfAClass: a price inside a rate class belongs to the account that reaches it, as a plain rate of the class does.
+func TestMatrixOfAClass(t *testing.T) {
+	b := newBook()
+	b.must(t, testNow, whole)
+	b.must(t, testNow, `
+rate_classes:
+  - {id: gold, rates: [{product: api-calls, start: 2025-01-01, model: matrix, dimensions: [region],
+     prices: [{match: {region: eu}, model: per_unit, unit_price: 1}], default: {model: flat, amount: 2}}]}`)
+	plan := b.plan(t, "acme")
+	answer, refusal := plan.Resolve(plan.Snapshot().Product("api-calls"), "", at("2026-06-01T00:00:00Z"))
+	if refusal != "" || answer.Rate.Level != LevelRateClass {
+		t.Fatalf("%+v, %s", answer, refusal)
+	}
+	outer := answer.Rate
+	for cell, values := range map[string][]string{"region=eu": {"eu"}, DefaultCell: {"us"}} {
+		r := outer.Matrix.Select(values, 0, time.UTC)
+		if r == nil || r.Cell != cell || r.Outer != outer || r.OwnerAccount != "acme" || r.Start != outer.Start || r.ID != outer.ID || r.Level != LevelRateClass {
+			t.Errorf("%s: %+v", cell, r)
+		}
+		if outer.Matrix.Entry(cell) != r || outer.Matrix.Select(values, 0, time.UTC) != r {
+			t.Errorf("%s is not the same each time", cell)
+		}
+		if shared := plan.Snapshot().RateClass("gold").Rates["api-calls"][0].Matrix.Entry(cell); shared == r || shared.OwnerAccount != "" || shared.Outer.Matrix.Entry(cell) != shared {
+			t.Errorf("%s: what accounts share is %+v", cell, shared)
+		}
+	}
+	if outer.Start != at("2025-12-31T23:00:00Z") {
+		t.Errorf("the rate starts at %d", outer.Start)
+	}
+	if r := outer.Matrix.Entry("region=mars"); r != nil {
+		t.Errorf("a cell that is not there: %+v", r)
 	}
 }
 

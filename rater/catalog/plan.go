@@ -205,6 +205,9 @@ func (p *Plan) classRates(account int, class, product string) []*Rate {
 	for _, r := range rates {
 		mine := *r
 		mine.OwnerAccount, mine.Start = p.chain[account].ID, max(r.Start, start)
+		if mine.Matrix != nil {
+			mine.Matrix = mine.Matrix.heldBy(&mine)
+		}
 		own = append(own, &mine)
 	}
 	sort.SliceStable(own, func(i, j int) bool { return own[i].Start < own[j].Start })

@@ -93,25 +93,25 @@ func Explain(segments []Segment) Explanation {
 			e.Amount, err = e.Amount.Add(amount)
 		}
 		if err == nil {
-			used, err = aggregated(w.rate, &s.State)
+			used, err = aggregated(s.Rate, &s.State)
 		}
 		if err != nil {
 			return Explanation{Err: fmt.Errorf("explain rate %s: %w", s.Rate.ID, err)}
 		}
-		plus, minus := difference(termsOf(w.rate, w.after), termsOf(w.rate, w.before))
+		plus, minus := difference(termsOf(s.Rate, w.after), termsOf(s.Rate, w.before))
 		e.Segments = append(e.Segments, SegmentExplanation{
 			RateID:   s.Rate.ID,
 			Cell:     s.Cell,
 			Quantity: used,
-			Note:     note(w.rate, &w.before, &w.after),
+			Note:     note(s.Rate, &w.before, &w.after),
 			Steps:    steps(plus, minus, amount),
 			Amount:   amount,
 		})
 		write(&equation, &terms, plus, minus)
 	}
 	for i := range segments {
-		r := segments[i].Rate
-		if r.Matrix == nil || r.Maximum.Sign() <= 0 {
+		r := segments[i].Rate.Outer
+		if r == nil || r.Maximum.Sign() <= 0 {
 			continue
 		}
 		above, err := aboveMaximum(segments, i)

@@ -7,13 +7,13 @@ import (
 	"github.com/tollstream/tollstream/rater/catalog"
 )
 
-// A matrix prices nothing itself: its entries are rates, each with a state of its own, and a segment names its entry by the cell. What
-// remains for the whole is its maximum, which caps the sum of its cells.
+// A matrix prices nothing itself: its prices are rates, and usage under each has a state of its own. What remains for the whole is
+// its maximum, which caps the sum of its cells.
 
 // aboveMaximum gives by how much the cells of the matrix of segment i exceed its maximum through its usage: what lies above the maximum with
 // it, less what lay above with the usage before it. Only the first of the matrix's segments answers; the others give 0.
 func aboveMaximum(segments []Segment, i int) (money.Decimal, error) {
-	r := segments[i].Rate
+	r := segments[i].Rate.Outer
 	for j := range segments[:i] {
 		if compareRates(segments[j].Rate, r) == 0 {
 			return money.Decimal{}, nil

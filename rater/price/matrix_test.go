@@ -19,7 +19,7 @@ func matrixOf(id string, start int64, entries map[string]*catalog.Rate) *catalog
 	var list []catalog.Entry
 	var otherwise *catalog.Rate
 	for region, e := range entries {
-		e.ID, e.Start = id, start
+		e.ID, e.Start, e.Outer = id, start, r
 		if region == "*" {
 			otherwise = e
 			continue
@@ -57,6 +57,9 @@ func TestMatrixLines(t *testing.T) {
 	seg := func(r *catalog.Rate, cell, sum string) Segment {
 		if cell != "" && cell != catalog.DefaultCell {
 			cell = "region=" + cell
+		}
+		if r.Matrix != nil {
+			r = r.Matrix.Entry(cell)
 		}
 		return Segment{Rate: r, Cell: cell, State: State{Sum: dec(sum), Events: 1}}
 	}
@@ -101,12 +104,20 @@ func TestMatrixLines(t *testing.T) {
 			t.Errorf("%s: explained as %q, %v; want %q", c.name, e.Equation, e.Err, c.equation)
 		}
 	}
-	gone := []Segment{seg(second, catalog.DefaultCell, "1")}
-	if _, err := LineTotal(gone); !errors.Is(err, ErrUnsupported) {
-		t.Errorf("a cell that is not there: %v", err)
+	whole := []Segment{{Rate: first, State: State{Sum: dec("1"), Events: 1}}}
+	if _, err := LineTotal(whole); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("a matrix without a price selected: %v", err)
 	}
-	if e := Explain(gone); !errors.Is(e.Err, ErrUnsupported) {
-		t.Errorf("a cell that is not there, explained: %v", e)
+	if e := Explain(whole); !errors.Is(e.Err, ErrUnsupported) {
+		t.Errorf("a matrix without a price selected, explained: %v", e)
+	}
+}
+
+// twoCells is a line with 2 units in the default's cell and 3 of eu.
+func twoCells(r *catalog.Rate) []Segment {
+	return []Segment{
+		{Rate: r.Matrix.Default, Cell: "default", State: State{Sum: dec("2"), Events: 1}},
+		{Rate: r.Matrix.Entry("region=eu"), Cell: "region=eu", State: State{Sum: dec("3"), Events: 1}},
 	}
 }
 
@@ -114,7 +125,7 @@ func TestMatrixLines(t *testing.T) {
 func TestMatrixExplained(t *testing.T) {
 	r := matrixOf("m", 1, map[string]*catalog.Rate{"eu": unitRate("1"), "*": unitRate("2")})
 	r.Maximum = dec("5")
-	e := Explain([]Segment{{Rate: r, Cell: "default", State: State{Sum: dec("2"), Events: 1}}, {Rate: r, Cell: "region=eu", State: State{Sum: dec("3"), Events: 1}}})
+	e := Explain(twoCells(r))
 	var got []string
 	for _, s := range e.Segments {
 		got = append(got, fmt.Sprintf("%s %q %s %s", s.RateID, s.Cell, s.Amount, s.Steps[0].Label))
@@ -194,15 +205,15 @@ func (h matrixHistory) line(t *rapid.T) []Segment {
 	var line []Segment
 	for _, e := range h.events {
 		r := h.rates[e.rate]
-		i := slices.IndexFunc(line, func(s Segment) bool { return s.Rate == r && s.Cell == e.cell })
+		if r.Matrix != nil {
+			r = r.Matrix.Entry(e.cell)
+		}
+		i := slices.IndexFunc(line, func(s Segment) bool { return s.Rate == r })
 		if i < 0 {
 			i, line = len(line), append(line, Segment{Rate: r, Cell: e.cell})
 		}
-		priced, err := line[i].priced()
-		if err == nil {
-			line[i].State, err = Aggregate(priced, line[i].State, e.event.input())
-		}
-		if err != nil {
+		var err error
+		if line[i].State, err = Aggregate(r, line[i].State, e.event.input()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -296,7 +307,7 @@ func TestMatrixOracle(t *testing.T) {
 func TestMatrixLineDoesNotAllocate(t *testing.T) {
 	r := matrixOf("m", 1, map[string]*catalog.Rate{"eu": unitRate("1"), "*": unitRate("2")})
 	r.Maximum = dec("5")
-	line := []Segment{{Rate: r, Cell: "default", State: State{Sum: dec("2"), Events: 1}}, {Rate: r, Cell: "region=eu", State: State{Sum: dec("3"), Events: 1}}}
+	line := twoCells(r)
 	if n := testing.AllocsPerRun(10, func() { _, _ = LineTotal(line) }); n != 0 {
 		t.Errorf("allocates %v times", n)
 	}

@@ -2,7 +2,6 @@ package price
 
 import (
 	"cmp"
-	"fmt"
 
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/catalog"
@@ -10,20 +9,9 @@ import (
 
 // Segment is the part of a line that one rate priced: the usage whose event time the rate covers.
 type Segment struct {
-	Rate  *catalog.Rate
+	Rate  *catalog.Rate // of a matrix the price that was selected
 	State State
-	Cell  string // of a matrix: which of its prices; usage in a cell has tiers of its own
-}
-
-// priced gives the rate that prices the segment: of a matrix the one of the cell.
-func (s *Segment) priced() (*catalog.Rate, error) {
-	if s.Rate.Matrix == nil {
-		return s.Rate, nil
-	}
-	if r := s.Rate.Matrix.Entry(s.Cell); r != nil {
-		return r, nil
-	}
-	return nil, fmt.Errorf("rate %s: it has no price for %q: %w", s.Rate.ID, s.Cell, ErrUnsupported)
+	Cell  string // the rate's: usage in a cell of a matrix has tiers of its own
 }
 
 // CompareSegments orders the segments of a line: by cell, then the start of the rate, then its id.
@@ -57,7 +45,7 @@ func LineTotal(segments []Segment) (money.Decimal, error) {
 		}
 	}
 	for i := range segments {
-		if r := segments[i].Rate; r.Matrix != nil && r.Maximum.Sign() > 0 {
+		if r := segments[i].Rate.Outer; r != nil && r.Maximum.Sign() > 0 {
 			above, err := aboveMaximum(segments, i)
 			if err == nil {
 				total, err = total.Sub(above)
@@ -84,9 +72,8 @@ func Before(segments []Segment, i int) (State, error) {
 // walk goes over segments in order and accumulates their states.
 type walk struct {
 	segments      []Segment
-	at            int           // the segment reached
-	from          int           // the first that is accumulated
-	rate          *catalog.Rate // that prices the segment
+	at            int // the segment reached
+	from          int // the first that is accumulated
 	kind          kind
 	before, after State // S_k−1 and S_k
 }
@@ -94,10 +81,7 @@ type walk struct {
 // to reaches segment i, the one after the last that was reached.
 func (w *walk) to(i int) (err error) {
 	s := &w.segments[i]
-	if w.rate, err = s.priced(); err != nil {
-		return err
-	}
-	k := kindOf(w.rate)
+	k := kindOf(s.Rate)
 	switch {
 	case s.Rate.TiersRestart || i > 0 && s.Cell != w.segments[i-1].Cell:
 		w.from, w.before = i, State{}
@@ -117,11 +101,8 @@ func (w *walk) to(i int) (err error) {
 func accumulated(segments []Segment, k kind) (State, error) {
 	var sum State
 	for i := range segments {
-		r, err := segments[i].priced()
-		if err != nil {
-			return State{}, err
-		}
-		if kindOf(r) == k {
+		if kindOf(segments[i].Rate) == k {
+			var err error
 			if sum, err = Merge(sum, segments[i].State); err != nil {
 				return State{}, err
 			}
@@ -132,7 +113,7 @@ func accumulated(segments []Segment, k kind) (State, error) {
 
 // amount prices the segment reached.
 func (w *walk) amount() (money.Decimal, error) {
-	r := w.rate
+	r := w.segments[w.at].Rate
 	upTo, err := capped(r, &w.after)
 	if err != nil {
 		return money.Decimal{}, err
