@@ -28,6 +28,9 @@ func nextOf(l *rater.LineState, plan *catalog.Plan, t int64) *NextStep {
 		if s.Start > answer.Rate.Start || (answer.Rate.TiersRestart && s.Rate != answer.Rate.ID) {
 			continue
 		}
+		if r := s.RateIn(plan); r == nil || r.Cell != answer.Rate.Cell || !price.SameKind(r, answer.Rate) {
+			continue
+		}
 		if state, err = price.Merge(state, s.State); err != nil {
 			return nil
 		}

@@ -86,7 +86,11 @@ func (d *Desk) Quote(ctx context.Context, e usage.Event) (*Quote, error) {
 		q.Package = &answer.Package
 	}
 	stored := lineFor(view.Lines, account, product, answer.Package, &e)
-	if err := q.price(plan, stored, answer.Rate, e.Quantity); err != nil {
+	in, reason := rater.InputOf(&e, answer.Rate, period, billed.ZoneAt(e.Time))
+	if reason != "" {
+		return nil, fmt.Errorf("%w: %s: the event's amount is in %s, the rate in %s", ErrNoPrice, reason, e.Currency, answer.Rate.Currency)
+	}
+	if err := q.price(plan, stored, answer.Rate, in); err != nil {
 		return nil, fmt.Errorf("price event %q: %w", e.ID, err)
 	}
 	return q, nil
@@ -107,7 +111,7 @@ func lineFor(lines []rater.LineState, account string, product *catalog.Product, 
 }
 
 // price fills in the amounts: Total(after) − Total(before), both under the plan's definitions.
-func (q *Quote) price(plan *catalog.Plan, stored *rater.LineState, r *catalog.Rate, quantity money.Decimal) error {
+func (q *Quote) price(plan *catalog.Plan, stored *rater.LineState, r *catalog.Rate, in price.Input) error {
 	var segments []price.Segment
 	var err error
 	if stored != nil {
@@ -119,15 +123,19 @@ func (q *Quote) price(plan *catalog.Plan, stored *rater.LineState, r *catalog.Ra
 	if err != nil {
 		return err
 	}
-	at := slices.IndexFunc(segments, func(s price.Segment) bool { return s.Rate.ID == r.ID && s.Rate.Owner == r.Owner })
-	if at < 0 {
-		at = len(segments)
-		segments = append(segments, price.Segment{Rate: r})
+	own := price.Segment{Rate: r, Cell: r.Cell}
+	at, found := slices.BinarySearchFunc(segments, own, price.CompareSegments)
+	if !found {
+		segments = slices.Insert(segments, at, own)
 	}
-	if segments[at].State, err = price.Aggregate(r, segments[at].State, price.Input{Quantity: quantity}); err != nil {
+	accumulated, err := price.Before(segments, at)
+	if err != nil {
 		return err
 	}
-	slices.SortFunc(segments, price.CompareSegments)
+	in.Before = &accumulated
+	if segments[at].State, err = price.Aggregate(r, segments[at].State, in); err != nil {
+		return err
+	}
 	after, err := price.LineTotal(segments)
 	if err != nil {
 		return err
@@ -148,11 +156,11 @@ func bind(plan *catalog.Plan, l *rater.LineState) ([]price.Segment, error) {
 	}
 	segments := make([]price.Segment, 0, len(stored)+1)
 	for _, s := range stored {
-		r := plan.RateByID(s.Owner, s.Rate)
+		r := s.RateIn(plan)
 		if r == nil {
 			return nil, fmt.Errorf("line %s: rate %q of %s %q is gone from the definitions at %d", l.Line, s.Rate, s.Owner.Kind, s.Owner.ID, plan.Seq())
 		}
-		segments = append(segments, price.Segment{Rate: r, State: s.State})
+		segments = append(segments, price.Segment{Rate: r, State: s.State, Cell: s.Cell})
 	}
 	slices.SortFunc(segments, price.CompareSegments)
 	return segments, nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/ledger/money"
@@ -43,7 +44,17 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 	if err != nil {
 		return ReasonOverflow
 	}
-	m.scratch, err = addTo(m.scratch, segments, r.rate, price.Input{Quantity: e.Quantity})
+	in, reason := InputOf(e, r.rate, r.usagePeriod, r.usageZone)
+	if reason != "" {
+		return reason
+	}
+	m.together = m.together[:0]
+	if price.InLogOrder(r.rate) {
+		if m.together, err = f.othersThan(at, m.together); err != nil {
+			return ReasonOverflow
+		}
+	}
+	m.scratch, err = addTo(m.scratch, segments, r.rate, in, m.together)
 	if err != nil {
 		return reasonOf(err)
 	}
@@ -74,7 +85,11 @@ func (m *machine) chargeAlone(rec *activity.Record, e *usage.Event, r *resolutio
 	if err != nil {
 		return ReasonOverflow
 	}
-	state, err := price.Aggregate(r.rate, s.state, price.Input{Quantity: e.Quantity})
+	in, reason := InputOf(e, r.rate, r.usagePeriod, r.usageZone)
+	if reason != "" {
+		return reason
+	}
+	state, err := aggregate(r.rate, s.state, in)
 	if err != nil {
 		return reasonOf(err)
 	}
@@ -93,10 +108,31 @@ func (m *machine) chargeAlone(rec *activity.Record, e *usage.Event, r *resolutio
 	return ""
 }
 
+// InputOf gives what an event brings to its rate, in the period and zone of its line's usage, or the reason why it cannot be priced.
+func InputOf(e *usage.Event, r *catalog.Rate, period catalog.Period, zone *time.Location) (in price.Input, reason string) {
+	in.Quantity = e.Quantity
+	if price.QuantityAlone(r) {
+		return in, ""
+	}
+	in.ID, in.Time, in.Period, in.Zone = e.ID, e.Time, period, zone
+	if e.HasAmount && price.OfMoney(r) {
+		if e.Currency != r.Currency {
+			return in, ReasonNoRate
+		}
+		in.Money, in.HasMoney = e.Amount, true
+	}
+	return in, ""
+}
+
 // reasonOf says why an event is rejected that cannot be aggregated.
 func reasonOf(err error) string {
-	if errors.Is(err, price.ErrNegativeQuantity) {
+	switch {
+	case errors.Is(err, price.ErrNegativeQuantity):
 		return ReasonNegative
+	case errors.Is(err, price.ErrNoAmount):
+		return ReasonNoAmount
+	case errors.Is(err, price.ErrNoPeriod):
+		return ReasonNoPeriod
 	}
 	return ReasonOverflow
 }
@@ -148,7 +184,7 @@ func lineTotal(segments []segment) (money.Decimal, error) {
 	var few [4]price.Segment
 	buf := few[:0]
 	for i := range segments {
-		buf = append(buf, price.Segment{Rate: segments[i].rate, State: segments[i].state})
+		buf = append(buf, price.Segment{Rate: segments[i].rate, State: segments[i].state, Cell: segments[i].cell})
 	}
 	return price.LineTotal(buf)
 }
@@ -258,7 +294,7 @@ func (m *machine) bind(f *family, account string, seq int64, plan *catalog.Plan,
 		segs := f.lines[i].segments
 		for j := range segs {
 			s := &segs[j]
-			r := plan.RateByID(s.owner, s.id)
+			r := s.rateIn(plan)
 			gone := r == nil
 			if gone {
 				old, ok := m.defs.planAt(m, account, s.seq, need)
@@ -266,7 +302,7 @@ func (m *machine) bind(f *family, account string, seq int64, plan *catalog.Plan,
 					return false
 				}
 				if old != nil {
-					r = old.RateByID(s.owner, s.id)
+					r = s.rateIn(old)
 				}
 			}
 			if r == nil {

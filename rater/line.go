@@ -1,9 +1,9 @@
 package rater
 
 import (
-	"encoding/binary"
-	"errors"
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/activity"
@@ -60,7 +60,7 @@ func (f *family) add(l line) *line {
 // line is one line of a family, on one invoice.
 type line struct {
 	target    activity.Target // what its activities point at
-	segments  []segment       // ordered by rate start, then rate id
+	segments  []segment       // in the order of price.CompareSegments
 	quantity  money.Decimal
 	events    int64
 	amount    money.Decimal
@@ -94,179 +94,122 @@ type segment struct {
 	gone  bool        // the rate no longer exists in the definitions that the family is bound to
 	owner catalog.Ref // with id and seq finds the rate again
 	id    string
+	cell  string // of the matrix, see catalog.Rate.Cell
 	start int64
 }
 
-// before says whether s stands before a segment with that start and id.
-func (s *segment) before(start int64, id string) bool {
-	return s.start < start || s.start == start && s.id < id
+// compare orders segments as price.CompareSegments does.
+func (s *segment) compare(cell string, start int64, id string) int {
+	if s.cell != cell {
+		return cmp.Compare(s.cell, cell)
+	}
+	return cmp.Or(cmp.Compare(s.start, start), cmp.Compare(s.id, id))
+}
+
+// placeOf gives where the segment stands or belongs, and whether it is there.
+func placeOf(segments []segment, cell string, start int64, id string) (at int, found bool) {
+	for at < len(segments) {
+		switch c := segments[at].compare(cell, start, id); {
+		case c == 0:
+			return at, true
+		case c > 0:
+			return at, false
+		}
+		at++
+	}
+	return at, false
+}
+
+// rateIn finds the segment's rate in a plan, nil where it is gone.
+func (s *segment) rateIn(plan *catalog.Plan) *catalog.Rate {
+	return rateOf(plan, s.owner, s.id, s.cell)
 }
 
 // addTo puts in into the segment of the rate, at its place in the order; it returns the changed copy of the
-// segments so that a failed pricing leaves the line as it was. The copy is made in scratch.
-func addTo(scratch []segment, segments []segment, r *catalog.Rate, in price.Input) ([]segment, error) {
+// segments so that a failed pricing leaves the line as it was. The copy is made in scratch. A rate that prices in log order also looks
+// at the others: the segments of the family's other lines.
+func addTo(scratch []segment, segments []segment, r *catalog.Rate, in price.Input, others []segment) ([]segment, error) {
 	scratch = append(scratch[:0], segments...)
-	i := 0
-	for i < len(scratch) && scratch[i].before(r.Start, r.ID) {
-		i++
+	i, found := placeOf(scratch, r.Cell, r.Start, r.ID)
+	if !found {
+		scratch = slices.Insert(scratch, i, segment{owner: r.Owner, id: r.ID, cell: r.Cell, start: r.Start})
 	}
-	if i == len(scratch) || scratch[i].start != r.Start || scratch[i].id != r.ID {
-		scratch = append(scratch, segment{})
-		copy(scratch[i+1:], scratch[i:])
-		scratch[i] = segment{owner: r.Owner, id: r.ID, start: r.Start}
+	scratch[i].rate, scratch[i].gone = r, false
+	if price.InLogOrder(r) {
+		before, err := beforeIn(scratch, i, others)
+		if err != nil {
+			return scratch, err
+		}
+		in.Before = &before
 	}
-	state, err := price.Aggregate(r, scratch[i].state, in)
+	state, err := aggregate(r, scratch[i].state, in)
 	if err != nil {
 		return scratch, err
 	}
-	scratch[i].rate, scratch[i].gone, scratch[i].state = r, false, state
+	scratch[i].state = state
 	return scratch, nil
+}
+
+// aggregate is price.Aggregate; what the state keeps of the event is its own.
+func aggregate(r *catalog.Rate, s price.State, in price.Input) (price.State, error) {
+	after, err := price.Aggregate(r, s, in)
+	if err == nil && after.Rest != s.Rest {
+		after.Rest = after.Rest.Clone()
+	}
+	return after, err
+}
+
+// beforeIn gives what was accumulated before segment i of a line, by it and by the others of its family: in earlier segments, and in
+// the same segment of other lines.
+func beforeIn(segments []segment, i int, others []segment) (price.State, error) {
+	all, err := merged(slices.Clone(segments), others)
+	if err != nil {
+		return price.State{}, err
+	}
+	at, _ := placeOf(all, segments[i].cell, segments[i].start, segments[i].id)
+	priced := make([]price.Segment, len(all))
+	for j := range all {
+		priced[j] = price.Segment{Rate: all[j].rate, State: all[j].state, Cell: all[j].cell}
+	}
+	before, err := price.Before(priced, at)
+	if err != nil {
+		return price.State{}, err
+	}
+	if j, found := placeOf(others, segments[i].cell, segments[i].start, segments[i].id); found {
+		return price.Merge(before, others[j].state)
+	}
+	return before, nil
 }
 
 // merged returns the segments of a and b together, in order.
 func merged(dst []segment, b []segment) ([]segment, error) {
 	for j := range b {
-		i := 0
-		for i < len(dst) && dst[i].before(b[j].start, b[j].id) {
-			i++
-		}
-		if i < len(dst) && dst[i].start == b[j].start && dst[i].id == b[j].id {
-			state, err := price.Merge(dst[i].state, b[j].state)
-			if err != nil {
-				return dst, err
-			}
-			dst[i].state = state
+		i, found := placeOf(dst, b[j].cell, b[j].start, b[j].id)
+		if !found {
+			dst = slices.Insert(dst, i, b[j])
 			continue
 		}
-		dst = append(dst, segment{})
-		copy(dst[i+1:], dst[i:])
-		dst[i] = b[j]
+		state, err := price.Merge(dst[i].state, b[j].state)
+		if err != nil {
+			return dst, err
+		}
+		dst[i].state = state
 	}
 	return dst, nil
 }
 
-// segmentFormat is the first byte of encoded segments.
-const segmentFormat = 1
-
-// appendSegments encodes segments: format, count, and for each owner kind, owner id, rate id (length-prefixed),
-// start, seq, sum, events.
-func appendSegments(b []byte, segments []segment) []byte {
-	b = append(b, segmentFormat)
-	b = binary.AppendUvarint(b, uint64(len(segments)))
-	for i := range segments {
-		s := &segments[i]
-		b = appendString(b, string(s.owner.Kind))
-		b = appendString(b, s.owner.ID)
-		b = appendString(b, s.id)
-		b = binary.AppendVarint(b, s.start)
-		b = binary.AppendVarint(b, s.seq)
-		b = s.state.Sum.AppendBinary16(b)
-		b = binary.AppendVarint(b, s.state.Events)
-	}
-	return b
-}
-
-func appendString(b []byte, s string) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
-}
-
-var errSegments = errors.New("damaged segments")
-
-// Segment is what a stored line says of the usage under one rate, for readers that explain a line.
-type Segment struct {
-	Owner catalog.Ref
-	Rate  string
-	Start int64
-	Seq   int64
-	State price.State
-}
-
-// DecodeSegments reads LineState.Segments.
-func DecodeSegments(b []byte) ([]Segment, error) {
-	d := decoder{b: b}
-	if d.byte() != segmentFormat {
-		return nil, fmt.Errorf("format: %w", errSegments)
-	}
-	n := d.uvarint()
-	if n > uint64(len(b)) {
-		return nil, fmt.Errorf("count: %w", errSegments)
-	}
-	out := make([]Segment, 0, n)
-	for range n {
-		var s Segment
-		s.Owner.Kind = catalog.Kind(d.string())
-		s.Owner.ID = d.string()
-		s.Rate = d.string()
-		s.Start = d.varint()
-		s.Seq = d.varint()
-		s.State.Sum = d.decimal()
-		s.State.Events = d.varint()
-		if d.bad {
-			return nil, errSegments
+// othersThan puts the segments of the family's lines other than line at together, in to.
+func (f *family) othersThan(at int, to []segment) ([]segment, error) {
+	for i := range f.lines {
+		if i == at {
+			continue
 		}
-		out = append(out, s)
+		var err error
+		if to, err = merged(to, f.lines[i].segments); err != nil {
+			return to, err
+		}
 	}
-	if len(d.b) != 0 || d.bad {
-		return nil, errSegments
-	}
-	return out, nil
-}
-
-// decoder takes values off the front of b; after the first failure bad is set and zero values follow.
-type decoder struct {
-	b   []byte
-	bad bool
-}
-
-func (d *decoder) take(n uint64) []byte {
-	if n > uint64(len(d.b)) {
-		d.b, d.bad = nil, true
-		return nil
-	}
-	v := d.b[:n]
-	d.b = d.b[n:]
-	return v
-}
-
-func (d *decoder) byte() byte {
-	if v := d.take(1); v != nil {
-		return v[0]
-	}
-	return 0
-}
-
-func (d *decoder) uvarint() uint64 {
-	v, n := binary.Uvarint(d.b)
-	if n <= 0 {
-		d.b, d.bad = nil, true
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-func (d *decoder) varint() int64 {
-	v, n := binary.Varint(d.b)
-	if n <= 0 {
-		d.b, d.bad = nil, true
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-func (d *decoder) string() string { return string(d.take(d.uvarint())) }
-
-func (d *decoder) decimal() money.Decimal {
-	b := d.take(16)
-	if b == nil {
-		return money.Decimal{}
-	}
-	v, err := money.FromBinary16(b)
-	if err != nil {
-		d.bad = true
-	}
-	return v
+	return to, nil
 }
 
 // states appends the family's lines as they are stored and shown.
@@ -308,7 +251,7 @@ func loadFamily(stored []LineState) (*family, error) {
 			shown: lineRate{level: s.RateLevel, account: s.RateAccount, id: s.RateID, model: s.RateModel},
 		})
 		for _, g := range segs {
-			l.segments = append(l.segments, segment{owner: g.Owner, id: g.Rate, start: g.Start, seq: g.Seq, state: g.State})
+			l.segments = append(l.segments, segment{owner: g.Owner, id: g.Rate, cell: g.Cell, start: g.Start, seq: g.Seq, state: g.State})
 		}
 		l.settle(f)
 	}

@@ -24,6 +24,8 @@ const (
 	ReasonLate              = "late"
 	ReasonOverflow          = "quantity_overflow"
 	ReasonNegative          = "quantity_negative"
+	ReasonNoAmount          = "amount_missing"   // the rate charges the event's own amount
+	ReasonNoPeriod          = "period_unbounded" // the rate averages over the period
 	ReasonUndecodable       = "undecodable"
 	ReasonSkipped           = "skipped"
 )

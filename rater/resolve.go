@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/rater/activity"
@@ -25,7 +26,8 @@ type resolution struct {
 	pkg         string
 	seller      string
 	usagePeriod catalog.Period
-	billed      string // who is invoiced
+	usageZone   *time.Location // of its days
+	billed      string         // who is invoiced
 	period      catalog.Period
 }
 
@@ -50,6 +52,7 @@ func (m *machine) resolve(e *usage.Event, r *resolution, need *needs) bool {
 	}
 	owed, period := plan.Billing(e.Time)
 	r.seq, r.usagePeriod, r.seller = m.act, period, owed.Seller
+	r.usageZone = owed.ZoneAt(e.Time)
 	r.billed, r.period = owed.ID, period
 	seals, ok := m.sealsOf(owed.ID, need)
 	if !ok {

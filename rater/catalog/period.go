@@ -199,3 +199,6 @@ func (a *Account) termAt(t int64) int {
 	}
 	return i
 }
+
+// ZoneAt gives the time zone in which the account's billing periods, and their days, are at t.
+func (a *Account) ZoneAt(t int64) *time.Location { return a.Billing[a.termAt(t)].Zone }

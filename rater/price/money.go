@@ -33,3 +33,11 @@ func addMoney(r *catalog.Rate, s State, in *Input) (State, error) {
 func InLogOrder(r *catalog.Rate) bool {
 	return r.WholeEvents || r.Model == catalog.ModelPercentage && r.Percentage != nil && r.Percentage.InLogOrder()
 }
+
+// OfMoney says whether r prices the money values of events: their amounts, which Input.Money gives in the rate's currency.
+func OfMoney(r *catalog.Rate) bool { return kindOf(r) == kindMoney }
+
+// QuantityAlone says whether of what an event brings, Aggregate under r looks at the quantity alone.
+func QuantityAlone(r *catalog.Rate) bool {
+	return kindOf(r) == kindQuantity && !r.WholeEvents && !r.ProrateByDay
+}

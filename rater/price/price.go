@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/tollstream/tollstream/ledger/money"
@@ -108,6 +109,16 @@ func later(a, b *State) bool {
 		}
 	}
 	return a.Peak.Cmp(b.Peak) > 0
+}
+
+// Clone gives a rest whose memory is its own.
+func (r *Rest) Clone() *Rest {
+	if r == nil {
+		return nil
+	}
+	c := *r
+	c.ID = strings.Clone(r.ID)
+	return &c
 }
 
 func (r *Rest) id() string {

@@ -1,0 +1,256 @@
+package rater
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/catalog"
+	"github.com/tollstream/tollstream/rater/price"
+)
+
+// The first byte of encoded segments: of segments that have a sum and a number of events alone, as most do; or of segments that say
+// behind these what else they have.
+const (
+	segmentsPlain = 1
+	segmentsFull  = 2
+)
+
+// What a segment has besides, in the order in which it follows.
+const (
+	hasCell = 1 << iota
+	hasPeak
+	hasAt
+	hasExact
+	hasID
+	allFlags = 1<<iota - 1
+)
+
+// more gives the flags of the segment.
+func (s *segment) more() (flags byte) {
+	if s.cell != "" {
+		flags |= hasCell
+	}
+	if !s.state.Peak.IsZero() {
+		flags |= hasPeak
+	}
+	if s.state.At != 0 {
+		flags |= hasAt
+	}
+	if !s.state.Exact.IsZero() {
+		flags |= hasExact
+	}
+	if s.state.Rest != nil {
+		flags |= hasID
+	}
+	return flags
+}
+
+// appendSegments encodes segments: format, count, and for each owner kind, owner id, rate id (length-prefixed),
+// start, seq, sum, events and, in the full format, flags and what they say.
+func appendSegments(b []byte, segments []segment) []byte {
+	format := byte(segmentsPlain)
+	for i := range segments {
+		if segments[i].more() != 0 {
+			format = segmentsFull
+		}
+	}
+	b = append(b, format)
+	b = binary.AppendUvarint(b, uint64(len(segments)))
+	for i := range segments {
+		s := &segments[i]
+		b = appendString(b, string(s.owner.Kind))
+		b = appendString(b, s.owner.ID)
+		b = appendString(b, s.id)
+		b = binary.AppendVarint(b, s.start)
+		b = binary.AppendVarint(b, s.seq)
+		b = s.state.Sum.AppendBinary16(b)
+		b = binary.AppendVarint(b, s.state.Events)
+		if format == segmentsFull {
+			b = s.appendMore(b)
+		}
+	}
+	return b
+}
+
+func (s *segment) appendMore(b []byte) []byte {
+	flags := s.more()
+	b = append(b, flags)
+	if flags&hasCell != 0 {
+		b = appendString(b, s.cell)
+	}
+	if flags&hasPeak != 0 {
+		b = s.state.Peak.AppendBinary16(b)
+	}
+	if flags&hasAt != 0 {
+		b = binary.AppendVarint(b, s.state.At)
+	}
+	if flags&hasExact != 0 {
+		b = s.state.Exact.AppendBinary32(b)
+	}
+	if flags&hasID != 0 {
+		b = appendString(b, s.state.Rest.ID)
+	}
+	return b
+}
+
+func appendString(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+var errSegments = errors.New("damaged segments")
+
+// Segment is what a stored line says of the usage under one rate, for readers that explain a line.
+type Segment struct {
+	Owner catalog.Ref
+	Rate  string
+	Cell  string // of a matrix: the canonical text of the match
+	Start int64
+	Seq   int64
+	State price.State
+}
+
+// RateIn finds the rate in a plan, nil where it is gone.
+func (s *Segment) RateIn(plan *catalog.Plan) *catalog.Rate {
+	return rateOf(plan, s.Owner, s.Rate, s.Cell)
+}
+
+// rateOf finds a segment's rate: of a matrix the price of its cell.
+func rateOf(plan *catalog.Plan, owner catalog.Ref, id, cell string) *catalog.Rate {
+	r := plan.RateByID(owner, id)
+	switch {
+	case r == nil || r.Matrix == nil && cell == "":
+		return r
+	case r.Matrix == nil:
+		return nil
+	}
+	return r.Matrix.Entry(cell)
+}
+
+// DecodeSegments reads LineState.Segments.
+func DecodeSegments(b []byte) ([]Segment, error) {
+	d := decoder{b: b}
+	format := d.byte()
+	if format != segmentsPlain && format != segmentsFull {
+		return nil, fmt.Errorf("format: %w", errSegments)
+	}
+	n := d.uvarint()
+	if n > uint64(len(b)) {
+		return nil, fmt.Errorf("count: %w", errSegments)
+	}
+	out := make([]Segment, 0, n)
+	for range n {
+		var s Segment
+		s.Owner.Kind = catalog.Kind(d.string())
+		s.Owner.ID = d.string()
+		s.Rate = d.string()
+		s.Start = d.varint()
+		s.Seq = d.varint()
+		s.State.Sum = d.decimal()
+		s.State.Events = d.varint()
+		if format == segmentsFull {
+			d.more(&s)
+		}
+		if d.bad {
+			return nil, errSegments
+		}
+		out = append(out, s)
+	}
+	if len(d.b) != 0 || d.bad {
+		return nil, errSegments
+	}
+	return out, nil
+}
+
+// more reads what the flags say.
+func (d *decoder) more(s *Segment) {
+	flags := d.byte()
+	if flags > allFlags {
+		d.b, d.bad = nil, true
+	}
+	if flags&hasCell != 0 {
+		s.Cell = d.string()
+	}
+	if flags&hasPeak != 0 {
+		s.State.Peak = d.decimal()
+	}
+	if flags&hasAt != 0 {
+		s.State.At = d.varint()
+	}
+	if flags&hasExact != 0 {
+		s.State.Exact = d.wide()
+	}
+	if flags&hasID != 0 {
+		s.State.Rest = &price.Rest{ID: d.string()}
+	}
+}
+
+// decoder takes values off the front of b; after the first failure bad is set and zero values follow.
+type decoder struct {
+	b   []byte
+	bad bool
+}
+
+func (d *decoder) take(n uint64) []byte {
+	if n > uint64(len(d.b)) {
+		d.b, d.bad = nil, true
+		return nil
+	}
+	v := d.b[:n]
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) byte() byte {
+	if v := d.take(1); v != nil {
+		return v[0]
+	}
+	return 0
+}
+
+func (d *decoder) uvarint() uint64 {
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 {
+		d.b, d.bad = nil, true
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) varint() int64 {
+	v, n := binary.Varint(d.b)
+	if n <= 0 {
+		d.b, d.bad = nil, true
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) string() string { return string(d.take(d.uvarint())) }
+
+func (d *decoder) decimal() money.Decimal {
+	b := d.take(16)
+	if b == nil {
+		return money.Decimal{}
+	}
+	v, err := money.FromBinary16(b)
+	if err != nil {
+		d.bad = true
+	}
+	return v
+}
+
+func (d *decoder) wide() money.Wide {
+	b := d.take(32)
+	if b == nil {
+		return money.Wide{}
+	}
+	v, err := money.WideFromBinary32(b)
+	if err != nil {
+		d.bad = true
+	}
+	return v
+}

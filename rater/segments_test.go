@@ -1,0 +1,99 @@
+package rater
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"reflect"
+	"testing"
+
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/catalog"
+	"github.com/tollstream/tollstream/rater/price"
+)
+
+func segmentsOf(decoded []Segment) []segment {
+	list := make([]segment, len(decoded))
+	for i, s := range decoded {
+		list[i] = segment{owner: s.Owner, id: s.Rate, cell: s.Cell, start: s.Start, seq: s.Seq, state: s.State}
+	}
+	return list
+}
+
+// TestPlainSegments: segments with a sum alone are written as the first release wrote them, byte for byte.
+func TestPlainSegments(t *testing.T) {
+	const want = "01" + "01" + // format, one segment
+		"0770726f64756374" + "0163" + "0172" + // product, c, r
+		"05" + "0e" + // start -3, seq 7
+		"000000000000000000000246" + "139ca800" + // 2.5
+		"04" // two events
+	s := segment{
+		owner: catalog.Ref{Kind: catalog.KindProduct, ID: "c"}, id: "r", start: -3, seq: 7,
+		state: price.State{Sum: money.MustParse("2.5"), Events: 2},
+	}
+	if got := hex.EncodeToString(appendSegments(nil, []segment{s})); got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	data, _ := hex.DecodeString(want)
+	if got, err := DecodeSegments(data); err != nil || !reflect.DeepEqual(segmentsOf(got), []segment{s}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestFullSegments(t *testing.T) {
+	var exact money.Wide
+	exact.AddProduct(money.MustParse("-1234.5"), money.MustParse("0.000000000001"))
+	base := segment{owner: catalog.Ref{Kind: catalog.KindContract, ID: "c-1"}, id: "r", start: catalog.Always, seq: 7}
+	with := func(cell string, s price.State) segment {
+		g := base
+		g.cell, g.state = cell, s
+		return g
+	}
+	for name, list := range map[string][]segment{
+		"none":       {},
+		"a cell":     {with("region=eu", price.State{Events: 1})},
+		"max":        {with("", price.State{Events: 3, Peak: money.MustParse("7.5")})},
+		"latest":     {with("", price.State{Events: 3, Peak: money.MustParse("0"), At: -5, Rest: &price.Rest{ID: "e-17"}})},
+		"averaged":   {with("", price.State{Events: 3, Sum: money.MustParse("-2"), At: 2678400e9, Exact: exact})},
+		"everything": {with("", price.State{Sum: money.One, Events: 1}), with("a=b&c=d", price.State{Sum: money.One, Events: 1, Peak: money.One, At: 1, Exact: exact, Rest: &price.Rest{ID: "x"}})},
+	} {
+		b := appendSegments(nil, list)
+		got, err := DecodeSegments(b)
+		if err != nil || !reflect.DeepEqual(segmentsOf(got), list) {
+			t.Errorf("%s came back as %+v, %v", name, got, err)
+		}
+		for n := range b {
+			if _, err := DecodeSegments(b[:n]); !errors.Is(err, errSegments) {
+				t.Errorf("%s cut to %d of %d bytes: %v", name, n, len(b), err)
+			}
+		}
+		if _, err := DecodeSegments(append(b, 0)); !errors.Is(err, errSegments) {
+			t.Errorf("%s and a byte more: %v", name, err)
+		}
+	}
+	unknown := append(appendSegments(nil, []segment{with("x", price.State{})})[:0:0], 3, 0)
+	if _, err := DecodeSegments(unknown); !errors.Is(err, errSegments) {
+		t.Errorf("another format: %v", err)
+	}
+	flagged := appendSegments(nil, []segment{with("", price.State{Events: 1, At: 1})})
+	flagged[len(flagged)-2] |= allFlags + 1
+	if _, err := DecodeSegments(flagged); !errors.Is(err, errSegments) {
+		t.Errorf("an unknown flag: %v", err)
+	}
+}
+
+func FuzzDecodeSegments(f *testing.F) {
+	f.Add(appendSegments(nil, []segment{{id: "r", state: price.State{Sum: money.One, Events: 1}}}))
+	f.Add(appendSegments(nil, []segment{{id: "r", cell: "c", state: price.State{Peak: money.One, At: 5, Rest: &price.Rest{ID: "x"}}}}))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		first, err := DecodeSegments(data)
+		if err != nil {
+			return
+		}
+		b := appendSegments(nil, segmentsOf(first))
+		again, err := DecodeSegments(b)
+		if err != nil || !bytes.Equal(appendSegments(nil, segmentsOf(again)), b) {
+			t.Fatalf("%x came back as %x, %v", data, b, err)
+		}
+	})
+}
