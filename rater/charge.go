@@ -20,7 +20,7 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 	m.uses++
 	f.lastUsed = m.uses
 	if len(f.lines) == 1 && f.seq == r.seq && f.lines[0].target.Invoice == r.invoice {
-		if l := &f.lines[0]; len(l.segments) == 1 && l.segments[0].rate == r.rate && !l.segments[0].gone {
+		if l := &f.lines[0]; len(l.segments) == 1 && l.segments[0].rate == r.rate && !l.segments[0].gone && r.rate.Outer == nil {
 			return m.chargeAlone(rec, e, r, l)
 		}
 	}
@@ -78,7 +78,7 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 }
 
 // chargeAlone is charge where nothing but the event's own segment is priced: a family of one line, on the event's invoice, with one
-// segment, of the event's rate, under the definitions that price the event. There LineTotal is the rate's Total.
+// segment, of the event's rate, which stands in no matrix, under the definitions that price the event. There LineTotal is the rate's Total.
 func (m *machine) chargeAlone(rec *activity.Record, e *usage.Event, r *resolution, l *line) string {
 	s := &l.segments[0]
 	quantity, err := l.quantity.Add(e.Quantity)
