@@ -72,6 +72,7 @@ const (
 	ModelBlockGraduated Model = "block_graduated"
 	ModelBlockVolume    Model = "block_volume"
 	ModelMatrix         Model = "matrix"
+	ModelCapacity       Model = "capacity" // price.CapacityTotal; documents cannot have it before pools exist
 
 	ModelPercentage          Model = "percentage"
 	ModelGraduatedPercentage Model = "graduated_percentage"
@@ -112,6 +113,7 @@ type Rate struct {
 	UnitPrice money.Decimal // per_unit
 	Tiers     []Tier        // graduated, volume, graduated_percentage
 	Blocks    []Block       // block_graduated, block_volume
+	Capacity  []CapacityTier
 	Size      money.Decimal // package: units in a package
 	Price     money.Decimal // package: price of one package
 	Free      money.Decimal // package: units before the first package
@@ -171,6 +173,18 @@ type Block struct {
 	Count money.Decimal // blocks in the tier; meaningless when Last
 	UpTo  money.Decimal // units in the blocks of this tier and all before it; meaningless when Last
 	Last  bool
+}
+
+// CapacityTier is a tier that holds as much of each product as its limits say.
+type CapacityTier struct {
+	Price  money.Decimal
+	Limits []Limit
+}
+
+// Limit is the most of a product that a tier holds.
+type Limit struct {
+	Product string
+	Most    money.Decimal
 }
 
 // Rounding says how a quantity is rounded before it is priced.

@@ -41,16 +41,30 @@ type term struct {
 
 	once    bool
 	percent bool // price is in percent
+
+	left, of int64 // counts for left days of the period's; zero: for all of it
 }
 
 // amount gives what the term comes to.
 func (t term) amount() (money.Decimal, error) {
-	if !t.percent {
-		return t.units.Mul(t.price)
+	switch {
+	case t.percent:
+		return quotient(t.units, t.price, 100)
+	case t.of > 0:
+		units, err := t.units.Mul(money.FromInt(t.left))
+		if err != nil {
+			return money.Decimal{}, err
+		}
+		return quotient(units, t.price, t.of)
 	}
+	return t.units.Mul(t.price)
+}
+
+// quotient gives a × b / n.
+func quotient(a, b money.Decimal, n int64) (money.Decimal, error) {
 	var product money.Wide
-	product.AddProduct(t.units, t.price)
-	return product.Quo(100)
+	product.AddProduct(a, b)
+	return product.Quo(n)
 }
 
 func fixed(label string, amount money.Decimal) term {
@@ -65,6 +79,9 @@ func (t term) text() string {
 	text := operand(t.units) + " × " + operand(t.price)
 	if t.percent {
 		text += "%"
+	}
+	if t.of > 0 {
+		text += fmt.Sprintf(" × %d / %d", t.left, t.of)
 	}
 	return text
 }
@@ -167,7 +184,7 @@ func difference(after, before []term) (plus, minus []term) {
 		matched := false
 		for i := range after {
 			a := &after[i]
-			if a.label != b.label || a.price != b.price || a.once != b.once || a.percent != b.percent {
+			if a.label != b.label || a.price != b.price || a.once != b.once || a.percent != b.percent || a.left != b.left || a.of != b.of {
 				continue
 			}
 			if units, err := a.units.Sub(b.units); err == nil {
@@ -212,35 +229,44 @@ func steps(plus, minus []term, amount money.Decimal) []Step {
 	return list
 }
 
-// exactly is the sum of terms: of those in percent a hundredfold, apart.
-type exactly struct{ whole, percent money.Wide }
+// exactly is the terms of an equation; those to be taken off have their units negated.
+type exactly []term
 
 func (e *exactly) add(t term, sign int) {
-	sum := &e.whole
-	if t.percent {
-		sum = &e.percent
-	}
 	if sign < 0 {
-		sum.SubProduct(t.units, t.price)
-		return
+		t.units = t.units.Neg()
 	}
-	sum.AddProduct(t.units, t.price)
+	*e = append(*e, t)
 }
 
-// equal says whether the sum is the amount, to the last digit.
+// equal says whether the terms sum to the amount, to the last digit: both sides times a hundred and the days of the periods.
 func (e exactly) equal(amount money.Decimal) bool {
-	e.whole.Add(amount.Neg())
-	if e.percent.IsZero() {
-		return e.whole.IsZero()
-	}
-	rest := e.percent
-	for range 100 {
-		var err error
-		if rest, err = rest.Plus(e.whole); err != nil {
-			return false
+	const most = 1_000_000 // of three lengths of periods that have no common measure, which no line has
+	n := int64(100)
+	for _, t := range e {
+		if t.of > 0 && n%t.of != 0 && n < most {
+			n *= t.of
 		}
 	}
-	return rest.IsZero()
+	var sum money.Wide
+	sum.SubProduct(amount, money.FromInt(n))
+	for _, t := range e {
+		times := n
+		switch {
+		case t.percent:
+			times /= 100
+		case t.of > 0 && n%t.of != 0:
+			return false
+		case t.of > 0:
+			times = n / t.of * t.left
+		}
+		units, err := t.units.Mul(money.FromInt(times))
+		if err != nil {
+			return false
+		}
+		sum.AddProduct(units, t.price)
+	}
+	return sum.IsZero()
 }
 
 // write appends the terms to the equation and to their exact sum.
@@ -281,6 +307,9 @@ func note(r *catalog.Rate, before, after *State) string {
 		if q, err := Quantity(r, *after); err == nil {
 			parts = append(parts, fmt.Sprintf("%s rounded %s: %s", raw, roundingWords(rounding), q))
 		}
+	}
+	if r.ProrateByDay {
+		parts = append(parts, "units count from their day to the end of the period")
 	}
 	if r.Included.Sign() > 0 {
 		if q, err := billable(r, after); err == nil {

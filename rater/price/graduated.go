@@ -1,8 +1,6 @@
 package price
 
 import (
-	"fmt"
-
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/catalog"
 )
@@ -58,7 +56,7 @@ func graduatedTerms(r *catalog.Rate, q money.Decimal) []term {
 			terms = append(terms, term{label: tierLabel(r, i), units: units, price: r.Tiers[i].UnitPrice})
 		}
 		if !r.Tiers[i].FlatPrice.IsZero() {
-			terms = append(terms, fixed(fmt.Sprintf("tier %d: flat price", i+1), r.Tiers[i].FlatPrice))
+			terms = append(terms, fixed(flatLabel(i), r.Tiers[i].FlatPrice))
 		}
 		lower = upper
 	}

@@ -173,6 +173,7 @@ func anyMatrixHistory() *rapid.Generator[matrixHistory] {
 				e.TiersRestart = restart
 				if kindOf(e) != kindMoney && kindOf(outer) != kindMoney {
 					e.Aggregation, e.Rounding = outer.Aggregation, outer.Rounding
+					e.ProrateByDay = e.ProrateByDay && e.Aggregation == catalog.AggregationSum
 				}
 				entries[region] = e
 			}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math/big"
 	"slices"
+	"time"
 
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/catalog"
@@ -218,6 +219,9 @@ func oracleTotal(r *catalog.Rate, segments []oracleSegment) *big.Rat {
 
 // oracleUncapped prices by the method, exactly.
 func oracleUncapped(r *catalog.Rate, segments []oracleSegment, events int) *big.Rat {
+	if r.ProrateByDay {
+		return oracleByDay(r, segments)
+	}
 	q := oracleQuantity(r, segments)
 	if q.Sign() > 0 {
 		if q = ratMinus(q, rat(r.Included)); q.Sign() < 0 {
@@ -374,6 +378,101 @@ func oracleTiers(r *catalog.Rate, q *big.Rat) *big.Rat {
 		below = upper
 	}
 	panic("no tier holds the quantity")
+}
+
+var oracleZone = func() *time.Location {
+	zone, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		panic(err)
+	}
+	return zone
+}()
+
+// oracleByDay walks the 31 days of October. Units of rates that do not count by day were there from the beginning.
+func oracleByDay(r *catalog.Rate, segments []oracleSegment) *big.Rat {
+	var days [32]*big.Rat // 0: from the beginning
+	dated := false
+	for _, s := range segments {
+		for _, e := range s.events {
+			day := 0
+			if s.rate.ProrateByDay {
+				day, dated = time.Unix(0, e.time).In(oracleZone).Day(), true
+			}
+			if days[day] == nil {
+				days[day] = ratInt(0)
+			}
+			days[day].Add(days[day], oracleBilled(s.rate, rat(e.quantity)))
+		}
+	}
+	if dated && days[0] != nil && days[0].Sign() == 0 {
+		days[0] = nil
+	}
+	// price gives the units of a position in a tier; below zero all is the first tier's.
+	units := func(position *big.Rat, tier int) *big.Rat {
+		low, high := ratInt(0), position
+		if tier > 0 {
+			low = rat(r.Tiers[tier-1].UpTo)
+		}
+		if !r.Tiers[tier].Last && high.Cmp(rat(r.Tiers[tier].UpTo)) > 0 {
+			high = rat(r.Tiers[tier].UpTo)
+		}
+		if high.Cmp(low) < 0 && tier > 0 {
+			return ratInt(0)
+		}
+		return ratMinus(high, low)
+	}
+	falls := func(position *big.Rat) int { // -1: in no tier
+		if position.Sign() < 0 || position.Sign() == 0 && !r.ChargeFlatAtZero {
+			return -1
+		}
+		i := 0
+		for ; i < len(r.Tiers)-1 && position.Sign() > 0; i++ {
+			if c := position.Cmp(rat(r.Tiers[i].UpTo)); c < 0 || c == 0 && !r.HalfOpenBounds {
+				break
+			}
+		}
+		return i
+	}
+	all, position, highest := ratInt(0), ratInt(0), -1
+	prorated, total := ratInt(0), ratInt(0)
+	for day, added := range days {
+		if added == nil {
+			continue
+		}
+		share := big.NewRat(int64(32-max(day, 1)), 31)
+		all.Add(all, added)
+		next := oracleRound(new(big.Rat).Set(all), r.Rounding.Precision, r.Rounding.Mode)
+		if r.Rounding.PerEvent {
+			next = new(big.Rat).Set(all)
+		}
+		if next.Sign() > 0 {
+			if next = ratMinus(next, rat(r.Included)); next.Sign() < 0 {
+				next = ratInt(0)
+			}
+		}
+		prorated.Add(prorated, ratTimes(ratMinus(next, position), share))
+		for i, tier := range r.Tiers {
+			moved := ratMinus(units(next, i), units(position, i))
+			total.Add(total, ratTimes(ratTimes(moved, rat(tier.UnitPrice)), share))
+		}
+		position = next
+		highest = max(highest, falls(position))
+	}
+	if r.Model == catalog.ModelVolume {
+		i := falls(position)
+		total = ratTimes(prorated, rat(r.Tiers[max(i, 0)].UnitPrice))
+		if i >= 0 {
+			total.Add(total, rat(r.Tiers[i].FlatPrice))
+		}
+	} else {
+		for i := range highest + 1 {
+			total.Add(total, rat(r.Tiers[i].FlatPrice))
+		}
+	}
+	if total.Sign() < 0 {
+		return ratInt(0)
+	}
+	return total
 }
 
 // oracleBlocks fills blocks one after another.

@@ -55,7 +55,9 @@ type State struct {
 
 // Rest is the part of a state that few methods need. It is immutable: replaced, never changed.
 type Rest struct {
-	ID string // latest: of the event
+	ID     string // latest: of the event
+	Days   []Day  // prorate: in their order
+	Length int64  // prorate: days of the period
 }
 
 // Input is what one event brings. A state may keep ID: whoever owns its memory clones it.
@@ -88,6 +90,12 @@ func Merge(a, b State) (State, error) {
 	a.Events += b.Events
 	if a.Exact, err = a.Exact.Plus(b.Exact); err != nil {
 		return State{}, err
+	}
+	if a.Rest.hasDays() || b.Rest.hasDays() {
+		if a.Rest, err = mergeDays(a.Rest, b.Rest); err != nil {
+			return State{}, err
+		}
+		b.Rest = a.Rest
 	}
 	if a.Rest != b.Rest || a.At != b.At || a.Peak != b.Peak {
 		if later(&b, &a) {
@@ -148,6 +156,8 @@ func Aggregate(r *catalog.Rate, s State, in Input) (State, error) {
 	switch {
 	case r.WholeEvents:
 		return addWhole(r, s, in.Before, q)
+	case r.ProrateByDay:
+		return addDay(s, q, &in)
 	case a.kind == kindQuantity:
 		return add(s, q)
 	case a.kind == kindTimeWeighted:

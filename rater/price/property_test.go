@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/big"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -105,7 +106,15 @@ func anyRate(id string) *rapid.Generator[*catalog.Rate] {
 		switch r.Model {
 		case catalog.ModelPercentage, catalog.ModelGraduatedPercentage, catalog.ModelDynamic:
 			r.Aggregation, r.Rounding, r.Percentage = catalog.AggregationSum, catalog.Rounding{}, anyPercentage().Draw(t, "percentage")
+		case catalog.ModelVolume:
+			if r.Aggregation == catalog.AggregationSum {
+				r.ProrateByDay = rapid.Bool().Draw(t, "by day")
+			}
 		case catalog.ModelGraduated:
+			if r.Aggregation == catalog.AggregationSum && rapid.IntRange(0, 2).Draw(t, "by day") == 0 {
+				r.ProrateByDay = true
+				break
+			}
 			if kindOf(r) == kindQuantity && rapid.IntRange(0, 2).Draw(t, "whole events") == 0 {
 				r.WholeEvents, r.ChargeFlatAtZero, r.Rounding = true, false, catalog.Rounding{}
 			}
@@ -173,7 +182,7 @@ func anyEvent(r *catalog.Rate) *rapid.Generator[oracleEvent] {
 }
 
 func (e *oracleEvent) input() Input {
-	return Input{Quantity: e.quantity, Money: e.money, HasMoney: e.hasMoney, ID: e.id, Time: e.time, Period: oraclePeriod}
+	return Input{Quantity: e.quantity, Money: e.money, HasMoney: e.hasMoney, ID: e.id, Time: e.time, Period: oraclePeriod, Zone: oracleZone}
 }
 
 // history is a line's rates and its events in order of arrival, each with its segment.
@@ -266,7 +275,7 @@ func (h history) rate(t *rapid.T, line []Segment, numbers ...int) {
 
 // same says whether two states are equal in all that they hold.
 func same(a, b State) bool {
-	rests := a.Rest == b.Rest || a.Rest != nil && b.Rest != nil && *a.Rest == *b.Rest
+	rests := reflect.DeepEqual(a.Rest, b.Rest)
 	a.Rest, b.Rest = nil, nil
 	return rests && a == b
 }
@@ -313,7 +322,7 @@ func TestOracleAtTheLimits(t *testing.T) {
 	const limit = 1_000_000_000_000_000
 	rapid.Check(t, func(t *rapid.T) {
 		r := anyRate("r").Draw(t, "rate")
-		r.Aggregation, r.Rounding, r.WholeEvents = catalog.AggregationSum, catalog.Rounding{}, false
+		r.Aggregation, r.Rounding, r.WholeEvents, r.ProrateByDay = catalog.AggregationSum, catalog.Rounding{}, false, false
 		r.Percentage = &catalog.Percentage{Rate: anyDecimal(limit-1, true).Draw(t, "rate"), Fixed: anyDecimal(limit-1, true).Draw(t, "fixed")}
 		r.Included, r.Maximum = money.Zero, money.Zero // an overflow is not capped
 		r.UnitPrice, r.Price = anyDecimal(limit-1, true).Draw(t, "unit price"), anyDecimal(limit-1, true).Draw(t, "price")
@@ -447,7 +456,7 @@ func TestExplanationsAddUp(t *testing.T) {
 
 // workOut evaluates one side of an equation, products before sums.
 func workOut(t *rapid.T, side string) *big.Rat {
-	sum, product, sign := ratInt(0), ratInt(1), int64(1)
+	sum, product, sign, divide := ratInt(0), ratInt(1), int64(1), false
 	for i, token := range strings.Fields(side) {
 		switch token {
 		case "+", "-":
@@ -457,12 +466,18 @@ func workOut(t *rapid.T, side string) *big.Rat {
 				sign = -1
 			}
 		case "×":
+		case "/":
+			divide = true
 		default:
 			token, percent := strings.CutSuffix(token, "%")
 			number, ok := new(big.Rat).SetString(strings.Trim(token, "()"))
 			if !ok {
 				t.Fatalf("operand %d of %s", i, side)
 			}
+			if divide {
+				number.Inv(number)
+			}
+			divide = false
 			if product.Mul(product, number); percent {
 				product.Quo(product, ratInt(100))
 			}

@@ -31,10 +31,28 @@ var methods = [...]method{
 	{model: catalog.ModelDynamic, total: dynamicTotal, terms: dynamicTerms},
 }
 
+// prorated holds the methods that count units by day.
+var prorated = [...]method{
+	{model: catalog.ModelGraduated, stateTotal: proratedGraduatedTotal, stateTerms: proratedTerms},
+	{model: catalog.ModelVolume, stateTotal: proratedVolumeTotal, stateTerms: proratedTerms},
+}
+
+func proratedMethod(r *catalog.Rate) *method {
+	for i := range prorated {
+		if prorated[i].model == r.Model && kindOf(r) == kindQuantity && r.Aggregation != catalog.AggregationCount {
+			return &prorated[i]
+		}
+	}
+	return nil
+}
+
 // methodOf gives nil for an unknown method.
 func methodOf(r *catalog.Rate) *method {
 	if r.WholeEvents {
 		return &wholeEvents
+	}
+	if r.ProrateByDay {
+		return proratedMethod(r)
 	}
 	for i := range methods {
 		if methods[i].model == r.Model {

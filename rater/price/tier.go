@@ -54,6 +54,8 @@ func notAboveZeroTerms(r *catalog.Rate, q money.Decimal) []term {
 
 func noTiers(r *catalog.Rate) error { return unsupported(r, "tiers of model", string(r.Model)) }
 
+func flatLabel(i int) string { return fmt.Sprintf("tier %d: flat price", i+1) }
+
 // tierLabel names a tier by its number and bounds: "tier 2: above 100, up to 200".
 func tierLabel(r *catalog.Rate, i int) string {
 	above, upTo := "above", "up to"

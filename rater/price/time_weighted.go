@@ -7,8 +7,8 @@ import (
 	"github.com/tollstream/tollstream/rater/catalog"
 )
 
-// ErrNoPeriod reports usage whose average over a period is asked for, in a cycle whose period has no end.
-var ErrNoPeriod = errors.New("an average over the period needs a period with an end: give the account a cycle other than manual")
+// ErrNoPeriod reports usage that counts by its share of the period, in a cycle whose period has no end.
+var ErrNoPeriod = errors.New("a share of the period needs a period with an end: give the account a cycle other than manual")
 
 // addChange gives s with one more change of the level. A level that is carried over into the period is its first change,
 // at its start.

@@ -416,6 +416,111 @@ func blockCeiling(t *testing.T, v vector) {
 	}
 }
 
+// proratedVolumeCase gives the units of the period and those that are left of them when each counts from its day.
+func proratedVolumeCase(t *testing.T, v vector) {
+	var in struct {
+		tieredInput
+		Prorated money.Decimal `json:"prorated_units"`
+		Full     money.Decimal `json:"full_units"`
+	}
+	var want amountExpected
+	decode(t, v, &in, &want)
+	r := &catalog.Rate{ID: v.name(), Model: catalog.ModelVolume, Tiers: inclusiveTiers(in.Tiers)}
+	if got, err := proratedVolume(r, in.Full, in.Prorated, 1); err != nil || got != want.Amount {
+		t.Errorf("%s of %s units cost %s, %v; want %s", in.Prorated, in.Full, got, err, want.Amount)
+	}
+}
+
+// proratedGraduatedCase walks the events in the order in which they stand, each with the days of 30 that its prorated units come to. In
+// case 39 the last event is of an earlier day than the one before it, which days that follow one another never are: it says how
+// the walk prices, not in which order.
+func proratedGraduatedCase(left ...int64) func(t *testing.T, v vector) {
+	return func(t *testing.T, v vector) {
+		var in struct {
+			tieredInput
+			Units    []money.Decimal `json:"event_units"`
+			Prorated []money.Decimal `json:"event_prorated_units"`
+		}
+		var want struct {
+			Amount money.Decimal `json:"amount_round2"`
+		}
+		decode(t, v, &in, &want)
+		w := dayWalk{rate: &catalog.Rate{ID: v.name(), Model: catalog.ModelGraduated, Tiers: inclusiveTiers(in.Tiers)}, length: 30}
+		for i, units := range in.Units {
+			unitDays, _ := units.Mul(money.FromInt(left[i]))
+			prorated, _ := in.Prorated[i].Mul(money.FromInt(30))
+			if off, _ := unitDays.Sub(prorated); off.Abs().Cmp(dec("0.1")) > 0 {
+				t.Fatalf("event %d: %s units for %d days are not %s for 30", i, units, left[i], in.Prorated[i])
+			}
+			w.days = append(w.days, Day{Left: left[i], Units: units})
+		}
+		got, err := proratedGraduated(&w)
+		if err == nil {
+			got, err = got.Round(2, money.RoundHalfUp)
+		}
+		if err != nil || got != want.Amount {
+			t.Errorf("%v cost %s, %v; want %s", in.Units, got, err, want.Amount)
+		}
+	}
+}
+
+func inclusiveTiers(tiers []tierInput) (out []catalog.Tier) {
+	for _, tier := range tiers {
+		next := catalog.Tier{Last: tier.To == nil, UnitPrice: tier.PerUnit, FlatPrice: tier.Flat}
+		if tier.To != nil {
+			next.UpTo = *tier.To
+		}
+		out = append(out, next)
+	}
+	return out
+}
+
+// tierCap: a cap on what a tier comes to is, with one tier, the maximum of the rate.
+func tierCap(t *testing.T, v vector) {
+	var in struct {
+		Units money.Decimal
+		Tiers []struct {
+			Rate money.Decimal
+			Cap  money.Decimal `json:"flat_cap"`
+		}
+	}
+	var want amountExpected
+	decode(t, v, &in, &want)
+	r := &catalog.Rate{ID: v.name(), Model: catalog.ModelGraduated, Maximum: in.Tiers[0].Cap,
+		Tiers: []catalog.Tier{{Last: true, UnitPrice: in.Tiers[0].Rate}}}
+	if got := priced(t, r, in.Units); len(in.Tiers) != 1 || got != want.Amount {
+		t.Errorf("%s units cost %s, want %s", in.Units, got, want.Amount)
+	}
+}
+
+func capacityCase(t *testing.T, v vector) {
+	var in struct {
+		Usage map[string]money.Decimal
+		Tiers []map[string]money.Decimal
+	}
+	var want amountExpected
+	decode(t, v, &in, &want)
+	r := &catalog.Rate{ID: v.name(), Model: catalog.ModelCapacity}
+	for _, members := range in.Tiers {
+		tier := catalog.CapacityTier{}
+		for name, value := range members {
+			if name == "price" {
+				tier.Price = value
+			} else {
+				tier.Limits = append(tier.Limits, catalog.Limit{Product: name, Most: value})
+			}
+		}
+		r.Capacity = append(r.Capacity, tier)
+	}
+	var pool []Used
+	for product, q := range in.Usage {
+		pool = append(pool, Used{product, q})
+	}
+	if got, err := CapacityTotal(r, pool); err != nil || got != want.Amount {
+		t.Errorf("%v costs %s, %v; want %s", in.Usage, got, err, want.Amount)
+	}
+}
+
 // Policies, by the names of pricing.md.
 func defaults(*catalog.Rate)         {}
 func halfOpen(r *catalog.Rate)       { r.HalfOpenBounds = true }
@@ -429,6 +534,7 @@ const (
 	zeroSkip        = "zero_usage_flat: skip (default)"
 	roundTotal      = "rounding on total"
 	perEvent        = "free allowances first, in log order"
+	byDays          = "prorate: day"
 	perPeriod       = "package, on the period's sum"
 )
 
@@ -446,6 +552,7 @@ var supportedVectors = map[int]struct {
 	12:  {boundsInclusive, lago(catalog.ModelVolume, defaults)},
 	14:  {boundsInclusive, lago(catalog.ModelVolume, defaults)},
 	15:  {boundsInclusive, lago(catalog.ModelVolume, defaults)},
+	16:  {byDays, proratedVolumeCase},
 	19:  {perPeriod, lagoPackage},
 	21:  {"amounts of the events", dynamic},
 	22:  {perEvent, percentageOfUnits},
@@ -460,6 +567,10 @@ var supportedVectors = map[int]struct {
 	36:  {boundsInclusive, graduatedPercentage},
 	38:  {boundsInclusive, graduatedPercentage},
 	46:  {"level: change (default)", weightedSum},
+	39:  {byDays, proratedGraduatedCase(21, 16, 6, 11)},
+	43:  {byDays, proratedGraduatedCase(21, 15, 12, 6)},
+	44:  {byDays, proratedGraduatedCase(21)},
+	45:  {byDays, proratedGraduatedCase(12, 10)},
 	48:  {roundTotal, unitRounding},
 	49:  {roundTotal, unitRounding},
 	50:  {roundTotal, unitRounding},
@@ -473,9 +584,12 @@ var supportedVectors = map[int]struct {
 	82:  {boundsInclusive, blocks(catalog.ModelBlockVolume)},
 	86:  {perPeriod, incrementalDelta},
 	87:  {"half up to the minor unit, once", noRebill},
+	89:  {"the first tier whose limits hold", capacityCase},
+	90:  {"the first tier whose limits hold", capacityCase},
 	93:  {perPeriod, blockCeiling},
 	100: {boundsHalfOpen, meteroid(halfOpen)},
 	102: {boundsHalfOpen + ", " + zeroSkip, meteroid(halfOpenNoFlat)},
+	103: {"maximum", tierCap},
 	104: {perPeriod, meteroidPackage},
 }
 
@@ -484,10 +598,6 @@ var pendingVectors = []struct {
 	needs string
 	names []string
 }{
-	{"prorate: day", []string{"16 volume_prorated", "39 graduated_prorated_recurring", "43 graduated_prorated_recurring",
-		"44 graduated_prorated_recurring", "45 graduated_prorated_recurring"}},
-	{"model capacity", []string{"89 capacity(max tier reached by any unit)", "90 capacity(max tier reached by any unit)"}},
-	{"maximum on a line", []string{"103 tiered_flat_cap"}},
 	{"minimum on a line, trued up by the close job", []string{"59 minimum_commitment_prorated_first_period", "60 minimum_commitment_full_period"}},
 	{"recurring products", []string{"61 proration_on_termination", "96 plan_change_repair", "97 second_plan_change_uses_credit",
 		"99 graduated+recurring", "106 upgrade_mid_period", "107 upgrade_last_day", "109 annual_component_in_monthly_period"}},

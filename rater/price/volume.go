@@ -1,8 +1,6 @@
 package price
 
 import (
-	"fmt"
-
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/catalog"
 )
@@ -29,7 +27,7 @@ func volumeTerms(r *catalog.Rate, q money.Decimal) []term {
 	i := tierOf(r, q)
 	terms := []term{{label: "all units at " + tierLabel(r, i), units: q, price: r.Tiers[i].UnitPrice}}
 	if !r.Tiers[i].FlatPrice.IsZero() {
-		terms = append(terms, fixed(fmt.Sprintf("tier %d: flat price", i+1), r.Tiers[i].FlatPrice))
+		terms = append(terms, fixed(flatLabel(i), r.Tiers[i].FlatPrice))
 	}
 	return terms
 }
