@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/catalog"
@@ -24,6 +25,7 @@ const (
 	hasAt
 	hasExact
 	hasID
+	hasDays
 	allFlags = 1<<iota - 1
 )
 
@@ -41,7 +43,9 @@ func (s *segment) more() (flags byte) {
 	if !s.state.Exact.IsZero() {
 		flags |= hasExact
 	}
-	if s.state.Rest != nil {
+	if rest := s.state.Rest; rest != nil && rest.Days != nil {
+		flags |= hasDays
+	} else if rest != nil {
 		flags |= hasID
 	}
 	return flags
@@ -91,6 +95,14 @@ func (s *segment) appendMore(b []byte) []byte {
 	}
 	if flags&hasID != 0 {
 		b = appendString(b, s.state.Rest.ID)
+	}
+	if flags&hasDays != 0 {
+		b = binary.AppendUvarint(b, uint64(s.state.Rest.Length))
+		b = binary.AppendUvarint(b, uint64(len(s.state.Rest.Days)))
+		for _, day := range s.state.Rest.Days {
+			b = binary.AppendUvarint(b, uint64(day.Left))
+			b = day.Units.AppendBinary16(b)
+		}
 	}
 	return b
 }
@@ -184,6 +196,30 @@ func (d *decoder) more(s *Segment) {
 	if flags&hasID != 0 {
 		s.State.Rest = &price.Rest{ID: d.string()}
 	}
+	if flags&hasDays != 0 {
+		s.State.Rest = d.days(flags)
+	}
+}
+
+// days reads units by day, whose days follow one another to the end of the period. A state with days has no id.
+func (d *decoder) days(flags byte) *price.Rest {
+	length, n := d.uvarint(), d.uvarint()
+	if n == 0 || n > length || n > uint64(len(d.b)) || length > math.MaxInt32 || flags&hasID != 0 {
+		d.b, d.bad = nil, true
+		return nil
+	}
+	rest := &price.Rest{Length: int64(length), Days: make([]price.Day, 0, n)}
+	before := length + 1
+	for range n {
+		left := d.uvarint()
+		if left == 0 || left >= before {
+			d.b, d.bad = nil, true
+			return nil
+		}
+		before = left
+		rest.Days = append(rest.Days, price.Day{Left: int64(left), Units: d.decimal()})
+	}
+	return rest
 }
 
 // decoder takes values off the front of b; after the first failure bad is set and zero values follow.

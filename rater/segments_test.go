@@ -50,10 +50,13 @@ func TestFullSegments(t *testing.T) {
 		return g
 	}
 	for name, list := range map[string][]segment{
-		"none":       {},
-		"a cell":     {with("region=eu", price.State{Events: 1})},
-		"max":        {with("", price.State{Events: 3, Peak: money.MustParse("7.5")})},
-		"latest":     {with("", price.State{Events: 3, Peak: money.MustParse("0"), At: -5, Rest: &price.Rest{ID: "e-17"}})},
+		"none":   {},
+		"a cell": {with("region=eu", price.State{Events: 1})},
+		"max":    {with("", price.State{Events: 3, Peak: money.MustParse("7.5")})},
+		"latest": {with("", price.State{Events: 3, Peak: money.MustParse("0"), At: -5, Rest: &price.Rest{ID: "e-17"}})},
+		"by day": {with("", price.State{Events: 3, Sum: money.MustParse("2"), Rest: &price.Rest{Length: 31, Days: []price.Day{
+			{Left: 31, Units: money.MustParse("3.5")}, {Left: 30}, {Left: 1, Units: money.MustParse("-1.5")},
+		}}})},
 		"averaged":   {with("", price.State{Events: 3, Sum: money.MustParse("-2"), At: 2678400e9, Exact: exact})},
 		"everything": {with("", price.State{Sum: money.One, Events: 1}), with("a=b&c=d", price.State{Sum: money.One, Events: 1, Peak: money.One, At: 1, Exact: exact, Rest: &price.Rest{ID: "x"}})},
 	} {
@@ -82,9 +85,27 @@ func TestFullSegments(t *testing.T) {
 	}
 }
 
+// TestDamagedDays: days that are not in the period or not in order are no state.
+func TestDamagedDays(t *testing.T) {
+	for name, rest := range map[string]*price.Rest{
+		"none":             {Length: 31, Days: []price.Day{}},
+		"no days left":     {Length: 31, Days: []price.Day{{Left: 0}}},
+		"before the first": {Length: 31, Days: []price.Day{{Left: 32}}},
+		"not in order":     {Length: 31, Days: []price.Day{{Left: 3}, {Left: 4}}},
+		"twice":            {Length: 31, Days: []price.Day{{Left: 3}, {Left: 3}}},
+		"no period":        {Length: 0, Days: []price.Day{{Left: 1}}},
+	} {
+		b := appendSegments(nil, []segment{{id: "r", state: price.State{Events: 1, Rest: rest}}})
+		if got, err := DecodeSegments(b); !errors.Is(err, errSegments) {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+}
+
 func FuzzDecodeSegments(f *testing.F) {
 	f.Add(appendSegments(nil, []segment{{id: "r", state: price.State{Sum: money.One, Events: 1}}}))
 	f.Add(appendSegments(nil, []segment{{id: "r", cell: "c", state: price.State{Peak: money.One, At: 5, Rest: &price.Rest{ID: "x"}}}}))
+	f.Add(appendSegments(nil, []segment{{id: "r", state: price.State{Rest: &price.Rest{Length: 30, Days: []price.Day{{Left: 7, Units: money.One}, {Left: 2}}}}}}))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		first, err := DecodeSegments(data)
 		if err != nil {
