@@ -18,15 +18,14 @@ func addMoney(r *catalog.Rate, s State, in *Input) (State, error) {
 		v = in.Quantity
 	}
 	if p := r.Percentage; r.Model == catalog.ModelPercentage && p != nil && p.InLogOrder() {
-		charge, err := percentageCharge(p, &s, in.Before, v)
-		if err != nil {
-			return State{}, err
-		}
-		if s.Exact, err = s.Exact.Plus(charge); err != nil {
+		if err := addCharge(p, &s, in.Before, v); err != nil {
 			return State{}, err
 		}
 	}
-	return add(s, v)
+	if err := s.add(v); err != nil {
+		return State{}, err
+	}
+	return s, nil
 }
 
 // InLogOrder says whether r prices an event by what was rated before it, so that Aggregate needs [Input.Before].
@@ -35,7 +34,7 @@ func InLogOrder(r *catalog.Rate) bool {
 }
 
 // OfMoney says whether r prices the money values of events: their amounts, which Input.Money gives in the rate's currency.
-func OfMoney(r *catalog.Rate) bool { return kindOf(r) == kindMoney }
+func OfMoney(r *catalog.Rate) bool { return ofMoney(r) }
 
 // QuantityAlone says whether of what an event brings, Aggregate under r looks at the quantity alone.
 func QuantityAlone(r *catalog.Rate) bool {

@@ -50,33 +50,37 @@ func chargesTerms(s State) []term {
 	return []term{fixed("charges of the events, each as it was made", charges)}
 }
 
-// percentageCharge gives a hundred times the charge of an event of the value v, with what came before it.
-func percentageCharge(p *catalog.Percentage, s, before *State, v money.Decimal) (charge money.Wide, err error) {
+// addCharge adds a hundred times the charge of an event of the value v to s, with what came before it.
+func addCharge(p *catalog.Percentage, s, before *State, v money.Decimal) (err error) {
 	events, used := s.Events, s.Sum
 	if before != nil {
 		if events > math.MaxInt64-before.Events {
-			return money.Wide{}, money.ErrOverflow
+			return money.ErrOverflow
 		}
 		events += before.Events
 		if used, err = used.Add(before.Sum); err != nil {
-			return money.Wide{}, err
+			return err
 		}
 	}
 	free := false
 	if p.FreeEvents > events || p.FreeEvents == 0 && !p.FreeAmount.IsZero() {
 		if v, free, err = beyondFree(p.FreeAmount, used, v); err != nil || free {
-			return money.Wide{}, err
+			return err
 		}
 	}
+	var charge money.Wide
 	charge.AddProduct(v, p.Rate)
-	charge.AddProduct(p.Fixed, hundred)
+	if !p.Fixed.IsZero() {
+		charge.AddProduct(p.Fixed, hundred)
+	}
 	if p.HasMin {
-		charge = bounded(charge, p.Min, -1)
+		bound(&charge, p.Min, -1)
 	}
 	if p.HasMax {
-		charge = bounded(charge, p.Max, 1)
+		bound(&charge, p.Max, 1)
 	}
-	return charge, nil
+	s.Exact, err = s.Exact.Plus(charge)
+	return err
 }
 
 // beyondFree gives the part of the value v that lies above the free amount, of which used is taken already, and whether
@@ -103,13 +107,12 @@ func larger(a, b money.Decimal) money.Decimal {
 	return a
 }
 
-// bounded gives the charge, a hundredfold, or the bound where the charge lies beyond it on that side.
-func bounded(charge money.Wide, bound money.Decimal, side int) money.Wide {
-	over := charge
-	over.SubProduct(bound, hundred)
-	if over.Sign() == side {
-		charge = money.Wide{}
-		charge.AddProduct(bound, hundred)
+// bound puts the limit in the place of a charge, a hundredfold, that lies beyond it on that side.
+func bound(charge *money.Wide, limit money.Decimal, side int) {
+	beyond := *charge
+	beyond.SubProduct(limit, hundred)
+	if beyond.Sign() == side {
+		*charge = money.Wide{}
+		charge.AddProduct(limit, hundred)
 	}
-	return charge
 }

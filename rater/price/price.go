@@ -74,35 +74,46 @@ type Input struct {
 
 // Merge joins the states of two disjoint sets of events under rates of one kind, or gives money.ErrOverflow.
 func Merge(a, b State) (State, error) {
-	switch {
-	case a.Events == 0:
-		return b, nil
-	case b.Events == 0:
-		return a, nil
-	}
-	var err error
-	if a.Sum, err = a.Sum.Add(b.Sum); err != nil {
+	if err := a.merge(&b); err != nil {
 		return State{}, err
-	}
-	if a.Events > math.MaxInt64-b.Events {
-		return State{}, money.ErrOverflow
-	}
-	a.Events += b.Events
-	if a.Exact, err = a.Exact.Plus(b.Exact); err != nil {
-		return State{}, err
-	}
-	if a.Rest.hasDays() || b.Rest.hasDays() {
-		if a.Rest, err = mergeDays(a.Rest, b.Rest); err != nil {
-			return State{}, err
-		}
-		b.Rest = a.Rest
-	}
-	if a.Rest != b.Rest || a.At != b.At || a.Peak != b.Peak {
-		if later(&b, &a) {
-			a.Peak, a.At, a.Rest = b.Peak, b.At, b.Rest
-		}
 	}
 	return a, nil
+}
+
+// merge joins b to a, in place; after an error a means nothing.
+func (a *State) merge(b *State) (err error) {
+	switch {
+	case b.Events == 0:
+		return nil
+	case a.Events == 0:
+		*a = *b
+		return nil
+	}
+	if a.Sum, err = a.Sum.Add(b.Sum); err != nil {
+		return err
+	}
+	if a.Events > math.MaxInt64-b.Events {
+		return money.ErrOverflow
+	}
+	a.Events += b.Events
+	if !b.Exact.IsZero() {
+		if a.Exact, err = a.Exact.Plus(b.Exact); err != nil {
+			return err
+		}
+	}
+	rest := b.Rest
+	if a.Rest.hasDays() || b.Rest.hasDays() {
+		if a.Rest, err = mergeDays(a.Rest, b.Rest); err != nil {
+			return err
+		}
+		rest = a.Rest
+	}
+	if a.Rest != rest || a.At != b.At || a.Peak != b.Peak {
+		if later(b, a) {
+			a.Peak, a.At, a.Rest = b.Peak, b.At, rest
+		}
+	}
+	return nil
 }
 
 // later says whether a holds the later value than b, or the larger one. Where two events of latest have the same time and
@@ -121,8 +132,8 @@ func later(a, b *State) bool {
 
 // Clone gives a rest whose memory is its own.
 func (r *Rest) Clone() *Rest {
-	if r == nil {
-		return nil
+	if r == nil || r.ID == "" {
+		return r
 	}
 	c := *r
 	c.ID = strings.Clone(r.ID)
@@ -139,7 +150,7 @@ func (r *Rest) id() string {
 // Aggregate gives the state s with one more event under the rate r. It returns money.ErrOverflow,
 // ErrNegativeQuantity, ErrNoAmount, ErrNoPeriod or ErrUnsupported, and then the event does not count.
 func Aggregate(r *catalog.Rate, s State, in Input) (State, error) {
-	if kindOf(r) == kindMoney {
+	if ofMoney(r) {
 		return addMoney(r, s, &in)
 	}
 	a := aggregationOf(r)
@@ -158,26 +169,36 @@ func Aggregate(r *catalog.Rate, s State, in Input) (State, error) {
 		return addWhole(r, s, in.Before, q)
 	case r.ProrateByDay:
 		return addDay(s, q, &in)
-	case a.kind == kindQuantity:
-		return add(s, q)
 	case a.kind == kindTimeWeighted:
 		return addChange(s, q, &in)
 	case a.kind == kindLatest:
 		return Merge(s, State{Events: 1, Peak: q, At: in.Time, Rest: &Rest{ID: in.ID}})
+	case a.kind == kindMax:
+		return Merge(s, State{Events: 1, Peak: q})
 	}
-	return Merge(s, State{Events: 1, Peak: q})
-}
-
-// add gives s with one more event of the quantity q.
-func add(s State, q money.Decimal) (State, error) {
-	var err error
-	if s.Sum, err = s.Sum.Add(q); err != nil {
+	if err := s.add(q); err != nil { // in place: a state is large to hand around
 		return State{}, err
 	}
+	return s, nil
+}
+
+// add counts one more event of the quantity q.
+func (s *State) add(q money.Decimal) (err error) {
+	if s.Sum, err = s.Sum.Add(q); err != nil {
+		return err
+	}
 	if s.Events == math.MaxInt64 {
-		return State{}, money.ErrOverflow
+		return money.ErrOverflow
 	}
 	s.Events++
+	return nil
+}
+
+// with gives s with one more event of the quantity q.
+func with(s State, q money.Decimal) (State, error) {
+	if err := s.add(q); err != nil {
+		return State{}, err
+	}
 	return s, nil
 }
 

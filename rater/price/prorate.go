@@ -35,7 +35,7 @@ func addDay(s State, q money.Decimal, in *Input) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	if s, err = add(s, q); err != nil {
+	if err = s.add(q); err != nil {
 		return State{}, err
 	}
 	s.Rest = rest

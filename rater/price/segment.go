@@ -30,6 +30,9 @@ func CompareSegments(a, b Segment) int {
 //
 // Cells are apart from one another, so where no matrix has a maximum a line's amount is the sum of LineTotal of each cell.
 func LineTotal(segments []Segment) (money.Decimal, error) {
+	if len(segments) == 1 && segments[0].Rate.Outer == nil {
+		return capped(segments[0].Rate, &segments[0].State)
+	}
 	var total money.Decimal
 	w := walk{segments: segments}
 	for i := range segments {
@@ -92,9 +95,8 @@ func (w *walk) to(i int) (err error) {
 			return err
 		}
 	}
-	w.at, w.kind = i, k
-	w.after, err = Merge(w.before, s.State)
-	return err
+	w.at, w.kind, w.after = i, k, w.before
+	return w.after.merge(&s.State)
 }
 
 // accumulated merges the states of the kind.
@@ -102,8 +104,7 @@ func accumulated(segments []Segment, k kind) (State, error) {
 	var sum State
 	for i := range segments {
 		if kindOf(segments[i].Rate) == k {
-			var err error
-			if sum, err = Merge(sum, segments[i].State); err != nil {
+			if err := sum.merge(&segments[i].State); err != nil {
 				return State{}, err
 			}
 		}

@@ -103,10 +103,18 @@ const (
 	kindMoney             // of the methods that price money: Sum of the values and Events
 )
 
-// kindOf gives the kind of the states that r accumulates.
-func kindOf(r *catalog.Rate) kind {
+// ofMoney says whether r prices the money values of events.
+func ofMoney(r *catalog.Rate) bool {
 	switch r.Model {
 	case catalog.ModelPercentage, catalog.ModelGraduatedPercentage, catalog.ModelDynamic:
+		return true
+	}
+	return false
+}
+
+// kindOf gives the kind of the states that r accumulates.
+func kindOf(r *catalog.Rate) kind {
+	if ofMoney(r) {
 		return kindMoney
 	}
 	if a := aggregationOf(r); a != nil {

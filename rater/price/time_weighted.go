@@ -26,7 +26,7 @@ func addChange(s State, change money.Decimal, in *Input) (State, error) {
 		return State{}, err
 	}
 	s.At = length
-	return add(s, change)
+	return with(s, change)
 }
 
 // averageLevel gives the integral of the level over the period, divided by its length. A change that happens at t counts

@@ -50,7 +50,7 @@ func addWhole(r *catalog.Rate, s State, before *State, q money.Decimal) (State, 
 		return State{}, err
 	}
 	s.Peak = larger(s.Peak, to)
-	return add(s, q)
+	return with(s, q)
 }
 
 // wholeCharge gives a hundred times the charge of units that end at the position to.
