@@ -42,8 +42,12 @@ func nextOf(l *rater.LineState, plan *catalog.Plan, t int64) *NextStep {
 	return nextStep(answer.Rate, quantity)
 }
 
-// nextStep reads the step off the rate's definition.
+// nextStep reads the step off the rate's definition; nil where a price list does not tell it: what is included, a maximum, units by day and
+// events that are priced whole make the next unit's price depend on more than its place in the tiers.
 func nextStep(r *catalog.Rate, q money.Decimal) *NextStep {
+	if r.Included.Sign() > 0 || r.Maximum.Sign() > 0 || r.ProrateByDay || r.WholeEvents {
+		return nil
+	}
 	switch r.Model {
 	case catalog.ModelFlat:
 		return &NextStep{UnitPrice: &money.Decimal{}}

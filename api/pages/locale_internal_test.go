@@ -74,6 +74,17 @@ func TestRatesInWords(t *testing.T) {
 			{"Up to 1,000\u00a0requests", "included"}, {"Above 1,000, up to 5,000\u00a0requests", "$0.05 per request + $3.00 flat"}, {"Above 5,000\u00a0requests", "$0.0375 per request"}}},
 		{"volume, half open", catalog.Rate{Model: catalog.ModelVolume, HalfOpenBounds: true, Tiers: tiers[1:]}, []rateLine{
 			{"Below 5,000\u00a0requests, all at", "$0.05 per request + $3.00 flat"}, {"Above 5,000\u00a0requests, all at", "$0.0375 per request"}}},
+		{"limits", catalog.Rate{Model: catalog.ModelPerUnit, UnitPrice: money.One, Included: money.FromInt(10), Maximum: money.FromInt(50), Minimum: money.FromInt(5)},
+			[]rateLine{{"First 10\u00a0requests", "included"}, {"", "$1.00 per request"}, {"At most", "$50.00"}, {"At least", "$5.00"}}},
+		{"by day", catalog.Rate{Model: catalog.ModelVolume, ProrateByDay: true, Tiers: tiers[2:]},
+			[]rateLine{{"Any amount, all at", "$0.0375 per request"}, {"Each unit", "from its day to the end of the period"}}},
+		{"blocks", catalog.Rate{Model: catalog.ModelBlockGraduated, Blocks: []catalog.Block{
+			{Size: money.FromInt(10), UpTo: money.FromInt(100), Price: money.One}, {Size: money.FromInt(50), UpTo: money.FromInt(1000), Price: money.FromInt(4)},
+			{Size: money.FromInt(100), Price: money.FromInt(6), Last: true},
+		}}, []rateLine{{"Up to 100\u00a0requests", "$1.00 per started 10\u00a0requests"}, {"Above 100, up to 1,000\u00a0requests", "$4.00 per started 50\u00a0requests"},
+			{"Above 1,000\u00a0requests", "$6.00 per started 100\u00a0requests"}}},
+		{"blocks, all in one", catalog.Rate{Model: catalog.ModelBlockVolume, Blocks: []catalog.Block{{Size: money.FromInt(5), Price: money.One, Last: true}}},
+			[]rateLine{{"Any amount, all at", "$1.00 per started 5\u00a0requests"}}},
 	} {
 		c.rate.Currency = "USD"
 		got := english.rateLines(&c.rate, "request")

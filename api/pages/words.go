@@ -81,6 +81,25 @@ func (l locale) rateLines(r *catalog.Rate, unit string) []rateLine {
 	if r == nil {
 		return nil
 	}
+	lines := make([]rateLine, 0, 4)
+	if r.Included.Sign() > 0 {
+		lines = append(lines, rateLine{For: "First " + l.units(r.Included, unit), Price: "included"})
+	}
+	lines = append(lines, l.priceLines(r, unit)...)
+	if r.ProrateByDay {
+		lines = append(lines, rateLine{For: "Each unit", Price: "from its day to the end of the period"})
+	}
+	if r.Maximum.Sign() > 0 {
+		lines = append(lines, rateLine{For: "At most", Price: l.exact(r.Maximum, r.Currency)})
+	}
+	if r.Minimum.Sign() > 0 {
+		lines = append(lines, rateLine{For: "At least", Price: l.exact(r.Minimum, r.Currency)})
+	}
+	return lines
+}
+
+// priceLines writes what units cost, without what holds for the line as a whole.
+func (l locale) priceLines(r *catalog.Rate, unit string) []rateLine {
 	each := " per " + orElse(unit, "unit")
 	switch r.Model {
 	case catalog.ModelFlat:
@@ -95,6 +114,8 @@ func (l locale) rateLines(r *catalog.Rate, unit string) []rateLine {
 		return append(lines, rateLine{For: "Each started " + l.units(r.Size, unit), Price: l.exact(r.Price, r.Currency)})
 	case catalog.ModelGraduated, catalog.ModelVolume:
 		return l.tierLines(r, unit, each)
+	case catalog.ModelBlockGraduated, catalog.ModelBlockVolume:
+		return l.blockLines(r, unit)
 	}
 	return []rateLine{{Price: string(r.Model)}}
 }
@@ -133,6 +154,30 @@ func (l locale) tierLines(r *catalog.Rate, unit, each string) []rateLine {
 		}
 		lines = append(lines, rateLine{For: words, Price: text})
 		from = t.UpTo
+	}
+	return lines
+}
+
+// blockLines names each tier by the units that its blocks and those before it hold.
+func (l locale) blockLines(r *catalog.Rate, unit string) []rateLine {
+	lines := make([]rateLine, 0, len(r.Blocks))
+	var from money.Decimal
+	for i := range r.Blocks {
+		b := &r.Blocks[i]
+		words := "Up to " + l.units(b.UpTo, unit)
+		switch {
+		case b.Last && i == 0:
+			words = "Any amount"
+		case b.Last:
+			words = "Above " + l.units(from, unit)
+		case i > 0:
+			words = "Above " + l.number(from) + ", up to " + l.units(b.UpTo, unit)
+		}
+		if r.Model == catalog.ModelBlockVolume {
+			words += ", all at"
+		}
+		lines = append(lines, rateLine{For: words, Price: l.exact(b.Price, r.Currency) + " per started " + l.units(b.Size, unit)})
+		from = b.UpTo
 	}
 	return lines
 }
