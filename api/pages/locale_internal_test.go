@@ -85,6 +85,14 @@ func TestRatesInWords(t *testing.T) {
 			{"Above 1,000\u00a0requests", "$6.00 per started 100\u00a0requests"}}},
 		{"blocks, all in one", catalog.Rate{Model: catalog.ModelBlockVolume, Blocks: []catalog.Block{{Size: money.FromInt(5), Price: money.One, Last: true}}},
 			[]rateLine{{"Any amount, all at", "$1.00 per started 5\u00a0requests"}}},
+		{"dynamic", catalog.Rate{Model: catalog.ModelDynamic}, []rateLine{{"", "the amount of each event"}}},
+		{"percentage", catalog.Rate{Model: catalog.ModelPercentage, Percentage: &catalog.Percentage{Rate: money.MustParse("2.9"), Fixed: money.MustParse("0.3")}},
+			[]rateLine{{"Of the value of each event", "2.9\u00a0% + $0.30"}}},
+		{"percentage with bounds", catalog.Rate{Model: catalog.ModelPercentage, Percentage: &catalog.Percentage{
+			Rate: money.One, FreeEvents: 3, FreeAmount: money.FromInt(1000), HasMin: true, Min: money.One, HasMax: true, Max: money.FromInt(9)}},
+			[]rateLine{{"First 3\u00a0events", "free"}, {"First $1,000.00", "free"}, {"Of the value of each event", "1\u00a0%, at least $1.00, at most $9.00"}}},
+		{"graduated percentage", catalog.Rate{Model: catalog.ModelGraduatedPercentage, Tiers: tiers}, []rateLine{
+			{"Up to $1,000.00", "included"}, {"Above $1,000.00, up to $5,000.00", "0.05\u00a0% + $3.00 flat"}, {"Above $5,000.00", "0.0375\u00a0%"}}},
 	} {
 		c.rate.Currency = "USD"
 		got := english.rateLines(&c.rate, "request")

@@ -112,17 +112,52 @@ func (l locale) priceLines(r *catalog.Rate, unit string) []rateLine {
 			lines = append(lines, rateLine{For: "First " + l.units(r.Free, unit), Price: "free"})
 		}
 		return append(lines, rateLine{For: "Each started " + l.units(r.Size, unit), Price: l.exact(r.Price, r.Currency)})
-	case catalog.ModelGraduated, catalog.ModelVolume:
+	case catalog.ModelGraduated, catalog.ModelVolume, catalog.ModelGraduatedPercentage:
 		return l.tierLines(r, unit, each)
 	case catalog.ModelBlockGraduated, catalog.ModelBlockVolume:
 		return l.blockLines(r, unit)
+	case catalog.ModelDynamic:
+		return []rateLine{{Price: "the amount of each event"}}
+	case catalog.ModelPercentage:
+		return l.percentageLines(r)
 	}
-	return []rateLine{{Price: string(r.Model)}}
+	return []rateLine{{Price: strings.ReplaceAll(string(r.Model), "_", " ")}}
+}
+
+func (l locale) percentageLines(r *catalog.Rate) []rateLine {
+	p := r.Percentage
+	if p == nil {
+		return nil
+	}
+	var lines []rateLine
+	if p.FreeEvents > 0 {
+		lines = append(lines, rateLine{For: "First " + l.units(money.FromInt(p.FreeEvents), "event"), Price: "free"})
+	}
+	if p.FreeAmount.Sign() > 0 {
+		lines = append(lines, rateLine{For: "First " + l.exact(p.FreeAmount, r.Currency), Price: "free"})
+	}
+	text := l.number(p.Rate) + noBreak + "%"
+	if !p.Fixed.IsZero() {
+		text += " + " + l.exact(p.Fixed, r.Currency)
+	}
+	if p.HasMin {
+		text += ", at least " + l.exact(p.Min, r.Currency)
+	}
+	if p.HasMax {
+		text += ", at most " + l.exact(p.Max, r.Currency)
+	}
+	return append(lines, rateLine{For: "Of the value of each event", Price: text})
 }
 
 func (l locale) tierLines(r *catalog.Rate, unit, each string) []rateLine {
 	lines := make([]rateLine, 0, len(r.Tiers))
 	var from money.Decimal
+	percent := r.Model == catalog.ModelGraduatedPercentage
+	units, number := func(q money.Decimal) string { return l.units(q, unit) }, l.number
+	if percent {
+		units = func(q money.Decimal) string { return l.exact(q, r.Currency) }
+		number = units
+	}
 	for i := range r.Tiers {
 		t := &r.Tiers[i]
 		bound := "up to "
@@ -134,16 +169,19 @@ func (l locale) tierLines(r *catalog.Rate, unit, each string) []rateLine {
 		case t.Last && i == 0:
 			words = "Any amount"
 		case t.Last:
-			words = "Above " + l.units(from, unit)
+			words = "Above " + units(from)
 		case i == 0:
-			words = strings.ToUpper(bound[:1]) + bound[1:] + l.units(t.UpTo, unit)
+			words = strings.ToUpper(bound[:1]) + bound[1:] + units(t.UpTo)
 		default:
-			words = "Above " + l.number(from) + ", " + bound + l.units(t.UpTo, unit)
+			words = "Above " + number(from) + ", " + bound + units(t.UpTo)
 		}
 		if r.Model == catalog.ModelVolume {
 			words += ", all at"
 		}
 		text := l.exact(t.UnitPrice, r.Currency) + each
+		if percent {
+			text = l.number(t.UnitPrice) + noBreak + "%"
+		}
 		switch {
 		case !t.FlatPrice.IsZero() && t.UnitPrice.IsZero():
 			text = l.exact(t.FlatPrice, r.Currency) + " flat"
@@ -283,6 +321,12 @@ func reasonWords(reason string) (what, help string) {
 		return "Duplicate with other content", "An event of the same source and id was rated already. Send the correction under a new id."
 	case "late":
 		return "Late", "Its period is sealed and the account refuses late usage."
+	case "quantity_negative":
+		return "Negative quantity", "What is counted, or its largest or latest value, cannot be taken back by a quantity. Correct the event itself."
+	case "amount_missing":
+		return "Amount missing", "Its rate charges the amount that the event carries. Send it with amount and currency, under a new id."
+	case "period_unbounded":
+		return "No period", "Its rate averages over the billing period, and the account's has no end. Give the account a cycle, then retry."
 	case "quantity_overflow":
 		return "Quantity too large", "The line would exceed the largest amount. Check the quantity."
 	case "skipped":
