@@ -80,37 +80,37 @@ func Merge(a, b State) (State, error) {
 	return a, nil
 }
 
-// merge joins b to a, in place; after an error a means nothing.
-func (a *State) merge(b *State) (err error) {
+// merge joins b to s, in place; after an error s means nothing.
+func (s *State) merge(b *State) (err error) {
 	switch {
 	case b.Events == 0:
 		return nil
-	case a.Events == 0:
-		*a = *b
+	case s.Events == 0:
+		*s = *b
 		return nil
 	}
-	if a.Sum, err = a.Sum.Add(b.Sum); err != nil {
+	if s.Sum, err = s.Sum.Add(b.Sum); err != nil {
 		return err
 	}
-	if a.Events > math.MaxInt64-b.Events {
+	if s.Events > math.MaxInt64-b.Events {
 		return money.ErrOverflow
 	}
-	a.Events += b.Events
+	s.Events += b.Events
 	if !b.Exact.IsZero() {
-		if a.Exact, err = a.Exact.Plus(b.Exact); err != nil {
+		if s.Exact, err = s.Exact.Plus(b.Exact); err != nil {
 			return err
 		}
 	}
 	rest := b.Rest
-	if a.Rest.hasDays() || b.Rest.hasDays() {
-		if a.Rest, err = mergeDays(a.Rest, b.Rest); err != nil {
+	if s.Rest.hasDays() || b.Rest.hasDays() {
+		if s.Rest, err = mergeDays(s.Rest, b.Rest); err != nil {
 			return err
 		}
-		rest = a.Rest
+		rest = s.Rest
 	}
-	if a.Rest != rest || a.At != b.At || a.Peak != b.Peak {
-		if later(b, a) {
-			a.Peak, a.At, a.Rest = b.Peak, b.At, rest
+	if s.Rest != rest || s.At != b.At || s.Peak != b.Peak {
+		if later(b, s) {
+			s.Peak, s.At, s.Rest = b.Peak, b.At, rest
 		}
 	}
 	return nil
