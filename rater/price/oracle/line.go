@@ -27,12 +27,17 @@ type line struct {
 	beyond string
 }
 
-// Line prices the events of a line, which stand in log order, under rates that are in the order of their start and do not overlap.
-func Line(rates []Rate, usage Usage, events []Event) Result {
+func newLine(rates []Rate, usage Usage) *line {
 	l := &line{rates: rates, usage: usage}
 	for k := range rates {
 		l.cells = append(l.cells, rates[k].cells())
 	}
+	return l
+}
+
+// Line prices the events of a line, which stand in log order, under rates that are in the order of their start and do not overlap.
+func Line(rates []Rate, usage Usage, events []Event) Result {
+	l := newLine(rates, usage)
 	res := Result{Amount: num(0)}
 	for _, e := range events {
 		if reason, ok := l.take(e); !ok {

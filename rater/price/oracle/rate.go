@@ -38,8 +38,9 @@ type Rate struct {
 	Entries                        []Entry
 	Default                        *Rate
 	Included, Maximum              *big.Rat
-	HalfOpen, ZeroFlat, WholeEvent bool // bounds: half_open, zero_usage_flat: charge, split: false
-	ProrateDay, Restart            bool // prorate: day, tiers_restart: true
+	Minimum                        *big.Rat // of no effect here
+	HalfOpen, ZeroFlat, WholeEvent bool     // bounds: half_open, zero_usage_flat: charge, split: false
+	ProrateDay, Restart            bool     // prorate: day, tiers_restart: true
 	Pool                           string
 }
 

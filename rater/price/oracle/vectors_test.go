@@ -64,14 +64,6 @@ func (x text) rat() *big.Rat {
 	return rat(string(x))
 }
 
-func rat(s string) *big.Rat {
-	r, ok := new(big.Rat).SetString(s)
-	if !ok {
-		panic("no number: " + s)
-	}
-	return r
-}
-
 func of(m map[string]any, names ...string) *big.Rat {
 	for _, name := range names {
 		if v, ok := m[name]; ok && v != nil {
