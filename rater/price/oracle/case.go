@@ -168,7 +168,8 @@ func (c *Case) OrderFree() bool {
 	}
 	for k := range c.Rates {
 		for _, cell := range c.Rates[k].cells() {
-			if cell.rate.inLogOrder() {
+			// Clamps alone are of each event by itself.
+			if r := cell.rate; r.inLogOrder() && (r.WholeEvent || r.FreeEvents > 0 || r.FreeAmount != nil) {
 				return false
 			}
 		}

@@ -19,6 +19,11 @@ var berlin = func() Usage {
 	}
 }()
 
+// march is March 2026, in which the clocks go forward on the 29th: 31 days, 743 hours.
+var march = Usage{
+	Start: time.Date(2026, 3, 1, 0, 0, 0, 0, berlin.Zone), End: time.Date(2026, 4, 1, 0, 0, 0, 0, berlin.Zone), Zone: berlin.Zone,
+}
+
 // on reads events, "day hour:minute quantity [key=value ...]" each, in log order; the key amount is the money that it carries.
 func on(u Usage, events ...string) (list []Event) {
 	for i, s := range events {
@@ -42,6 +47,12 @@ func on(u Usage, events ...string) (list []Event) {
 				e.Account = value
 			case "id":
 				e.ID = value
+			case "utc":
+				t, err := time.Parse(time.RFC3339, value)
+				if err != nil {
+					panic(err)
+				}
+				e.Time = t
 			default:
 				e.Attributes[key] = value
 			}
@@ -275,6 +286,8 @@ func aggregations() []hand {
 			name: "time_weighted", rates: by(timeWeighted),
 			events: []string{"31 0:00 -5", "25 0:00 10"}, want: "2.107382550336",
 		},
+		// 743 for the 23 + 24 + 24 hours from the 29th on, of 743
+		{name: "time_weighted, a day of 23 hours", usage: march, rates: by(timeWeighted), events: []string{"29 0:00 743"}, want: "71"},
 		// carried 2 for 24 h, then 10 for 48 h, then 0: 48 + 480 = 528; / 745 = 0.708724832214(76...)
 		{
 			name: "time_weighted, absolute", usage: carried, rates: absolute,
@@ -344,6 +357,8 @@ func options() []hand {
 		{name: "prorate, flat prices stay", rates: with(tiers, daily), events: []string{"1 0:00 12", "31 0:00 -12"}, want: "24.548387096774"},
 		// 12 units at the end, so 2 a unit: (8 + 4 × 15/31) × 2 + 6 = 22 + 120/31
 		{name: "prorate, volume", rates: with(volumes, daily), events: []string{"1 0:00 8", "17 0:00 4"}, want: "25.870967741935"},
+		// the 29th and two more days of 31, though it has 23 hours: 31 × 3/31 = 3 at 3 (31 is above 20), + 7
+		{name: "prorate, a day of 23 hours", usage: march, rates: with(volumes, daily), events: []string{"29 23:59 31"}, want: "16"},
 		{name: "prorate, below zero", rates: with(volumes, daily), events: []string{"1 0:00 -8"}, want: "0"},
 	}
 }
@@ -416,7 +431,25 @@ func matrices() []hand {
 	}
 	before := until(11, Rate{Model: matrix, Dimensions: []Dimension{{Name: "region"}}, Entries: []Entry{tiered("eu", "1"), tiered("us", "2")}})
 	after := from(11, Rate{Model: matrix, Dimensions: []Dimension{{Name: "region"}}, Entries: []Entry{tiered("us", "4"), tiered("eu", "3")}})
+	night := Rate{
+		Model: matrix, Dimensions: []Dimension{{Name: "when", By: "time_of_day"}},
+		Entries: []Entry{entry("1", map[string]Match{"when": {FromMinute: 2 * 60, ToMinute: 3 * 60}})}, Default: &other,
+	}
 	return []hand{
+		// 0:30 and 1:30 UTC are both 2:30; 0:59:59 before the first and 2:00 after the second are outside
+		{
+			name: "matrix, an hour that comes twice", rates: []Rate{night},
+			events: []string{
+				"1 0:00 1 utc=2026-10-25T00:30:00Z", "1 0:00 1 utc=2026-10-25T01:30:00Z",
+				"1 0:00 1 utc=2026-10-24T23:59:59Z", "1 0:00 1 utc=2026-10-25T02:00:00Z",
+			},
+			want: "202",
+		},
+		// 0:59:59 UTC is 1:59:59, and a second later it is 3:00
+		{
+			name: "matrix, an hour that is skipped", usage: march, rates: []Rate{night},
+			events: []string{"1 0:00 1 utc=2026-03-29T00:59:59Z", "1 0:00 1 utc=2026-03-29T01:00:00Z"}, want: "200",
+		},
 		// 4930 is the longest: 2; 4989 at noon 1, at 22:00 and 5:59 the entry with the time 3 each, at 6:00 again 1; 33: 100
 		{
 			name: "matrix, prefix and time", rates: []Rate{calls},

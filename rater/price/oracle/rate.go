@@ -10,7 +10,13 @@
 // so itself before its maximum, is out of scope, because the product may reject the event: Result.Beyond says which.
 // Also out of scope: exchange rates, minimums (the close trues them up), pricing levels, and which documents are refused.
 //
-// Generate draws random cases with their documents and expected amounts, Shrink makes a failing one short.
+// Generate draws random cases with their documents and expected amounts, Shrink makes a failing one short:
+//
+//	wrong := func(c *oracle.Case) bool { return price(c.Document(), c.EventsJSON()) != amounts(c.Expected()) }
+//	if c := oracle.Generate(seed, oracle.Options{}); wrong(&c) {
+//		c = oracle.Shrink(c, wrong)
+//		t.Fatal(c.String())
+//	}
 package oracle
 
 import (
