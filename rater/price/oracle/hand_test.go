@@ -346,8 +346,8 @@ func options() []hand {
 		},
 		// 8 ends in the first tier: 8 × 1 + 5; 8 + 4 = 12 in the second: 4 × 2 + 6; 12 + 10 = 22: 10 × 3 + 7
 		{name: "split: false", rates: with(tiers, whole), events: []string{"1 0:00 8", "2 0:00 4", "3 0:00 10"}, want: "64"},
-		// 25 × 3 + 5 + 6 + 7 = 93, then -20 ends in the first tier: -20; 1 more: 1, no flat price twice
-		{name: "split: false, back", rates: with(tiers, whole), events: []string{"1 0:00 25", "2 0:00 -20", "3 0:00 1"}, want: "74"},
+		// 25 × 3 + 5 + 6 + 7 = 93, then -20 ends in the first tier: -20; 10 more in the second: 20, no flat price twice
+		{name: "split: false, back", rates: with(tiers, whole), events: []string{"1 0:00 25", "2 0:00 -20", "3 0:00 10"}, want: "93"},
 		// the 1st counts wholly, the 17th for 15 of 31 days: 8 × 1 + 5; from 8 to 12: (2 × 1 + 2 × 2) × 15/31 = 2.903225806451(6...), + 6
 		{name: "prorate, graduated", rates: with(tiers, daily), events: []string{"17 23:59 4", "1 0:00 8"}, want: "21.903225806452"},
 		// the 25th, of 25 hours, is the first of the last 7 days; in at 0:30 and out at 23:30 is nothing, no tier was reached
@@ -435,7 +435,12 @@ func matrices() []hand {
 		Model: matrix, Dimensions: []Dimension{{Name: "when", By: "time_of_day"}},
 		Entries: []Entry{entry("1", map[string]Match{"when": {FromMinute: 2 * 60, ToMinute: 3 * 60}})}, Default: &other,
 	}
+	lists := Rate{
+		Model: matrix, Dimensions: []Dimension{{Name: "plan"}},
+		Entries: []Entry{entry("1", map[string]Match{"plan": is("a", "b")}), entry("2", map[string]Match{"plan": is("b", "c")})},
+	}
 	return []hand{
+		{name: "matrix, the first that is written", rates: []Rate{lists}, events: []string{"1 0:00 1 plan=b"}, want: "1"},
 		// 0:30 and 1:30 UTC are both 2:30; 0:59:59 before the first and 2:00 after the second are outside
 		{
 			name: "matrix, an hour that comes twice", rates: []Rate{night},
