@@ -65,7 +65,7 @@ func (f *ingestFigures) round(ctx context.Context, s *site, bodies [][]byte, cou
 		return err
 	}
 	began := time.Now()
-	if err := s.sendAll(ctx, bodies); err != nil {
+	if err := s.sendAll(ctx, bodies, clients); err != nil {
 		return err
 	}
 	took := time.Since(began)
@@ -89,7 +89,7 @@ func (s *site) cost(ctx context.Context) (cpu, allocations float64, err error) {
 	return cpu, allocations, err
 }
 
-func (s *site) sendAll(ctx context.Context, bodies [][]byte) error {
+func (s *site) sendAll(ctx context.Context, bodies [][]byte, clients int) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	work := make(chan []byte)

@@ -43,7 +43,7 @@ type settings struct {
 	Requests int // of 1,000 events in one round of ingest
 	Singles  int // events, one a request, in a round of each server
 	Probes   int // of the latency, idle and under load each
-	Load     int // events a second while the latency is measured under load
+	Load     int // events a second while the latency is measured under load, at most
 
 	SinkRows int // that a round carries into the report store
 
@@ -72,7 +72,7 @@ func main() {
 	flag.IntVar(&s.Requests, "requests", 100, "requests of 1,000 events in one round of ingest")
 	flag.IntVar(&s.Singles, "singles", 20_000, "requests of one event in one round")
 	flag.IntVar(&s.Probes, "probes", 300, "events whose way to the invoice is timed")
-	flag.IntVar(&s.Load, "load", 20_000, "events a second beside the probes")
+	flag.IntVar(&s.Load, "load", 1_000_000, "events a second beside the probes at most: half of what the server takes, if that is less")
 	flag.IntVar(&s.SinkRows, "sink-rows", 300_000, "rated activities that a round carries into the report store")
 	flag.StringVar(&s.Profile, "cpuprofile", "", "write CPU profiles of the rater's rounds and of the server's ingest to files that begin so")
 	only := flag.String("only", names(), "what is measured")

@@ -26,7 +26,7 @@ func newReport(ctx context.Context, c *corner, s settings) (*report, error) {
 			"accounts": fmt.Sprint(s.Accounts), "lines": "one an account, of four products", "events a round": fmt.Sprint(s.Events), "events a record": fmt.Sprint(s.Batch),
 			"partitions": fmt.Sprint(s.Partitions), "rounds": fmt.Sprintf("%d and one to warm up", s.Rounds),
 			"producers": "acks=all, idempotent, linger 0, no compression", "broker": "one, flush.messages=1, LogAppendTime",
-			"PostgreSQL": "fsync and synchronous_commit as it runs, see versions", "load": fmt.Sprintf("%d events/s", s.Load),
+			"PostgreSQL": "fsync and synchronous_commit as it runs, see versions", "load": fmt.Sprintf("half of what the server takes, %d events/s at most", s.Load),
 		},
 	}
 	return r, r.Ask(ctx, c.postgres, c.redis, c.kafka)
