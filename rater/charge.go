@@ -13,28 +13,50 @@ import (
 	"github.com/tollstream/tollstream/rater/price"
 )
 
+// pricer works out what a usage event makes of its family. The machine and Fold share it, so that what is added up again from
+// stored usage is what was rated.
+type pricer struct {
+	scratch  []segment
+	together []segment
+	priced   []money.Decimal // the lines' amounts under new circumstances, computed before anything changes
+}
+
 // charge puts the event on its line: charge = Total(after) − the line's stored amount. It returns the reason
 // when the arithmetic overflows; then nothing has changed.
 func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) string {
 	f := r.f
 	m.uses++
 	f.lastUsed = m.uses
-	if len(f.lines) == 1 && f.seq == r.seq && f.lines[0].target.Invoice == r.invoice {
-		if l := &f.lines[0]; len(l.segments) == 1 && l.segments[0].rate == r.rate && !l.segments[0].gone && r.rate.Outer == nil {
-			return m.chargeAlone(rec, e, r, l)
+	if l := f.alone(r); l != nil {
+		charged, reason := l.chargeAlone(e, r)
+		if reason == "" {
+			l.version = rec.Offset + 1
+			m.touch(f)
+			m.emitUsage(rec, e, r, l, charged)
 		}
+		return reason
 	}
-	fresh := len(f.lines) == 0
-	if fresh {
-		m.begin(f, e, r)
-	}
-	if !fresh && f.seq < r.seq {
+	if len(f.lines) > 0 && f.seq < r.seq {
 		if !m.reprice(f, -1, nil) {
 			return ReasonOverflow
 		}
 		m.commitPrices(rec, f, -1, r)
 	}
-	at := slices.IndexFunc(f.lines, func(l line) bool { return l.target.Invoice == r.invoice })
+	at, reason := m.put(f, e, r, m.words)
+	if reason == "" {
+		charged := m.commitPrices(rec, f, at, r)
+		m.emitUsage(rec, e, r, &f.lines[at], charged)
+	}
+	return reason
+}
+
+// put puts the event into the segments of its line, which may be a new one, and prices the family's lines into p.priced, which are
+// theirs once take was called. After a reason nothing has changed.
+func (p *pricer) put(f *family, e *usage.Event, r *resolution, words words) (at int, reason string) {
+	if len(f.lines) == 0 {
+		f.begin(e, r, words)
+	}
+	at = slices.IndexFunc(f.lines, func(l line) bool { return l.target.Invoice == r.invoice })
 	segments := []segment(nil)
 	quantity, events := money.Decimal{}, int64(0)
 	if at >= 0 {
@@ -42,21 +64,21 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 	}
 	quantity, err := quantity.Add(e.Quantity)
 	if err != nil {
-		return ReasonOverflow
+		return at, ReasonOverflow
 	}
 	in, reason := InputOf(e, r.rate, r.usagePeriod, r.usageZone)
 	if reason != "" {
-		return reason
+		return at, reason
 	}
-	m.together = m.together[:0]
+	p.together = p.together[:0]
 	if price.InLogOrder(r.rate) {
-		if m.together, err = f.othersThan(at, m.together); err != nil {
-			return ReasonOverflow
+		if p.together, err = f.othersThan(at, p.together); err != nil {
+			return at, ReasonOverflow
 		}
 	}
-	m.scratch, err = addTo(m.scratch, segments, r.rate, in, m.together)
+	p.scratch, err = addTo(p.scratch, segments, r.rate, in, p.together)
 	if err != nil {
-		return reasonOf(err)
+		return at, reasonOf(err)
 	}
 	if at < 0 {
 		f.add(line{period: r.period, target: activity.Target{
@@ -64,48 +86,61 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 		}}).settle(f)
 		at = len(f.lines) - 1
 	}
-	if !m.reprice(f, at, m.scratch) {
+	if !p.reprice(f, at, p.scratch) {
 		if segments == nil && events == 0 {
 			f.lines = f.lines[:len(f.lines)-1]
 		}
-		return ReasonOverflow
+		return at, ReasonOverflow
 	}
 	l := &f.lines[at]
-	l.segments = append(l.segments[:0], m.scratch...)
+	l.segments = append(l.segments[:0], p.scratch...)
 	l.quantity, l.events, l.last = quantity, events+1, r.rate
-	m.emitUsage(rec, e, r, l, m.commitPrices(rec, f, at, r))
-	return ""
+	return at, ""
 }
 
-// chargeAlone is charge where nothing but the event's own segment is priced: a family of one line, on the event's invoice, with one
+// alone gives the event's line where nothing but its own segment is priced: in a family of one line, on the event's invoice, with one
 // segment, of the event's rate, which stands in no matrix, under the definitions that price the event. There LineTotal is the rate's Total.
-func (m *machine) chargeAlone(rec *activity.Record, e *usage.Event, r *resolution, l *line) string {
+func (f *family) alone(r *resolution) *line {
+	if len(f.lines) == 1 && f.seq == r.seq && f.lines[0].target.Invoice == r.invoice {
+		if l := &f.lines[0]; len(l.segments) == 1 && l.segments[0].rate == r.rate && !l.segments[0].gone && r.rate.Outer == nil {
+			return l
+		}
+	}
+	return nil
+}
+
+// chargeAlone is put and take for such a line. After a reason nothing has changed.
+func (l *line) chargeAlone(e *usage.Event, r *resolution) (charged money.Decimal, reason string) {
 	s := &l.segments[0]
 	quantity, err := l.quantity.Add(e.Quantity)
 	if err != nil {
-		return ReasonOverflow
+		return charged, ReasonOverflow
 	}
 	in, reason := InputOf(e, r.rate, r.usagePeriod, r.usageZone)
 	if reason != "" {
-		return reason
+		return charged, reason
 	}
 	state, err := aggregate(r.rate, s.state, in)
 	if err != nil {
-		return reasonOf(err)
+		return charged, reasonOf(err)
 	}
 	total, err := price.Total(r.rate, state)
 	if err != nil {
-		return ReasonOverflow
+		return charged, ReasonOverflow
 	}
-	charged, err := total.Sub(l.amount)
+	charged = difference(total, l.amount)
+	s.state, s.seq = state, r.seq
+	l.quantity, l.events, l.last, l.amount = quantity, l.events+1, r.rate, total
+	return charged, ""
+}
+
+// difference is of two amounts, which are within bounds.
+func difference(a, b money.Decimal) money.Decimal {
+	d, err := a.Sub(b)
 	if err != nil {
 		panic("bug: the difference of two amounts within bounds overflows")
 	}
-	s.state, s.seq = state, r.seq
-	l.quantity, l.events, l.last, l.amount, l.version = quantity, l.events+1, r.rate, total, rec.Offset+1
-	m.touch(r.f)
-	m.emitUsage(rec, e, r, l, charged)
-	return ""
+	return d
 }
 
 // InputOf gives what an event brings to its rate, in the period and zone of its line's usage, or the reason why it cannot be priced.
@@ -138,24 +173,24 @@ func reasonOf(err error) string {
 }
 
 // begin fills in a family that has no lines yet.
-func (m *machine) begin(f *family, e *usage.Event, r *resolution) {
-	f.account, f.product, f.pkg, f.group = strings.Clone(e.Account), r.product.ID, m.words.of(r.pkg), m.words.attributes(r.group)
+func (f *family) begin(e *usage.Event, r *resolution, words words) {
+	f.account, f.product, f.pkg, f.group = strings.Clone(e.Account), r.product.ID, words.of(r.pkg), words.attributes(r.group)
 	f.seller, f.currency, f.period, f.seq = r.seller, r.rate.Currency, r.usagePeriod, r.seq
 }
 
-// reprice computes every line's amount anew into m.priced, with the segments given in place of those of line at. Each line
+// reprice computes every line's amount anew into p.priced, with the segments given in place of those of line at. Each line
 // continues the ones before it: Total(before + own) − Total(before). It reports false when the arithmetic overflows.
-func (m *machine) reprice(f *family, at int, segments []segment) bool {
-	m.priced = m.priced[:0]
+func (p *pricer) reprice(f *family, at int, segments []segment) bool {
+	p.priced = p.priced[:0]
 	if len(f.lines) == 1 {
 		if at < 0 {
 			segments = f.lines[0].segments
 		}
 		total, err := lineTotal(segments)
-		m.priced = append(m.priced, total)
+		p.priced = append(p.priced, total)
 		return err == nil
 	}
-	m.together = m.together[:0]
+	p.together = p.together[:0]
 	before := money.Decimal{}
 	for i := range f.lines {
 		own := f.lines[i].segments
@@ -163,10 +198,10 @@ func (m *machine) reprice(f *family, at int, segments []segment) bool {
 			own = segments
 		}
 		var err error
-		if m.together, err = merged(m.together, own); err != nil {
+		if p.together, err = merged(p.together, own); err != nil {
 			return false
 		}
-		total, err := lineTotal(m.together)
+		total, err := lineTotal(p.together)
 		if err != nil {
 			return false
 		}
@@ -174,7 +209,7 @@ func (m *machine) reprice(f *family, at int, segments []segment) bool {
 		if err != nil {
 			return false
 		}
-		m.priced, before = append(m.priced, amount), total
+		p.priced, before = append(p.priced, amount), total
 	}
 	return true
 }
@@ -189,36 +224,40 @@ func lineTotal(segments []segment) (money.Decimal, error) {
 	return price.LineTotal(buf)
 }
 
+// take takes over the amounts of the last reprice and returns the change of line at; other gets every other line that changed.
+func (p *pricer) take(f *family, at int, seq int64, other func(l *line, change money.Decimal)) (charged money.Decimal) {
+	for i := range f.lines {
+		l := &f.lines[i]
+		change := difference(p.priced[i], l.amount)
+		l.amount = p.priced[i]
+		if i == at {
+			charged = change
+		} else if !change.IsZero() {
+			other(l, change)
+		}
+	}
+	f.seq = seq
+	for i := range f.lines {
+		for j := range f.lines[i].segments {
+			if s := &f.lines[i].segments[j]; !s.gone {
+				s.seq = seq
+			}
+		}
+	}
+	return charged
+}
+
 // commitPrices takes over the amounts of the last reprice; what changed on other lines than at becomes an adjustment.
 // It returns the change of line at.
 func (m *machine) commitPrices(rec *activity.Record, f *family, at int, r *resolution) money.Decimal {
-	var charged money.Decimal
-	for i := range f.lines {
-		l := &f.lines[i]
-		change, err := m.priced[i].Sub(l.amount)
-		if err != nil {
-			panic("bug: the difference of two amounts within bounds overflows")
-		}
-		l.amount = m.priced[i]
-		if i == at {
-			l.version, charged = rec.Offset+1, change
-			continue
-		}
-		if change.IsZero() {
-			continue
-		}
+	charged := m.take(f, at, r.seq, func(l *line, change money.Decimal) {
 		l.version = rec.Offset + 1
 		m.emit(rec, f, l, activity.Activity{
 			Kind: activity.KindAdjustment, EventTime: f.period.Start, Charge: change, Terms: m.termsOf(f, l, lastRate(l.segments), r.seq),
 		})
-	}
-	f.seq = r.seq
-	for i := range f.lines {
-		for j := range f.lines[i].segments {
-			if s := &f.lines[i].segments[j]; !s.gone {
-				s.seq = r.seq
-			}
-		}
+	})
+	if at >= 0 {
+		f.lines[at].version = rec.Offset + 1
 	}
 	m.touch(f)
 	return charged

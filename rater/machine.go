@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/tollstream/tollstream/collector/usage"
-	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/activity"
 	"github.com/tollstream/tollstream/rater/catalog"
 	"github.com/tollstream/tollstream/rater/dedup"
@@ -75,6 +74,7 @@ type machine struct {
 	circumstance uint64 // what resolutions were made under, see recalled
 
 	words words
+	pricer
 
 	// of the record in work
 	*work
@@ -82,10 +82,7 @@ type machine struct {
 	touched  uint64     // see recallAll
 	resolved []*resolution
 	anew     []resolution // those of them that were not recalled
-	scratch  []segment
-	together []segment
-	priced   []money.Decimal // the lines' amounts under new circumstances, computed before anything changes
-	inWork   int             // index of the event in work
+	inWork   int          // index of the event in work
 }
 
 func newMachine(c *Checkpoint, window time.Duration, faults Faults) *machine {

@@ -85,12 +85,19 @@ func (m *machine) recall(p *planned, e *usage.Event) *resolution {
 	if p == nil {
 		return nil
 	}
+	r := p.recall(m.circumstance, e)
+	if r != nil {
+		m.uses++
+		r.f.lastUsed = m.uses
+	}
+	return r
+}
+
+func (p *planned) recall(circumstance uint64, e *usage.Event) *resolution {
 	for _, k := range p.known {
-		if k.circumstance != m.circumstance || e.Time < k.from || e.Time >= k.until || k.sentProduct != e.Product || k.sentPackage != e.Package || !k.grouped(e) {
+		if k.circumstance != circumstance || e.Time < k.from || e.Time >= k.until || k.sentProduct != e.Product || k.sentPackage != e.Package || !k.grouped(e) {
 			continue
 		}
-		m.uses++
-		k.f.lastUsed = m.uses
 		return &k.resolution
 	}
 	return nil
@@ -107,15 +114,15 @@ func (k *recalled) grouped(e *usage.Event) bool {
 }
 
 // remember keeps a resolution for later events. That of late usage is not kept: where it goes depends on more.
-func (m *machine) remember(p *planned, e *usage.Event, r *resolution) {
-	k := &recalled{resolution: *r, sentProduct: m.words.of(e.Product), sentPackage: m.words.of(e.Package), circumstance: m.circumstance}
-	k.group = m.words.attributes(r.group)
+func (p *planned) remember(words words, circumstance uint64, e *usage.Event, r *resolution) {
+	k := &recalled{resolution: *r, sentProduct: words.of(e.Product), sentPackage: words.of(e.Package), circumstance: circumstance}
+	k.group = words.attributes(r.group)
 	if k.from, k.until = p.plan.Constant(r.product, e.Package, e.Time); k.from >= k.until {
 		return
 	}
 	live := p.known[:0]
 	for _, old := range p.known {
-		if old.circumstance == m.circumstance {
+		if old.circumstance == circumstance {
 			live = append(live, old)
 		}
 	}

@@ -50,11 +50,9 @@ func (m *machine) resolve(e *usage.Event, r *resolution, need *needs) bool {
 		r.reason = ReasonAccountUnknown
 		return true
 	}
-	owed, period := plan.Billing(e.Time)
-	r.seq, r.usagePeriod, r.seller = m.act, period, owed.Seller
-	r.usageZone = owed.ZoneAt(e.Time)
-	r.billed, r.period = owed.ID, period
-	seals, ok := m.sealsOf(owed.ID, need)
+	r.seq = m.act
+	owed, period := r.bill(plan, e.Time)
+	seals, ok := m.sealsOf(owed, need)
 	if !ok {
 		return false
 	}
@@ -67,7 +65,7 @@ func (m *machine) resolve(e *usage.Event, r *resolution, need *needs) bool {
 			r.reason = ReasonLate
 			return true
 		}
-		if ok := m.carry(owed.ID, period, r, need); !ok {
+		if ok := m.carry(owed, period, r, need); !ok {
 			return false
 		}
 		r.seq = seq
@@ -79,32 +77,48 @@ func (m *machine) resolve(e *usage.Event, r *resolution, need *needs) bool {
 			r.seq = m.act
 		}
 	}
-	if !m.price(e, r, plan, owed.ID, need) {
+	if !m.price(e, r, plan, owed, need) {
 		return false
 	}
 	if !late && r.reason == "" {
-		m.remember(m.defs.plans.of(e.Account), e, r)
+		m.defs.plans.of(e.Account).remember(m.words, m.circumstance, e, r)
 	}
 	return true
 }
 
-// price finds the rate and the family, with the family's lines bound to the rates that price them.
-func (m *machine) price(e *usage.Event, r *resolution, plan *catalog.Plan, owed string, need *needs) bool {
+// bill says who is invoiced for usage at t, and in which period, where it is not late.
+func (r *resolution) bill(plan *catalog.Plan, t int64) (owed string, period catalog.Period) {
+	account, period := plan.Billing(t)
+	r.usagePeriod, r.usageZone, r.seller = period, account.ZoneAt(t), account.Seller
+	r.billed, r.period = account.ID, period
+	return account.ID, period
+}
+
+// answer finds the rate that prices the event, and the family that it falls on, of usage for which owed is invoiced; or the reason.
+func (r *resolution) answer(plan *catalog.Plan, e *usage.Event, owed string) (family activity.ID) {
 	if r.product = plan.Snapshot().Product(e.Product); r.product == nil {
 		r.reason = ReasonProductUnknown
-		return true
+		return family
 	}
 	answer, refusal := plan.Resolve(r.product, e.Package, e.Time)
 	if refusal != "" {
 		r.reason = string(refusal)
-		return true
+		return family
 	}
 	r.rate, r.pkg = answer.Rate, answer.Package
 	for _, name := range r.product.GroupBy {
 		r.group = append(r.group, activity.Attribute{Name: name, Value: e.Attribute(name)})
 	}
-	id := activity.FamilyID(r.seller, e.Account, r.product.ID, r.pkg, r.group, owed, r.usagePeriod.Start)
 	r.invoice = activity.InvoiceID(r.seller, r.billed, r.period.Start)
+	return activity.FamilyID(r.seller, e.Account, r.product.ID, r.pkg, r.group, owed, r.usagePeriod.Start)
+}
+
+// price finds the rate and the family, with the family's lines bound to the rates that price them.
+func (m *machine) price(e *usage.Event, r *resolution, plan *catalog.Plan, owed string, need *needs) bool {
+	id := r.answer(plan, e, owed)
+	if r.reason != "" {
+		return true
+	}
 	if r.f = m.families[id]; r.f == nil {
 		need.family(id)
 		return false
