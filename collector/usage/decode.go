@@ -98,7 +98,7 @@ func wireIndex(wire protowire.Type) int {
 
 // The wire types of each message's fields, by number; position 0 is no field.
 const (
-	recordTypes      = "-vsss"
+	recordTypes      = "-vssssss"
 	definitionsTypes = "-vvffssv"
 	refTypes         = "-vsss"
 	sealTypes        = "-sff"
@@ -131,6 +131,15 @@ func (d *decoder) record(r *Record, events []Event) {
 		case recordSeal:
 			r.Seal = new(Seal)
 			d.seal(r.Seal, d.length(len(d.b)))
+		case recordSweep:
+			r.Sweep = new(Sweep)
+			d.sweep(r.Sweep, d.length(len(d.b)))
+		case recordMarker:
+			r.Marker = new(Marker)
+			d.marker(r.Marker, d.length(len(d.b)))
+		case recordResult:
+			r.Result = new(Result)
+			d.result(r.Result, d.length(len(d.b)))
 		default:
 			r.Events = events
 			d.complete(r)
@@ -144,23 +153,26 @@ var none Event
 
 // complete checks that exactly the member that the kind names is there.
 func (d *decoder) complete(r *Record) {
-	batch := len(r.Events) > 0
-	ok := false
-	switch r.Kind {
-	case KindBatch, KindRetry:
-		ok = batch && r.Definitions == nil && r.Seal == nil
-		if r.Kind == KindBatch && len(d.b) > MaxBatchBytes {
-			d.fail("batch too large")
-		}
-	case KindDefinitions:
-		ok = !batch && r.Definitions != nil && r.Seal == nil
-	case KindSeal:
-		ok = !batch && r.Definitions == nil && r.Seal != nil
-	default:
-		d.fail("unknown kind of record")
+	members := [...]struct {
+		of    RecordKind
+		there bool
+	}{
+		{KindBatch, len(r.Events) > 0}, {KindDefinitions, r.Definitions != nil}, {KindSeal, r.Seal != nil}, {KindSweep, r.Sweep != nil},
+		{KindMarker, r.Marker != nil}, {KindResult, r.Result != nil},
 	}
-	if !ok {
-		d.fail("kind and content differ")
+	kind := r.Kind
+	switch {
+	case kind < KindBatch || kind > KindResult:
+		d.fail("unknown kind of record")
+	case kind == KindBatch && len(d.b) > MaxBatchBytes:
+		d.fail("batch too large")
+	case kind == KindRetry:
+		kind = KindBatch
+	}
+	for _, m := range members {
+		if m.there != (m.of == kind) {
+			d.fail("kind and content differ")
+		}
 	}
 }
 

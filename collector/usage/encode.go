@@ -15,6 +15,9 @@ const (
 	recordEvents      = 2
 	recordDefinitions = 3
 	recordSeal        = 4
+	recordSweep       = 5
+	recordMarker      = 6
+	recordResult      = 7
 
 	eventID         = 1
 	eventSource     = 2
@@ -70,6 +73,15 @@ func AppendRecord(b []byte, r *Record) []byte {
 		b = appendString(b, sealAccount, r.Seal.Account)
 		b = appendFixed64(b, sealStart, uint64(r.Seal.PeriodStart))
 		b = appendFixed64(b, sealEnd, uint64(r.Seal.PeriodEnd))
+	}
+	if r.Sweep != nil {
+		b = appendMessage(b, recordSweep, r.Sweep.encode())
+	}
+	if r.Marker != nil {
+		b = appendMessage(b, recordMarker, r.Marker.encode())
+	}
+	if r.Result != nil {
+		b = appendMessage(b, recordResult, r.Result.encode())
 	}
 	return b
 }

@@ -88,6 +88,9 @@ const (
 	KindRetry       RecordKind = 2 // rejected usage that is tried again
 	KindDefinitions RecordKind = 3 // a range of definitions becomes active
 	KindSeal        RecordKind = 4 // a billed account's period is complete
+	KindSweep       RecordKind = 5 // lines are priced under newer definitions
+	KindMarker      RecordKind = 6 // an account's usage is rated anew: the job sums up what stands before
+	KindResult      RecordKind = 7 // … a part of what it amounts to
 )
 
 // Record is one record of the `usage` topic. Exactly one of the members that its kind names is set.
@@ -96,6 +99,9 @@ type Record struct {
 	Events      []Event      // KindBatch, KindRetry
 	Definitions *Definitions // KindDefinitions
 	Seal        *Seal        // KindSeal
+	Sweep       *Sweep       // KindSweep
+	Marker      *Marker      // KindMarker
+	Result      *Result      // KindResult
 }
 
 // Definitions activates the sequence numbers From to To, both inclusive. Hashes chain: Hash is made

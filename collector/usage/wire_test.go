@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -61,6 +62,10 @@ func TestWireRoundTrip(t *testing.T) {
 		"batch":   {Kind: KindBatch, Events: []Event{sampleEvent(), full, unresolved, one}},
 		"retry":   {Kind: KindRetry, Events: []Event{full}},
 		"seal":    {Kind: KindSeal, Seal: &Seal{Account: "acme", PeriodStart: -5, PeriodEnd: 7}},
+		"sweep":   {Kind: KindSweep, Sweep: &Sweep{Seq: 12, Families: [][16]byte{{1, 2}, {15: 3}}}},
+		"marker":  {Kind: KindMarker, Marker: &Marker{Account: "acme", Seq: 12, Attempt: 300}},
+		"nothing": {Kind: KindResult, Result: &Result{Account: "acme", Seq: 1, Attempt: 1, At: 9, Part: 1, Parts: 1}},
+		"result":  {Kind: KindResult, Result: sampleResult()},
 		"all":     {Kind: KindDefinitions, Definitions: &Definitions{From: 1, To: 1, All: true}},
 		"changed": {Kind: KindDefinitions, Definitions: &Definitions{From: 3, To: 4, PreviousHash: 1, Hash: 2, Links: []uint64{0, 2}, Changed: []DefinitionRef{{3, "contract", "c-1", "acme"}, {4, "product", "p", ""}}}},
 	}
@@ -84,12 +89,35 @@ func TestWireRoundTrip(t *testing.T) {
 	}
 }
 
+func sampleResult() *Result {
+	return &Result{
+		Account: "acme", Seq: 7, Attempt: 2, At: 1 << 40, Part: 16, Parts: 16,
+		Lines: []ResultLine{
+			{
+				Product: "api-calls", Package: "starter", Seller: "main", Currency: "EUR", Owed: "acme", Billed: "root",
+				Group: []Attribute{{"zone", "b"}, {"region", ""}}, UsageStart: -5, UsageEnd: 7, PeriodStart: 7, PeriodEnd: 9,
+				Quantity: money.MustParse("-0.5"), Events: 3, Segments: []byte{1, 0}, RateLevel: "contract", RateAccount: "root", RateID: "contract:c-1/x", RateModel: "graduated",
+			},
+			{Product: "p", Owed: "acme", Billed: "acme", UsageEnd: 1, PeriodEnd: 1},
+		},
+		Corrections: []Correction{
+			{Product: "p", Seller: "main", Currency: "EUR", Billed: "acme", UsageStart: 1, UsageEnd: 2, PeriodStart: 1, PeriodEnd: 2, Amount: money.MustParse("-3.25")},
+			{Product: "p", Billed: "acme", UsageEnd: 2, PeriodEnd: 2},
+		},
+	}
+}
+
 // TestDecodeRefuses takes valid bytes and breaks each rule of the canonical form.
 func TestDecodeRefuses(t *testing.T) {
 	event := func(change func(*Event)) []byte {
 		e := sampleEvent()
 		change(&e)
 		return AppendRecord(nil, &Record{Kind: KindBatch, Events: []Event{e}})
+	}
+	result := func(change func(*Result)) []byte {
+		r := sampleResult()
+		change(r)
+		return AppendRecord(nil, &Record{Kind: KindResult, Result: r})
 	}
 	big := strings.Repeat("x", MaxEventBytes)
 	many := Record{Kind: KindBatch}
@@ -103,7 +131,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"unknown kind":          {0x08, 9},
 		"kind not shortest":     append([]byte{0x08, 0x81, 0}, valid[2:]...),
 		"two kinds":             append([]byte{0x08, 1}, valid...),
-		"unknown field":         append(bytes.Clone(valid), 0x28, 1),
+		"unknown field":         append(bytes.Clone(valid), 0x40, 1),
 		"torn":                  valid[:len(valid)-1],
 		"trailing byte":         append(bytes.Clone(valid), 0),
 		"length past the end":   {0x08, 1, 0x12, 0xff, 0xff, 0xff, 0xff, 0x7f},
@@ -121,6 +149,20 @@ func TestDecodeRefuses(t *testing.T) {
 		"no definitions":        AppendRecord(nil, &Record{Kind: KindDefinitions}),
 		"range backwards":       AppendRecord(nil, &Record{Kind: KindDefinitions, Definitions: &Definitions{From: 2, To: 1}}),
 		"empty period":          AppendRecord(nil, &Record{Kind: KindSeal, Seal: &Seal{Account: "a", PeriodStart: 4, PeriodEnd: 4}}),
+		"sweep of nothing":      AppendRecord(nil, &Record{Kind: KindSweep, Sweep: &Sweep{Seq: 1}}),
+		"sweep of too much":     AppendRecord(nil, &Record{Kind: KindSweep, Sweep: &Sweep{Seq: 1, Families: make([][16]byte, MaxSweepFamilies+1)}}),
+		"sweep for nothing":     AppendRecord(nil, &Record{Kind: KindSweep, Sweep: &Sweep{Families: make([][16]byte, 1)}}),
+		"marker of nobody":      AppendRecord(nil, &Record{Kind: KindMarker, Marker: &Marker{Seq: 1, Attempt: 1}}),
+		"marker attempt 0":      AppendRecord(nil, &Record{Kind: KindMarker, Marker: &Marker{Account: "a", Seq: 1}}),
+		"result part 0":         result(func(r *Result) { r.Part = 0 }),
+		"result part 17":        result(func(r *Result) { r.Part, r.Parts = 17, 17 }),
+		"result part behind":    result(func(r *Result) { r.Parts = 15 }),
+		"result of nobody":      result(func(r *Result) { r.Account = "" }),
+		"result of too much":    result(func(r *Result) { r.Lines = slices.Repeat(r.Lines, 129) }),
+		"result without owed":   result(func(r *Result) { r.Lines[0].Owed = "" }),
+		"result without period": result(func(r *Result) { r.Lines[0].UsageEnd = -5 }),
+		"result without name":   result(func(r *Result) { r.Lines[0].Group[0].Name = "" }),
+		"marker in a result":    AppendRecord(nil, &Record{Kind: KindResult, Result: sampleResult(), Marker: &Marker{Account: "a", Seq: 1, Attempt: 1}}),
 		"seal in a batch":       AppendRecord(nil, &Record{Kind: KindBatch, Events: []Event{sampleEvent()}, Seal: &Seal{Account: "a", PeriodEnd: 4}}),
 	}
 	for name, b := range cases {
@@ -245,6 +287,9 @@ func TestWireProperty(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	e := sampleEvent()
 	f.Add(AppendRecord(nil, &Record{Kind: KindBatch, Events: []Event{e, e}}))
+	f.Add(AppendRecord(nil, &Record{Kind: KindResult, Result: sampleResult()}))
+	f.Add(AppendRecord(nil, &Record{Kind: KindSweep, Sweep: &Sweep{Seq: 3, Families: make([][16]byte, 2)}}))
+	f.Add(AppendRecord(nil, &Record{Kind: KindMarker, Marker: &Marker{Account: "acme", Seq: 3, Attempt: 1}}))
 	f.Add(AppendRecord(nil, &Record{Kind: KindSeal, Seal: &Seal{Account: "acme", PeriodEnd: 7}}))
 	f.Add(AppendRecord(nil, &Record{Kind: KindDefinitions, Definitions: &Definitions{From: 3, To: 4, Links: []uint64{1, 2}, Changed: []DefinitionRef{{3, "contract", "c", "a"}}}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
