@@ -1,8 +1,6 @@
 package price
 
 import (
-	"fmt"
-
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/catalog"
 )
@@ -60,7 +58,7 @@ func blockGraduatedTerms(r *catalog.Rate, q money.Decimal) []term {
 				return terms
 			}
 		}
-		terms = append(terms, term{label: fmt.Sprintf("tier %d: blocks of %s", i+1, tier.Size), units: blocks, price: tier.Price})
+		terms = append(terms, term{label: blocksLabel(r, i), tier: i + 1, units: blocks, price: tier.Price})
 		if inside {
 			break
 		}

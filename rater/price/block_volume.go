@@ -47,5 +47,5 @@ func blockVolumeTerms(r *catalog.Rate, q money.Decimal) []term {
 	if err != nil {
 		return nil
 	}
-	return []term{{label: fmt.Sprintf("all units in tier %d: blocks of %s", i+1, r.Blocks[i].Size), units: blocks, price: r.Blocks[i].Price}}
+	return []term{{label: fmt.Sprintf("all units in tier %d: blocks of %s", i+1, r.Blocks[i].Size), tier: i + 1, units: blocks, price: r.Blocks[i].Price}}
 }

@@ -22,8 +22,19 @@ type SegmentExplanation struct {
 	Cell     string        `json:"cell,omitempty"` // of a matrix: which of its prices
 	Quantity money.Decimal `json:"quantity"`       // used in this segment, as the rate aggregates it
 	Note     string        `json:"note,omitempty"` // how the quantity was rounded, where tiers continue from
+	Tiers    []TierUse     `json:"tiers,omitempty"`
 	Steps    []Step        `json:"steps"`
+	Equation string        `json:"equation"` // of this part alone
 	Amount   money.Decimal `json:"amount"`
+}
+
+// TierUse is one tier of a segment's rate with what lies in it: for the segment, so after a price change what it added.
+type TierUse struct {
+	Label  string        `json:"tier"`          // "tier 2: above 100, up to 200"
+	Units  money.Decimal `json:"units"`         // in it; blocks of a block method, money of a percentage
+	Price  money.Decimal `json:"price"`         // of each
+	Flat   money.Decimal `json:"flat,omitzero"` // flat price that became due
+	Amount money.Decimal `json:"amount"`        // of all units in it, with the flat price; the last digit may be rounded
 }
 
 // Step is one term of the sum.
@@ -41,6 +52,7 @@ type term struct {
 
 	once    bool
 	percent bool // price is in percent
+	tier    int  // number of the rate's tier, from 1; 0: none
 
 	left, of int64 // counts for left days of the period's; zero: for all of it
 }
@@ -95,36 +107,66 @@ func operand(d money.Decimal) string {
 
 // Explain gives the arithmetic behind LineTotal of the same segments, in the same order.
 func Explain(segments []Segment) Explanation {
+	parts, err := partsOf(segments)
+	if err != nil {
+		return Explanation{Err: err}
+	}
 	e := Explanation{Segments: make([]SegmentExplanation, 0, len(segments))}
+	var all equation
+	for i := range parts {
+		p := &parts[i]
+		if e.Amount, err = e.Amount.Add(p.amount); err != nil {
+			return Explanation{Err: fmt.Errorf("explain rate %s: %w", p.rate.ID, err)}
+		}
+		all.write(p.plus, p.minus)
+		var own equation
+		own.write(p.plus, p.minus)
+		e.Segments = append(e.Segments, SegmentExplanation{
+			RateID:   p.rate.ID,
+			Cell:     p.cell,
+			Quantity: p.used,
+			Note:     p.note,
+			Tiers:    tiersOf(p),
+			Steps:    steps(p.plus, p.minus, p.amount),
+			Equation: own.is(p.amount),
+			Amount:   p.amount,
+		})
+	}
+	e.Equation = all.is(e.Amount)
+	return e
+}
+
+// part is the arithmetic of one segment, or of what a matrix's maximum takes off: what adds to the amount, and what was priced before.
+type part struct {
+	rate        *catalog.Rate
+	cell        string
+	outer       bool // what a matrix's maximum takes off
+	used        money.Decimal
+	note        string
+	plus, minus []term
+	amount      money.Decimal
+}
+
+// partsOf takes the segments of a line apart; their amounts add up to LineTotal.
+func partsOf(segments []Segment) ([]part, error) {
+	parts := make([]part, 0, len(segments))
 	w := walk{segments: segments}
-	var equation strings.Builder
-	var terms exactly
 	for i := range segments {
 		s := &segments[i]
+		p := part{rate: s.Rate, cell: s.Cell}
 		err := w.to(i)
-		var amount, used money.Decimal
 		if err == nil {
-			amount, err = w.amount()
+			p.amount, err = w.amount()
 		}
 		if err == nil {
-			e.Amount, err = e.Amount.Add(amount)
-		}
-		if err == nil {
-			used, err = aggregated(s.Rate, &s.State)
+			p.used, err = aggregated(s.Rate, &s.State)
 		}
 		if err != nil {
-			return Explanation{Err: fmt.Errorf("explain rate %s: %w", s.Rate.ID, err)}
+			return nil, fmt.Errorf("explain rate %s: %w", s.Rate.ID, err)
 		}
-		plus, minus := difference(termsOf(s.Rate, w.after), termsOf(s.Rate, w.before))
-		e.Segments = append(e.Segments, SegmentExplanation{
-			RateID:   s.Rate.ID,
-			Cell:     s.Cell,
-			Quantity: used,
-			Note:     note(s.Rate, &w.before, &w.after),
-			Steps:    steps(plus, minus, amount),
-			Amount:   amount,
-		})
-		write(&equation, &terms, plus, minus)
+		p.plus, p.minus = difference(termsOf(s.Rate, w.after), termsOf(s.Rate, w.before))
+		p.note = note(s.Rate, &w.before, &w.after)
+		parts = append(parts, p)
 	}
 	for i := range segments {
 		r := segments[i].Rate.Outer
@@ -132,28 +174,15 @@ func Explain(segments []Segment) Explanation {
 			continue
 		}
 		above, err := aboveMaximum(segments, i)
-		if err == nil {
-			e.Amount, err = e.Amount.Sub(above)
-		}
 		if err != nil {
-			return Explanation{Err: fmt.Errorf("explain rate %s: %w", r.ID, err)}
+			return nil, fmt.Errorf("explain rate %s: %w", r.ID, err)
 		}
 		if !above.IsZero() {
-			off := []term{fixed("above the maximum of "+r.Maximum.String(), above.Neg())}
-			e.Segments = append(e.Segments, SegmentExplanation{RateID: r.ID, Steps: steps(off, nil, above.Neg()), Amount: above.Neg()})
-			write(&equation, &terms, off, nil)
+			off := fixed("above the maximum of "+r.Maximum.String(), above.Neg())
+			parts = append(parts, part{rate: r, outer: true, plus: []term{off}, amount: above.Neg()})
 		}
 	}
-	e.Equation = equation.String()
-	if e.Equation == "" {
-		e.Equation = "0"
-	}
-	if terms.equal(e.Amount) {
-		e.Equation += " = " + e.Amount.String()
-	} else {
-		e.Equation += " ≈ " + e.Amount.String()
-	}
-	return e
+	return parts, nil
 }
 
 // termsOf expects a rate and a state that have a price.
@@ -269,24 +298,46 @@ func (e exactly) equal(amount money.Decimal) bool {
 	return sum.IsZero()
 }
 
-// write appends the terms to the equation and to their exact sum.
-func write(equation *strings.Builder, sum *exactly, plus, minus []term) {
+// equation is written term by term.
+type equation struct {
+	text  strings.Builder
+	terms exactly
+}
+
+// write appends terms that add and terms to be taken off.
+func (e *equation) write(plus, minus []term) {
 	for _, t := range plus {
-		if equation.Len() > 0 {
-			equation.WriteString(" + ")
+		if e.text.Len() > 0 {
+			e.text.WriteString(" + ")
 		}
-		equation.WriteString(t.text())
-		sum.add(t, 1)
+		e.text.WriteString(t.text())
+		e.terms.add(t, 1)
 	}
 	for _, t := range minus {
-		if equation.Len() > 0 {
-			equation.WriteString(" - ")
+		if e.text.Len() > 0 {
+			e.text.WriteString(" - ")
 		} else {
-			equation.WriteString("0 - ")
+			e.text.WriteString("0 - ")
 		}
-		equation.WriteString(t.text())
-		sum.add(t, -1)
+		e.text.WriteString(t.text())
+		e.terms.add(t, -1)
 	}
+}
+
+// left is the side that is worked out.
+func (e *equation) left() string {
+	if e.text.Len() == 0 {
+		return "0"
+	}
+	return e.text.String()
+}
+
+// is completes the equation: ≈ where rounding at the 12th decimal shows.
+func (e *equation) is(amount money.Decimal) string {
+	if e.terms.equal(amount) {
+		return e.left() + " = " + amount.String()
+	}
+	return e.left() + " ≈ " + amount.String()
 }
 
 // note says in words what the numbers alone do not show.

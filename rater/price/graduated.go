@@ -53,10 +53,10 @@ func graduatedTerms(r *catalog.Rate, q money.Decimal) []term {
 			upper = r.Tiers[i].UpTo
 		}
 		if units, err := upper.Sub(lower); err == nil && !units.IsZero() {
-			terms = append(terms, term{label: tierLabel(r, i), units: units, price: r.Tiers[i].UnitPrice})
+			terms = append(terms, term{label: tierLabel(r, i), tier: i + 1, units: units, price: r.Tiers[i].UnitPrice})
 		}
 		if !r.Tiers[i].FlatPrice.IsZero() {
-			terms = append(terms, fixed(flatLabel(i), r.Tiers[i].FlatPrice))
+			terms = append(terms, flatTerm(r, i))
 		}
 		lower = upper
 	}

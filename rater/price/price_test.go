@@ -10,6 +10,7 @@ import (
 
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/catalog"
+	"github.com/tollstream/tollstream/rater/price/pricetest"
 )
 
 var dec = money.MustParse
@@ -128,6 +129,8 @@ func TestTotalsByHand(t *testing.T) {
 		}
 		if e := Explain([]Segment{{Rate: r, State: s}}); e.Err != nil || e.Amount != dec(f[4]) {
 			t.Errorf("line %d: %s: explained as %s, %v", i+1, line, e.Equation, e.Err)
+		} else if bad := pricetest.Claims(e.Equation, dec(f[4]).String(), 1); bad != "" {
+			t.Errorf("line %d: %s: %s", i+1, line, bad)
 		}
 		cases++
 	}

@@ -6,13 +6,13 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
-	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
 
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/catalog"
+	"github.com/tollstream/tollstream/rater/price/pricetest"
 )
 
 // anyDecimal draws from -high to high (or from 0) with up to 12 decimals, round numbers often.
@@ -442,46 +442,65 @@ func TestExplanationsAddUp(t *testing.T) {
 		if sum.Cmp(rat(e.Amount)) != 0 {
 			t.Fatalf("segments sum to %s of %s", sum.FloatString(12), e.Amount)
 		}
-		left, right, exact := strings.Cut(e.Equation, " = ")
-		if !exact {
-			left, right, _ = strings.Cut(e.Equation, " ≈ ")
+		if bad := pricetest.Claims(e.Equation, e.Amount.String(), int64(len(line))); bad != "" {
+			t.Fatal(bad)
 		}
-		off := ratMinus(workOut(t, left), workOut(t, right))
-		tolerance := new(big.Rat).Quo(ratInt(int64(len(line))), rat(dec("1e12")))
-		if (exact && off.Sign() != 0) || off.Abs(off).Cmp(tolerance) > 0 || rat(e.Amount).Cmp(workOut(t, right)) != 0 {
-			t.Fatalf("%s is off by %s", e.Equation, off.FloatString(24))
+		for _, s := range e.Segments {
+			if bad := pricetest.Claims(s.Equation, s.Amount.String(), 1); bad != "" {
+				t.Fatalf("segment %s: %s", s.RateID, bad)
+			}
+			tiers := ratInt(0)
+			for _, use := range s.Tiers {
+				tiers.Add(tiers, rat(use.Amount))
+			}
+			if off := tiers.Sub(tiers, rat(s.Amount)); s.Tiers != nil && off.Abs(off).Cmp(new(big.Rat).SetFrac64(int64(len(s.Steps)), 1e12)) > 0 {
+				t.Fatalf("tiers of %s are off by %s: %+v", s.RateID, off.FloatString(12), s.Tiers)
+			}
 		}
 	})
 }
 
-// workOut evaluates one side of an equation, products before sums.
-func workOut(t *rapid.T, side string) *big.Rat {
-	sum, product, sign, divide := ratInt(0), ratInt(1), int64(1), false
-	for i, token := range strings.Fields(side) {
-		switch token {
-		case "+", "-":
-			sum.Add(sum, product.Mul(product, ratInt(sign)))
-			product, sign = ratInt(1), 1
-			if token == "-" {
-				sign = -1
-			}
-		case "×":
-		case "/":
-			divide = true
-		default:
-			token, percent := strings.CutSuffix(token, "%")
-			number, ok := new(big.Rat).SetString(strings.Trim(token, "()"))
-			if !ok {
-				t.Fatalf("operand %d of %s", i, side)
-			}
-			if divide {
-				number.Inv(number)
-			}
-			divide = false
-			if product.Mul(product, number); percent {
-				product.Quo(product, ratInt(100))
+// TestChargesAreExplained: the equation of each event's charge, and that of a line that is priced under other rates, work out to it, in
+// full and short; their steps sum to it.
+func TestChargesAreExplained(t *testing.T) {
+	check := func(t *rapid.T, before, after []Segment) {
+		t.Helper()
+		c := ExplainCharge(before, after)
+		charge := ratMinus(rat(lineTotal(t, after)), rat(lineTotal(t, before)))
+		if c.Err != nil || rat(c.Amount).Cmp(charge) != 0 || ratMinus(rat(c.After), rat(c.Before)).Cmp(charge) != 0 {
+			t.Fatalf("%+v, want %s", c, charge.FloatString(12))
+		}
+		roundings := int64(2*len(after) + 2*len(before))
+		for _, equation := range []string{c.Equation, c.Short} {
+			if bad := pricetest.Claims(equation, c.Amount.String(), roundings); bad != "" {
+				t.Fatal(bad)
 			}
 		}
+		steps := ratInt(0)
+		for _, step := range c.Steps {
+			steps.Add(steps, rat(step.Amount))
+		}
+		if steps.Cmp(charge) != 0 {
+			t.Fatalf("steps sum to %s: %+v", steps.FloatString(12), c)
+		}
 	}
-	return sum.Add(sum, product.Mul(product, ratInt(sign)))
+	rapid.Check(t, func(t *rapid.T) {
+		h := anyHistory().Draw(t, "history")
+		line := h.empty()
+		for i := range h.events {
+			before := slices.Clone(line)
+			h.rate(t, line, i)
+			check(t, before, line)
+		}
+		dearer := slices.Clone(line)
+		for i := range dearer {
+			r := *dearer[i].Rate
+			r.UnitPrice, r.Amount, r.Tiers = dec("7.77"), dec("3"), slices.Clone(r.Tiers)
+			for j := range r.Tiers {
+				r.Tiers[j].UnitPrice = dec("0.013")
+			}
+			dearer[i].Rate = &r
+		}
+		check(t, line, dearer)
+	})
 }

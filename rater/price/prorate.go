@@ -260,13 +260,13 @@ func proratedTerms(r *catalog.Rate, s State) []term {
 	for w.next() {
 		if r.Model == catalog.ModelVolume {
 			if units, err := w.to.Sub(w.from); err == nil && !units.IsZero() {
-				terms = append(terms, w.term("all units at "+tierLabel(r, all), units, r.Tiers[all].UnitPrice))
+				terms = append(terms, w.term("all units at "+tierLabel(r, all), all, units, r.Tiers[all].UnitPrice))
 			}
 			continue
 		}
 		for i := range r.Tiers {
 			if part, err := w.moved(i); err == nil && !part.IsZero() {
-				terms = append(terms, w.term(tierLabel(r, i), part, r.Tiers[i].UnitPrice))
+				terms = append(terms, w.term(tierLabel(r, i), i, part, r.Tiers[i].UnitPrice))
 			}
 		}
 		reached = max(reached, reachedBy(r, w.to))
@@ -277,15 +277,15 @@ func proratedTerms(r *catalog.Rate, s State) []term {
 	}
 	for i := max(0, first); i <= reached; i++ {
 		if !r.Tiers[i].FlatPrice.IsZero() {
-			terms = append(terms, fixed(flatLabel(i), r.Tiers[i].FlatPrice))
+			terms = append(terms, flatTerm(r, i))
 		}
 	}
 	return terms
 }
 
 // term is of units that count for what is left of the period.
-func (w *dayWalk) term(label string, units, price money.Decimal) term {
-	t := term{label: label, units: units, price: price}
+func (w *dayWalk) term(label string, tier int, units, price money.Decimal) term {
+	t := term{label: label, tier: tier + 1, units: units, price: price}
 	if w.left < w.length {
 		t.left, t.of = w.left, w.length
 	}

@@ -45,16 +45,22 @@ func notAboveZeroTerms(r *catalog.Rate, q money.Decimal) []term {
 	first := &r.Tiers[0]
 	switch {
 	case q.Sign() < 0:
-		return []term{{label: "taken back, at tier 1", units: q, price: first.UnitPrice}}
+		return []term{{label: "taken back, at tier 1", tier: 1, units: q, price: first.UnitPrice}}
 	case r.ChargeFlatAtZero:
-		return []term{fixed("tier 1: flat price at zero", first.FlatPrice)}
+		t := fixed("tier 1: flat price at zero", first.FlatPrice)
+		t.tier = 1
+		return []term{t}
 	}
 	return nil
 }
 
 func noTiers(r *catalog.Rate) error { return unsupported(r, "tiers of model", string(r.Model)) }
 
-func flatLabel(i int) string { return fmt.Sprintf("tier %d: flat price", i+1) }
+func flatTerm(r *catalog.Rate, i int) term {
+	t := fixed(fmt.Sprintf("tier %d: flat price", i+1), r.Tiers[i].FlatPrice)
+	t.tier = i + 1
+	return t
+}
 
 // tierLabel names a tier by its number and bounds: "tier 2: above 100, up to 200".
 func tierLabel(r *catalog.Rate, i int) string {

@@ -25,9 +25,9 @@ func volumeTerms(r *catalog.Rate, q money.Decimal) []term {
 		return notAboveZeroTerms(r, q)
 	}
 	i := tierOf(r, q)
-	terms := []term{{label: "all units at " + tierLabel(r, i), units: q, price: r.Tiers[i].UnitPrice}}
+	terms := []term{{label: "all units at " + tierLabel(r, i), tier: i + 1, units: q, price: r.Tiers[i].UnitPrice}}
 	if !r.Tiers[i].FlatPrice.IsZero() {
-		terms = append(terms, fixed(flatLabel(i), r.Tiers[i].FlatPrice))
+		terms = append(terms, flatTerm(r, i))
 	}
 	return terms
 }
