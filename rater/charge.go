@@ -18,6 +18,7 @@ import (
 type pricer struct {
 	scratch  []segment
 	together []segment
+	segments []price.Segment
 	priced   []money.Decimal // the lines' amounts under new circumstances, computed before anything changes
 }
 
@@ -186,7 +187,7 @@ func (p *pricer) reprice(f *family, at int, segments []segment) bool {
 		if at < 0 {
 			segments = f.lines[0].segments
 		}
-		total, err := lineTotal(segments)
+		total, err := p.lineTotal(segments)
 		p.priced = append(p.priced, total)
 		return err == nil
 	}
@@ -201,7 +202,7 @@ func (p *pricer) reprice(f *family, at int, segments []segment) bool {
 		if p.together, err = merged(p.together, own); err != nil {
 			return false
 		}
-		total, err := lineTotal(p.together)
+		total, err := p.lineTotal(p.together)
 		if err != nil {
 			return false
 		}
@@ -215,13 +216,12 @@ func (p *pricer) reprice(f *family, at int, segments []segment) bool {
 }
 
 // lineTotal prices segments: the sum over k of Total_k(S_k) − Total_k(S_k−1), pricing.md §3.
-func lineTotal(segments []segment) (money.Decimal, error) {
-	var few [4]price.Segment
-	buf := few[:0]
+func (p *pricer) lineTotal(segments []segment) (money.Decimal, error) {
+	p.segments = p.segments[:0]
 	for i := range segments {
-		buf = append(buf, price.Segment{Rate: segments[i].rate, State: segments[i].state, Cell: segments[i].cell})
+		p.segments = append(p.segments, price.Segment{Rate: segments[i].rate, State: segments[i].state, Cell: segments[i].cell})
 	}
-	return price.LineTotal(buf)
+	return price.LineTotal(p.segments)
 }
 
 // take takes over the amounts of the last reprice and returns the change of line at; other gets every other line that changed.

@@ -45,7 +45,9 @@ func (s *benchStores) Snapshot(context.Context, int64) (*catalog.Snapshot, error
 func (s *benchStores) Accounts(_ context.Context, _ int64, ids []string) (map[string]*catalog.Account, error) {
 	out := map[string]*catalog.Account{}
 	for _, id := range ids {
-		out[id] = s.accounts[id]
+		for ; id != "" && s.accounts[id] != nil; id = s.accounts[id].Parent {
+			out[id] = s.accounts[id]
+		}
 	}
 	return out, nil
 }

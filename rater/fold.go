@@ -1,0 +1,134 @@
+package rater
+
+import (
+	"github.com/tollstream/tollstream/collector/usage"
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/catalog"
+)
+
+// Fold adds up usage that was rated before, outside of the loop, by the rules of the machine: what stored activities come to under
+// plans as of one sequence number, or of a draft. Given the usage in log order and the plan that it was rated under, it gives the
+// same charges, segments and amounts to the last digit.
+//
+// It knows no log: duplicates, seals and windows were judged when the usage was rated. It is pure, not safe for concurrent use, and
+// does not allocate for an event like one before it. What it keeps of an event is its own.
+type Fold struct {
+	pricer
+	words    words
+	plans    plans
+	families map[activity.ID]*family
+	order    []*family // as usage first fell on them
+	resolved resolution
+}
+
+// Invoiced is the invoice that charges for usage, as the activity says. The zero value is the invoice of the period that the usage
+// belongs to; that of late usage is a later one.
+type Invoiced struct {
+	Billed string
+	Period catalog.Period
+}
+
+// Folded is what an event added.
+type Folded struct {
+	Family activity.ID
+	Line   activity.ID
+	Rate   *catalog.Rate // of a matrix the price that was selected
+	Charge money.Decimal // the change of its line
+	Others money.Decimal // the change of the family's other lines, for which the machine makes adjustments
+	Amount money.Decimal // of its line with it
+}
+
+// NewFold returns a fold of nothing.
+func NewFold() *Fold {
+	return &Fold{words: words{}, plans: newPlans(), families: map[activity.ID]*family{}}
+}
+
+// Reset forgets all usage and all plans.
+func (f *Fold) Reset() {
+	f.plans = newPlans()
+	clear(f.families)
+	clear(f.order)
+	f.order = f.order[:0]
+}
+
+// Use makes plan the one under which usage of its account is priced. An account has one plan until Reset.
+func (f *Fold) Use(plan *catalog.Plan) {
+	if account := plan.Account().ID; f.plans.of(account) == nil {
+		f.plans.keep(account, plan)
+	}
+}
+
+// Uses says whether the account has a plan.
+func (f *Fold) Uses(account string) bool { return f.plans.of(account) != nil }
+
+// Add adds an event, or says the reason for which it cannot be rated; then it does not count. Usage of an account without a plan is of
+// an unknown account.
+func (f *Fold) Add(e *usage.Event, on Invoiced) (Folded, string) {
+	r, reason := f.resolve(e)
+	if reason != "" {
+		return Folded{}, reason
+	}
+	if on != (Invoiced{}) && (on.Period != r.period || on.Billed != r.billed) {
+		late := *r
+		late.billed, late.period = f.words.of(on.Billed), on.Period
+		late.invoice = activity.InvoiceID(r.seller, late.billed, late.period.Start)
+		f.resolved = late
+		r = &f.resolved
+	}
+	out := Folded{Family: r.f.id, Rate: r.rate}
+	if l := r.f.alone(r); l != nil {
+		out.Charge, reason = l.chargeAlone(e, r)
+		out.Line, out.Amount = l.target.Line, l.amount
+		return out, reason
+	}
+	at, reason := f.put(r.f, e, r, f.words)
+	if reason != "" {
+		return Folded{}, reason
+	}
+	overflow := false
+	out.Charge = f.take(r.f, at, r.seq, func(_ *line, change money.Decimal) {
+		sum, err := out.Others.Add(change)
+		overflow = overflow || err != nil
+		out.Others = sum
+	})
+	if overflow { // each is a difference of amounts within bounds, and there are few lines
+		panic("bug: the sum of a family's adjustments overflows")
+	}
+	out.Line, out.Amount = r.f.lines[at].target.Line, r.f.lines[at].amount
+	return out, ""
+}
+
+// resolve is the machine's, for usage that is not late, of a plan that is at hand and lines that are all in memory.
+func (f *Fold) resolve(e *usage.Event) (*resolution, string) {
+	p := f.plans.of(e.Account)
+	if p == nil {
+		return nil, ReasonAccountUnknown
+	}
+	if r := p.recall(0, e); r != nil {
+		return r, ""
+	}
+	f.resolved = resolution{seq: p.plan.Seq()}
+	r := &f.resolved
+	owed, _ := r.bill(p.plan, e.Time)
+	id := r.answer(p.plan, e, owed)
+	if r.reason != "" {
+		return nil, r.reason
+	}
+	if r.f = f.families[id]; r.f == nil {
+		r.f = newFamily(id)
+		f.families[id], f.order = r.f, append(f.order, r.f)
+	}
+	p.remember(f.words, 0, e, r)
+	return r, ""
+}
+
+// Lines gives every line as the machine would store it, but for its version: families in the order in which usage first fell on them,
+// the lines of each by position.
+func (f *Fold) Lines() []LineState {
+	var lines []LineState
+	for _, family := range f.order {
+		lines = family.states(lines)
+	}
+	return lines
+}
