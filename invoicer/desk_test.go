@@ -33,6 +33,20 @@ contracts:
   - {id: c-1, account: acme, start: 2026-01-01, rates: [{product: sms, model: per_unit, unit_price: 0.01}]}
 `
 
+// matrices are prices by attributes and the hour, for some tests beside the book.
+const matrices = `
+products:
+  - id: traffic
+    group_by: [region]
+    rates:
+      - model: matrix
+        dimensions: [region, {name: at, by: time_of_day}]
+        prices:
+          - {match: {region: eu}, model: graduated, tiers: [{up_to: 100, unit_price: 0.10}, {unit_price: 0.05}]}
+          - {match: {region: eu, at: {from: "22:00", to: "06:00"}}, model: per_unit, unit_price: 0.01}
+  - {id: fetches, rates: [{model: matrix, dimensions: [region], prices: [{match: {region: eu}, model: per_unit, unit_price: 2}], default: {model: per_unit, unit_price: 3}}]}
+`
+
 var (
 	berlin = must(time.LoadLocation("Europe/Berlin"))
 	now    = time.Date(2026, 11, 21, 12, 0, 0, 0, berlin)
@@ -184,8 +198,10 @@ func TestNextStep(t *testing.T) {
 		{"storage", "15", `{"from":"15","up_to":"25","unit_price":"3","then":"3"}`},
 		{"storage", "15.1", `{"from":"15","up_to":"25","unit_price":"0","then":"3"}`},
 		{"sms", "7", `{"from":"0","unit_price":"0.01"}`},
+		{"traffic", "40", `{"from":"0","up_to":"100","unit_price":"0.1","then":"0.05"}`}, // what the line's group and the hour select
 	} {
 		w := invoicertest.New(t, now, book)
+		w.Apply(matrices)
 		w.Use("acme", tc.product, tc.used, now, region("eu"))
 		got := string(must(json.Marshal(ask(t, w.Desk(nil), "acme", "").Lines[0].Next)))
 		if got != tc.want {
@@ -308,6 +324,8 @@ func TestLineExplainsItsAmount(t *testing.T) {
 
 func TestQuotePricesOnTheLineAsItStandsAndRecordsNothing(t *testing.T) {
 	w := filled(t)
+	w.Apply(matrices)
+	w.Use("acme", "traffic", "90", now, region("eu"))
 	d := w.Desk(nil)
 	event := func(account, product, quantity, in string) usage.Event {
 		return usage.Event{
@@ -321,6 +339,9 @@ func TestQuotePricesOnTheLineAsItStandsAndRecordsNothing(t *testing.T) {
 		{"+4930123", "api.requests", "10", "eu", "0.500000000000", "12.500000000000"}, // by identifiers
 		{"acme", "api-calls", "-100", "eu", "-7.500000000000", "12.500000000000"},     // 150 → 50: 50 × 0.05 + 50 × 0.10
 		{"lab", "sms", "1", "", "0.010000000000", "3.000000000000"},
+		{"acme", "traffic", "20", "eu", "1.500000000000", "9.000000000000"}, // 90 → 110 in the cell of the day
+		{"acme", "fetches", "1", "eu", "2.000000000000", "0.000000000000"},
+		{"acme", "fetches", "1", "us", "3.000000000000", "0.000000000000"},
 	} {
 		q, err := d.Quote(t.Context(), event(tc.account, tc.product, tc.quantity, tc.region))
 		if err != nil {
@@ -331,13 +352,13 @@ func TestQuotePricesOnTheLineAsItStandsAndRecordsNothing(t *testing.T) {
 			t.Errorf("%+v: %+v", tc, q)
 		}
 	}
-	if got := ask(t, d, "acme", "").Total.String(); got != "18.570000000000" {
+	if got := ask(t, d, "acme", "").Total.String(); got != "27.570000000000" { // with the traffic's 9
 		t.Errorf("a quote moved the invoice to %s", got)
 	}
 	for _, tc := range []struct {
 		account, product string
 		want             error
-	}{{"nobody", "sms", invoicer.ErrAccountUnknown}, {"acme", "nothing", invoicer.ErrProductUnknown}} {
+	}{{"nobody", "sms", invoicer.ErrAccountUnknown}, {"acme", "nothing", invoicer.ErrProductUnknown}, {"acme", "traffic", invoicer.ErrNoPrice}} {
 		if _, err := d.Quote(t.Context(), event(tc.account, tc.product, "1", "")); !errors.Is(err, tc.want) {
 			t.Errorf("%+v: %v", tc, err)
 		}

@@ -1,8 +1,13 @@
 package invoicer
 
 import (
+	"slices"
+	"time"
+
+	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater"
+	"github.com/tollstream/tollstream/rater/activity"
 	"github.com/tollstream/tollstream/rater/catalog"
 	"github.com/tollstream/tollstream/rater/price"
 )
@@ -18,6 +23,13 @@ func nextOf(l *rater.LineState, plan *catalog.Plan, t int64) *NextStep {
 	if refusal != "" {
 		return nil
 	}
+	rate := answer.Rate
+	if rate.Matrix != nil {
+		billed, _ := plan.Billing(t)
+		if rate = selectedBy(rate, l.Group, t, billed.ZoneAt(t)); rate == nil {
+			return nil
+		}
+	}
 	segments, err := rater.DecodeSegments(l.Segments)
 	if err != nil {
 		return nil
@@ -25,21 +37,32 @@ func nextOf(l *rater.LineState, plan *catalog.Plan, t int64) *NextStep {
 	var state price.State
 	for _, s := range segments {
 		// What a segment is priced on is accumulated through all before it, unless it restarts.
-		if s.Start > answer.Rate.Start || (answer.Rate.TiersRestart && s.Rate != answer.Rate.ID) {
+		if s.Start > rate.Start || (rate.TiersRestart && s.Rate != rate.ID) {
 			continue
 		}
-		if r := s.RateIn(plan); r == nil || r.Cell != answer.Rate.Cell || !price.SameKind(r, answer.Rate) {
+		if r := s.RateIn(plan); r == nil || r.Cell != rate.Cell || !price.SameKind(r, rate) {
 			continue
 		}
 		if state, err = price.Merge(state, s.State); err != nil {
 			return nil
 		}
 	}
-	quantity, err := price.Quantity(answer.Rate, state)
+	quantity, err := price.Quantity(rate, state)
 	if err != nil {
 		return nil
 	}
-	return nextStep(answer.Rate, quantity)
+	return nextStep(rate, quantity)
+}
+
+// selectedBy gives what a matrix selects for usage of the line at t; nil: that depends on attributes by which the line is not grouped,
+// or nothing does.
+func selectedBy(r *catalog.Rate, group []activity.Attribute, t int64, zone *time.Location) *catalog.Rate {
+	for _, d := range r.Matrix.Dimensions {
+		if d.From != "" && !slices.ContainsFunc(group, func(a activity.Attribute) bool { return a.Name == d.From }) {
+			return nil
+		}
+	}
+	return rater.Selected(r, &usage.Event{Attributes: group, Time: t}, zone)
 }
 
 // nextStep reads the step off the rate's definition; nil where a price list does not tell it: what is included, a maximum, units by day and

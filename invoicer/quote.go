@@ -85,12 +85,18 @@ func (d *Desk) Quote(ctx context.Context, e usage.Event) (*Quote, error) {
 	if answer.Package != "" {
 		q.Package = &answer.Package
 	}
-	stored := lineFor(view.Lines, account, product, answer.Package, &e)
-	in, reason := rater.InputOf(&e, answer.Rate, period, billed.ZoneAt(e.Time))
+	stored, rate := lineFor(view.Lines, account, product, answer.Package, &e), answer.Rate
+	if rate.Matrix != nil {
+		if rate = rater.Selected(rate, &e, billed.ZoneAt(e.Time)); rate == nil {
+			return nil, fmt.Errorf("%w: %s for these attributes of product %q: the matrix of rate %q has no entry that matches and no default",
+				ErrNoPrice, rater.ReasonNoRate, product.ID, answer.Rate.ID)
+		}
+	}
+	in, reason := rater.InputOf(&e, rate, period, billed.ZoneAt(e.Time))
 	if reason != "" {
 		return nil, fmt.Errorf("%w: %s: the event's amount is in %s, the rate in %s", ErrNoPrice, reason, e.Currency, answer.Rate.Currency)
 	}
-	if err := q.price(plan, stored, answer.Rate, in); err != nil {
+	if err := q.price(plan, stored, rate, in); err != nil {
 		return nil, fmt.Errorf("price event %q: %w", e.ID, err)
 	}
 	return q, nil

@@ -54,6 +54,12 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 // put puts the event into the segments of its line, which may be a new one, and prices the family's lines into p.priced, which are
 // theirs once take was called. After a reason nothing has changed.
 func (p *pricer) put(f *family, e *usage.Event, r *resolution, words words) (at int, reason string) {
+	rate := r.rate
+	if rate.Matrix != nil {
+		if rate = Selected(rate, e, r.usageZone); rate == nil {
+			return -1, ReasonNoRate
+		}
+	}
 	if len(f.lines) == 0 {
 		f.begin(e, r, words)
 	}
@@ -67,17 +73,17 @@ func (p *pricer) put(f *family, e *usage.Event, r *resolution, words words) (at 
 	if err != nil {
 		return at, ReasonOverflow
 	}
-	in, reason := InputOf(e, r.rate, r.usagePeriod, r.usageZone)
+	in, reason := InputOf(e, rate, r.usagePeriod, r.usageZone)
 	if reason != "" {
 		return at, reason
 	}
 	p.together = p.together[:0]
-	if price.InLogOrder(r.rate) {
+	if price.InLogOrder(rate) {
 		if p.together, err = f.othersThan(at, p.together); err != nil {
 			return at, ReasonOverflow
 		}
 	}
-	p.scratch, err = addTo(p.scratch, segments, r.rate, in, p.together)
+	p.scratch, err = addTo(p.scratch, segments, rate, in, p.together)
 	if err != nil {
 		return at, reasonOf(err)
 	}
@@ -100,10 +106,10 @@ func (p *pricer) put(f *family, e *usage.Event, r *resolution, words words) (at 
 }
 
 // alone gives the event's line where nothing but its own segment is priced: in a family of one line, on the event's invoice, with one
-// segment, of the event's rate, which stands in no matrix, under the definitions that price the event. There LineTotal is the rate's Total.
+// segment, of the event's rate, which is no matrix, under the definitions that price the event. There LineTotal is the rate's Total.
 func (f *family) alone(r *resolution) *line {
 	if len(f.lines) == 1 && f.seq == r.seq && f.lines[0].target.Invoice == r.invoice {
-		if l := &f.lines[0]; len(l.segments) == 1 && l.segments[0].rate == r.rate && !l.segments[0].gone && r.rate.Outer == nil {
+		if l := &f.lines[0]; len(l.segments) == 1 && l.segments[0].rate == r.rate && !l.segments[0].gone {
 			return l
 		}
 	}
@@ -142,6 +148,18 @@ func difference(a, b money.Decimal) money.Decimal {
 		panic("bug: the difference of two amounts within bounds overflows")
 	}
 	return d
+}
+
+// Selected gives the price that a matrix selects for an event of the account whose days are in the zone, nil: it has none.
+func Selected(r *catalog.Rate, e *usage.Event, zone *time.Location) *catalog.Rate {
+	var values [catalog.MostDimensions]string
+	dimensions := r.Matrix.Dimensions
+	for i := range dimensions {
+		if dimensions[i].From != "" {
+			values[i] = e.Attribute(dimensions[i].From)
+		}
+	}
+	return r.Matrix.Select(values[:len(dimensions)], e.Time, zone)
 }
 
 // InputOf gives what an event brings to its rate, in the period and zone of its line's usage, or the reason why it cannot be priced.
@@ -277,12 +295,16 @@ func (m *machine) emit(rec *activity.Record, f *family, l *line, a activity.Acti
 	m.counts.charge(m.counts.month(a.EventTime), f.currency, a.Charge)
 }
 
-// lastRate is the rate under which a line is adjusted, nil when it is bound to none.
+// lastRate is the rate under which a line is adjusted, nil when it is bound to none. What a matrix selects is said of the matrix.
 func lastRate(segments []segment) *catalog.Rate {
-	if n := len(segments); n > 0 {
-		return segments[n-1].rate
+	n := len(segments)
+	if n == 0 {
+		return nil
 	}
-	return nil
+	if r := segments[n-1].rate; r.Outer != nil {
+		return r.Outer
+	}
+	return segments[n-1].rate
 }
 
 // maxTerms bounds the terms that lines share; a full table is emptied.

@@ -17,8 +17,8 @@ import (
 type resolution struct {
 	f       *family
 	group   []activity.Attribute
-	rate    *catalog.Rate
-	seq     int64 // of the definitions that price it: the activated ones or, for late usage, those of the seal
+	rate    *catalog.Rate // of a matrix the whole: what it selects differs from event to event
+	seq     int64         // of the definitions that price it: the activated ones or, for late usage, those of the seal
 	invoice activity.ID
 	reason  string
 

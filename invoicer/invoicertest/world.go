@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/invoicer"
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater"
@@ -130,12 +131,16 @@ func (w *World) Use(account, product, quantity string, at time.Time, group ...ac
 		}
 		state = segments[0].State
 	}
+	rate := answer.Rate
+	if rate.Matrix != nil {
+		rate = rater.Selected(rate, &usage.Event{Attributes: group, Time: at.UnixNano()}, billed.ZoneAt(at.UnixNano()))
+	}
 	q := money.MustParse(quantity)
-	state, err := price.Aggregate(answer.Rate, state, price.Input{Quantity: q})
+	state, err := price.Aggregate(rate, state, price.Input{Quantity: q})
 	if err != nil {
 		w.T.Fatal(err)
 	}
-	amount, err := price.LineTotal([]price.Segment{{Rate: answer.Rate, State: state}})
+	amount, err := price.LineTotal([]price.Segment{{Rate: rate, State: state, Cell: rate.Cell}})
 	if err != nil {
 		w.T.Fatal(err)
 	}
@@ -147,7 +152,7 @@ func (w *World) Use(account, product, quantity string, at time.Time, group ...ac
 	l = rater.LineState{
 		Family: family, Line: id, Invoice: invoice, Account: account, Billed: billed.ID, Seller: billed.Seller, Product: p.ID, Package: answer.Package,
 		Group: group, Currency: answer.Rate.Currency, Period: period, UsagePeriod: period, Quantity: sum, Events: l.Events + 1, Amount: amount,
-		Segments: segment(answer.Rate, state), Seq: w.seq, RateLevel: string(answer.Rate.Level), RateAccount: answer.Rate.OwnerAccount,
+		Segments: segment(rate, state), Seq: w.seq, RateLevel: string(answer.Rate.Level), RateAccount: answer.Rate.OwnerAccount,
 		RateID: answer.Rate.ID, RateModel: string(answer.Rate.Model), Version: w.position,
 	}
 	w.lines[id] = l
@@ -161,12 +166,20 @@ func (w *World) Put(l rater.LineState) {
 	w.lines[l.Line] = l
 }
 
-// segment writes one segment in the raters' format.
+// segment writes one segment in the raters' format, of a matrix with its cell.
 func segment(r *catalog.Rate, s price.State) []byte {
 	text := func(b []byte, t string) []byte { return append(binary.AppendUvarint(b, uint64(len(t))), t...) }
-	b := text(text(text([]byte{1, 1}, string(r.Owner.Kind)), r.Owner.ID), r.ID)
+	format := byte(1)
+	if r.Cell != "" {
+		format = 2
+	}
+	b := text(text(text([]byte{format, 1}, string(r.Owner.Kind)), r.Owner.ID), r.ID)
 	b = binary.AppendVarint(binary.AppendVarint(b, r.Start), r.Seq)
-	return binary.AppendVarint(s.Sum.AppendBinary16(b), s.Events)
+	b = binary.AppendVarint(s.Sum.AppendBinary16(b), s.Events)
+	if r.Cell != "" {
+		b = text(append(b, 1), r.Cell)
+	}
+	return b
 }
 
 func (w *World) plan(account string) *catalog.Plan {
