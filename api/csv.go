@@ -51,7 +51,7 @@ func marshalCSV(w io.Writer, v any) error {
 	}
 	for i := range rows.Len() {
 		for j, c := range columns {
-			text, err := cell(rows.Index(i).FieldByIndex(c.index))
+			text, err := cell(member(rows.Index(i), c.index))
 			if err != nil {
 				return fmt.Errorf("write CSV column %s: %w", c.name, err)
 			}
@@ -79,13 +79,31 @@ func columnsOf(t reflect.Type, prefix string, at []int) []column {
 			continue
 		}
 		index := append(append([]int(nil), at...), i)
-		if f.Type.Kind() == reflect.Struct && !f.Type.Implements(reflect.TypeFor[encoding.TextMarshaler]()) {
-			columns = append(columns, columnsOf(f.Type, prefix+name+"_", index)...)
+		nested := f.Type
+		if nested.Kind() == reflect.Pointer {
+			nested = nested.Elem()
+		}
+		if nested.Kind() == reflect.Struct && !f.Type.Implements(reflect.TypeFor[encoding.TextMarshaler]()) {
+			columns = append(columns, columnsOf(nested, prefix+name+"_", index)...)
 			continue
 		}
 		columns = append(columns, column{prefix + name, index})
 	}
 	return columns
+}
+
+// member finds a column's value, a nil pointer where a document around it is missing.
+func member(v reflect.Value, index []int) reflect.Value {
+	for _, i := range index {
+		if v.Kind() == reflect.Pointer {
+			if v.IsNil() {
+				return v
+			}
+			v = v.Elem()
+		}
+		v = v.Field(i)
+	}
+	return v
 }
 
 func cell(v reflect.Value) (string, error) {

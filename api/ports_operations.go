@@ -245,6 +245,8 @@ type Activity struct {
 	Invoice      string            `json:"invoice"`
 	Line         string            `json:"line"`
 	LineAmount   money.Fixed       `json:"line_amount" doc:"of the line after this charge"`
+	EventPackage string            `json:"event_package,omitempty" doc:"the package that the event named"`
+	Amount       *ActivityAmount   `json:"amount,omitempty" doc:"the money that the event carried"`
 	ActivatedSeq int64             `json:"activated_seq" doc:"definitions that it was priced under"`
 	Partition    int32             `json:"partition"`
 	Offset       int64             `json:"offset"`
@@ -259,6 +261,22 @@ type ActivityRate struct {
 	ID      string `json:"id"`
 	Model   string `json:"model"`
 	Seq     int64  `json:"seq"`
+
+	Currency string    `json:"currency,omitempty" doc:"of the rate's prices where it is another than the line's"`
+	Exchange *Exchange `json:"exchange,omitempty" doc:"what turned the rate's prices into the line's currency"`
+}
+
+// ActivityAmount is the money of a usage event, as it was sent.
+type ActivityAmount struct {
+	Amount   money.Decimal `json:"amount"`
+	Currency string        `json:"currency"`
+	Exchange *Exchange     `json:"exchange,omitempty" doc:"what turned the amount into the rate's currency"`
+}
+
+// Exchange is an exchange rate that was used.
+type Exchange struct {
+	Rate money.Decimal `json:"rate" doc:"what one unit costs"`
+	Date string        `json:"date" doc:"of which the rate is" example:"2026-11-20"`
 }
 
 // ActivityPage is a page of activities.

@@ -74,6 +74,30 @@ func charged() api.Activity {
 	}
 }
 
+// paid is an activity of an event that carried yen, under a rate in dollars.
+func paid() api.Activity {
+	a := charged()
+	a.EventPackage = "starter"
+	a.Amount = &api.ActivityAmount{Amount: money.MustParse("250"), Currency: "JPY", Exchange: &api.Exchange{Rate: money.MustParse("0.0064"), Date: "2026-11-20"}}
+	a.Rate.Currency, a.Rate.Exchange = "USD", &api.Exchange{Rate: money.MustParse("0.8"), Date: "2026-10-31"}
+	return a
+}
+
+func TestMoneyOfActivities(t *testing.T) {
+	o := build(t)
+	o.stores.known = []api.Activity{paid(), charged()}
+	answer := o.as(api.RoleCustomer, http.MethodGet, "/v1/accounts/acme/activities", "")
+	o.want(answer, http.StatusOK,
+		`"event_package":"starter"`, `"amount":{"amount":"250","currency":"JPY","exchange":{"rate":"0.0064","date":"2026-11-20"}}`,
+		`"currency":"USD","exchange":{"rate":"0.8","date":"2026-10-31"}`)
+	if n := strings.Count(answer.Body.String(), "exchange"); n != 2 {
+		t.Errorf("%d exchanges in %s", n, answer.Body)
+	}
+	o.want(o.as(api.RoleCustomer, http.MethodGet, "/v1/accounts/acme/activities?format=csv", ""), http.StatusOK,
+		",rate_currency,rate_exchange_rate,rate_exchange_date,", ",event_package,amount_amount,amount_currency,amount_exchange_rate,amount_exchange_date,",
+		",starter,250,JPY,0.0064,2026-11-20,", ",USD,0.8,2026-10-31,", ",,,,,")
+}
+
 func TestActivitiesOfAnAccount(t *testing.T) {
 	o := build(t)
 	o.stores.known = []api.Activity{charged()}

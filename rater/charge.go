@@ -284,8 +284,22 @@ func (m *machine) commitPrices(rec *activity.Record, f *family, at int, r *resol
 func (m *machine) emitUsage(rec *activity.Record, e *usage.Event, r *resolution, l *line, charged money.Decimal) {
 	m.emit(rec, r.f, l, activity.Activity{
 		Kind: activity.KindUsage, EventID: e.ID, Source: e.Source, EventTime: e.Time, Attributes: e.Attributes,
-		Quantity: e.Quantity, Charge: charged, Terms: m.termsOf(r.f, l, r.rate, r.seq),
+		Quantity: e.Quantity, Charge: charged, Extra: m.extraOf(e), Terms: m.termsOf(r.f, l, r.rate, r.seq),
 	})
+}
+
+// extraOf gives what the event brings along, nil for most.
+func (m *machine) extraOf(e *usage.Event) *activity.Extra {
+	if e.Package == "" && !e.HasAmount {
+		return nil
+	}
+	if len(m.extras) == cap(m.extras) { // those of before stay where they are
+		m.extras = make([]activity.Extra, 0, max(16, 2*cap(m.extras)))
+	}
+	m.extras = append(m.extras, activity.Extra{
+		EventPackage: e.Package, Amount: e.Amount, HasAmount: e.HasAmount, AmountCurrency: e.Currency,
+	})
+	return &m.extras[len(m.extras)-1]
 }
 
 // emit appends the activity with what it shares with its line, and counts its charge.

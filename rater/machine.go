@@ -113,6 +113,7 @@ func (m *machine) step(in *Input) (*activity.Record, error) {
 		Offset: in.Offset, Previous: m.last, Version: activity.PricingVersion,
 		Activities: rec.Activities[:0], Rejected: rec.Rejected[:0],
 	}
+	m.extras = m.extras[:0]
 	if m.faults.OtherVersion {
 		rec.Version++
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/activity"
 	"github.com/tollstream/tollstream/rater/catalog"
 )
 
@@ -53,6 +54,38 @@ func pricedBy(t *testing.T, stores benchStores, rates ...object) (*machine, *ben
 	}
 	stores.snap = snap
 	return newMachine(&Checkpoint{Last: -1, ActivatedSeq: 1}, DefaultLimits().Window, Faults{}), &stores
+}
+
+// TestActivitiesKeepWhatWasSent: more events than the machine has room for, with and without something that few have.
+func TestActivitiesKeepWhatWasSent(t *testing.T) {
+	m, stores := pricedBy(t, *newBenchStores(t), object{"model": "per_unit", "unit_price": "2"})
+	var events []usage.Event
+	for i := range 100 {
+		e := usage.Event{ID: fmt.Sprint(i), Source: "s", Account: "acct-00000", RoutingKey: "acct-00000", Product: "p", Quantity: money.One, Time: benchStart}
+		switch i % 3 {
+		case 1:
+			e.Amount, e.HasAmount, e.Currency = money.MustParse(fmt.Sprint(-i)), true, "JPY"
+		case 2:
+			e.Package = fmt.Sprint("k", i)
+		}
+		events = append(events, e)
+	}
+	in := &Input{Offset: 0, Time: benchStart, Value: usage.AppendRecord(nil, &usage.Record{Kind: usage.KindBatch, Events: events})}
+	m.decode(in)
+	if err := m.load(context.Background(), in, Fence{}, stores, stores); err != nil {
+		t.Fatal(err)
+	}
+	rec, err := m.step(in)
+	if err != nil || len(rec.Activities) != len(events) {
+		t.Fatalf("%d activities, %v", len(rec.Activities), err)
+	}
+	for i := range rec.Activities {
+		e, a := &events[i], &rec.Activities[i]
+		want := activity.Extra{EventPackage: e.Package, Amount: e.Amount, HasAmount: e.HasAmount, AmountCurrency: e.Currency}
+		if got := a.Sent(); got != want || a.Package != e.Package || (a.Extra == nil) != (i%3 == 0) {
+			t.Errorf("activity %d has %+v, want %+v", i, got, want)
+		}
+	}
 }
 
 const benchHour = int64(3600e9)

@@ -90,7 +90,7 @@ type search struct {
 
 // machine looks at all but what belongs to the record in work.
 func (s *search) machine(m *machine) {
-	m.record, m.resolved, m.anew, m.out = usage.Record{}, nil, nil, activity.Record{}
+	m.record, m.resolved, m.anew, m.out, m.extras = usage.Record{}, nil, nil, activity.Record{}, nil
 	slices.SortFunc(s.values, func(a, b []byte) int { return compareAddresses(address(a), address(b)) })
 	s.look(reflect.ValueOf(m), "machine")
 	if s.strings == 0 {

@@ -16,7 +16,8 @@ type work struct {
 	ids    identities
 	hashes []uint64 // of the accounts, by event
 	out    activity.Record
-	value  []byte // the encoded result
+	extras []activity.Extra // what activities of out point at
+	value  []byte           // the encoded result
 	sum    uint64
 }
 

@@ -7,6 +7,9 @@
 package activity
 
 import (
+	"fmt"
+	"time"
+
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/ledger/money"
 )
@@ -50,9 +53,56 @@ type Activity struct {
 	Charge     money.Decimal // 12 decimals
 	LineAmount money.Decimal // of the line after this charge
 
+	Extra *Extra // nil: it has none, see Sent
+
 	*Terms
 	*Target
 }
+
+// Extra is what few usage events bring along.
+type Extra struct {
+	EventPackage   string        // that the event named
+	Amount         money.Decimal // as the event sent it, in AmountCurrency
+	HasAmount      bool
+	AmountCurrency string
+	AmountExchange Exchange // turned the amount into the rate's currency
+}
+
+// Sent gives what the activity has besides; the zero Extra for most.
+func (a *Activity) Sent() Extra {
+	if a.Extra == nil {
+		return Extra{}
+	}
+	return *a.Extra
+}
+
+// Exchange is an exchange rate that a price rests on. The zero one says that there was none.
+type Exchange struct {
+	Rate money.Decimal
+	Date Date
+}
+
+// Used says whether there is one.
+func (x Exchange) Used() bool { return !x.Rate.IsZero() }
+
+// Date is a day, in days since 1970-01-01.
+type Date int32
+
+// String writes the day as 2006-01-02.
+func (d Date) String() string {
+	return time.Unix(int64(d)*secondsOfDay, 0).UTC().Format(time.DateOnly)
+}
+
+// ParseDate reads what String writes.
+func ParseDate(text string) (Date, error) {
+	t, err := time.Parse(time.DateOnly, text)
+	if err != nil {
+		return 0, fmt.Errorf("date %q: want one like 2026-11-20", text)
+	}
+	return Date(t.Unix() / secondsOfDay), nil //nolint:gosec // four digits of years
+}
+
+const secondsOfDay = 24 * 60 * 60
 
 // Terms are what an activity shares with others of the same product, period and rate.
 type Terms struct {
@@ -72,6 +122,10 @@ type Terms struct {
 	PeriodEnd   int64
 	UsageStart  int64 // the period that the usage belongs to; differs from PeriodStart for late usage
 	UsageEnd    int64
+
+	// Of a rate in another currency than the line's: that currency, and what turned its prices into the line's.
+	RateCurrency string
+	RateExchange Exchange
 }
 
 // Target is the line that is charged, and whose it is.

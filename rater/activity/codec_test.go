@@ -34,13 +34,46 @@ func TestAppendBytes(t *testing.T) {
 		}},
 		Rejected: []activity.Rejected{{EventIndex: 1, Reason: "no_rate"}},
 	}
+	r.Activities[0].Extra = &activity.Extra{
+		EventPackage: "b", Amount: money.MustParse("-2"), HasAmount: true, AmountCurrency: "JPY",
+		AmountExchange: activity.Exchange{Rate: money.MustParse("0.005"), Date: 20777},
+	}
 	again := r.Activities[0]
 	again.Terms, again.Target = &activity.Terms{}, &activity.Target{}
 	*again.Terms, *again.Target = *r.Activities[0].Terms, *r.Activities[0].Target // equal, not the same
 	again.EventID, again.EventTime = "f", 1_000_001
-	r.Activities = append(r.Activities, again)
+	again.Extra = &activity.Extra{Amount: money.One, HasAmount: true, AmountCurrency: "JPY", AmountExchange: r.Activities[0].Extra.AmountExchange}
+	third := again
+	third.EventID, third.Extra = "g", nil
+	third.Terms = &activity.Terms{}
+	*third.Terms = *again.Terms
+	third.Terms.RateCurrency, third.Terms.RateExchange = "JPY", activity.Exchange{Rate: money.One, Date: -1}
+	r.Activities = append(r.Activities, again, third)
 	zeros := strings.Repeat("00", 15)
-	want := "01" + "ac02" + "da04" + "01" + "0200000000000000" + "03" + // format, offset, 301 in zigzag, version, log time, duplicates
+	want := "02" + "ac02" + "da04" + "01" + "0200000000000000" + "03" + // format, offset, 301 in zigzag, version, log time, duplicates
+		"03" + "01" + "02" + "01" + "07" + "04" + "02" + // 3 activities, 1 rejected, 2 terms, 1 target, texts s, b, a, p, USD, JPY, no_rate; 4 attributes; 2 extras
+		"31" + "00" + "0165" + "0373" + // kind 1, new target, extra; new terms; e; text s
+		"04" + "0461636d65" + "0362" + "0361" + "00" + zeros + "00" + "ff" + zeros + // 1 group; acme; text b; text a, text 0; ids
+		"01" + "0370" + "01" + "07555344" + "01" + "01" + "06" + "0a" + "01" + "8001" + // "", p, "", USD, ""; the account; text 3; 5; ""; 64
+		"83d8e1fe6a" + "10" + "03" + "12" + "01" + // 1795000000 s, 1 ns, 0, 1 ms; no other currency
+		"08" + "01" + "04" + "02" + "8010" + "11" + "00" + // −1 ns; 1 attribute, texts 2 and 1; 128, −1, 0
+		"07" + "02" + "29" + "074a5059" + "00" + "56" + "d2c402" + // package b; −2 · 1000^4 JPY; new: 5 · 1000^3 · 10^-12, 41554 = 2 · 20777
+		"2d" + "00" + "01" + "0166" + "12" + "02" + "8010" + "11" + "00" + // as before but the target; 0; 0 + 1; f; 1 ms; text 1
+		"06" + "18" + "0a" + "01" + // 1 JPY (text 5), the exchange one back
+		"0d" + "00" + "00" + "0167" + // no extra; target 0, new terms
+		"01" + "06" + "01" + "08" + "01" + "01" + "06" + "0a" + "01" + "8001" + "83d8e1fe6a" + "10" + "03" + "12" + // as the others
+		"0a" + "18" + "01" + // in JPY at 1 on the day before 1970
+		"03" + "02" + "8010" + "11" + "00" + // 0 s after; text 1
+		"01" + "0f6e6f5f72617465" + "00" + "01" + "18" + "01" // 1; text no_rate; ""; ""; −2 ns; ""
+	if got := hex.EncodeToString(activity.Append(nil, &r)); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// What was published before there were extras is still read: TestAppendBytes as it was then.
+func TestDecodeTheFormatBefore(t *testing.T) {
+	zeros := strings.Repeat("00", 15)
+	written := "01" + "ac02" + "da04" + "01" + "0200000000000000" + "03" + // format, offset, 301 in zigzag, version, log time, duplicates
 		"02" + "01" + "01" + "01" + "06" + "03" + // 2 activities, 1 rejected, 1 terms, 1 target, texts s, b, a, p, USD, no_rate; 3 attributes
 		"11" + "00" + "0165" + "0373" + // kind 1, new target; new terms; e; text s
 		"04" + "0461636d65" + "0362" + "0361" + "00" + zeros + "00" + "ff" + zeros + // 1 group; acme; text b; text a, text 0; ids
@@ -49,8 +82,69 @@ func TestAppendBytes(t *testing.T) {
 		"08" + "01" + "04" + "02" + "8010" + "11" + "00" + // −1 ns; 1 attribute, texts 2 and 1; 128, −1, 0
 		"0d" + "00" + "01" + "0166" + "12" + "02" + "8010" + "11" + "00" + // as before but the target; 0; 0 + 1; f; 1 ms; text 1
 		"01" + "0f6e6f5f72617465" + "00" + "01" + "18" + "01" // 1; text no_rate; ""; ""; −2 ns; ""
-	if got := hex.EncodeToString(activity.Append(nil, &r)); got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
+	b, err := hex.DecodeString(written)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got activity.Record
+	if err := activity.Decode(b, &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Activities) != 2 || got.Activities[1].EventID != "f" || got.Activities[1].Sent() != (activity.Extra{}) || len(got.Rejected) != 1 {
+		t.Fatalf("got %+v", got)
+	}
+	terms := *got.Activities[0].Terms
+	if want := (activity.Terms{
+		Product: "p", Currency: "USD", RateAccount: "acme", RateID: "p", RateSeq: 5, ActivatedSeq: 64,
+		PeriodStart: 1_795_000_000_000_000_000, PeriodEnd: 1_795_000_000_000_000_001,
+		UsageStart: 1_795_000_000_000_000_000, UsageEnd: 1_795_000_000_001_000_001,
+	}); terms != want || got.Activities[1].Terms != got.Activities[0].Terms {
+		t.Errorf("terms %+v, want %+v", terms, want)
+	}
+	if h, err := activity.DecodeHeader(b); err != nil || h.Offset != 300 {
+		t.Errorf("header %+v, %v", h, err)
+	}
+	if b[21] != 0x11 {
+		t.Fatal("the body does not begin there")
+	}
+	b[21] |= 0x20 // an extra, which the format does not know
+	if err := activity.Decode(b, &got); !errors.Is(err, activity.ErrMalformed) {
+		t.Errorf("damaged: %v", err)
+	}
+}
+
+func TestDates(t *testing.T) {
+	for _, c := range []struct {
+		date activity.Date
+		text string
+	}{{0, "1970-01-01"}, {-1, "1969-12-31"}, {20777, "2026-11-20"}, {10595, "1999-01-04"}, {11016, "2000-02-29"}} {
+		got, err := activity.ParseDate(c.text)
+		if c.date.String() != c.text || got != c.date || err != nil {
+			t.Errorf("%d is %s, want %s; read %d, %v", c.date, c.date, c.text, got, err)
+		}
+	}
+	for _, text := range []string{"", "2026-13-01", "2026-11-20T00:00:00Z", "20.11.2026"} {
+		if _, err := activity.ParseDate(text); err == nil {
+			t.Errorf("%q is a date", text)
+		}
+	}
+}
+
+// A record has an exchange a currency and day: far ones are written again.
+func TestManyExchanges(t *testing.T) {
+	r := activity.Record{Offset: 1}
+	for i := range 200 {
+		a := use(1, "e", "acme")
+		a.Index, a.Extra = i, &activity.Extra{Amount: money.One, HasAmount: true, AmountCurrency: "JPY",
+			AmountExchange: activity.Exchange{Rate: money.One, Date: activity.Date(i * 7 % 11)}}
+		r.Activities = append(r.Activities, a)
+	}
+	var got activity.Record
+	if err := activity.Decode(activity.Append(nil, &r), &got); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got.Activities, r.Activities) {
+		t.Error("another record came back")
 	}
 }
 
@@ -76,39 +170,41 @@ func TestLongTexts(t *testing.T) {
 
 func TestMalformed(t *testing.T) {
 	good := activity.Append(nil, &activity.Record{Offset: 5, Previous: 4, Version: 1, LogTime: 9, Activities: []activity.Activity{use(1, "e", "acme")}})
-	header := []byte{1, 5, 2, 1, 9, 0, 0, 0, 0, 0, 0, 0, 0}              // up to the duplicates
-	counts := func(n ...byte) []byte { return slices.Concat(header, n) } // activities, rejected, terms, targets, texts, attributes
-	if !bytes.HasPrefix(good, counts(1, 0, 1, 1, 1, 0)) {
+	header := []byte{2, 5, 2, 1, 9, 0, 0, 0, 0, 0, 0, 0, 0}              // up to the duplicates
+	counts := func(n ...byte) []byte { return slices.Concat(header, n) } // activities, rejected, terms, targets, texts, attributes, extras
+	if !bytes.HasPrefix(good, counts(1, 0, 1, 1, 1, 0, 0)) {
 		t.Fatalf("%x does not begin as the cases do", good)
 	}
-	body := good[len(header)+6:]
+	body := good[len(header)+7:]
 	with := func(at int, b ...byte) []byte { // the record with other bytes at a place of its body
-		return slices.Concat(counts(1, 0, 1, 1, 1, 0), body[:at], b, body[at+len(b):])
+		return slices.Concat(counts(1, 0, 1, 1, 1, 0, 0), body[:at], b, body[at+len(b):])
 	}
 	tests := map[string][]byte{
 		"nothing":                  {},
-		"another format":           append([]byte{2}, good[1:]...),
-		"cut in a varint":          {1, 0x80},
+		"another format":           append([]byte{3}, good[1:]...),
+		"an extra more":            slices.Concat(counts(1, 0, 1, 1, 1, 0, 1), body),
+		"an extra unannounced":     with(0, 0x3d),
+		"cut in a varint":          {2, 0x80},
 		"cut in the log time":      good[:9],
-		"version past 32 bits":     {1, 5, 2, 0xff, 0xff, 0xff, 0xff, 0x1f, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
-		"more activities":          slices.Concat(counts(2, 0, 1, 1, 1, 0), body),
-		"a rejected event more":    slices.Concat(counts(1, 1, 1, 1, 1, 0), body),
-		"more terms":               slices.Concat(counts(1, 0, 2, 1, 1, 0), body),
-		"no terms":                 slices.Concat(counts(1, 0, 0, 1, 1, 0), body),
-		"no target":                slices.Concat(counts(1, 0, 1, 0, 1, 0), body),
-		"more texts":               slices.Concat(counts(1, 0, 1, 1, 2, 0), body),
-		"no text":                  slices.Concat(counts(1, 0, 1, 1, 0, 0), body),
-		"more attributes":          slices.Concat(counts(1, 0, 1, 1, 1, 1), body),
+		"version past 32 bits":     {2, 5, 2, 0xff, 0xff, 0xff, 0xff, 0x1f, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+		"more activities":          slices.Concat(counts(2, 0, 1, 1, 1, 0, 0), body),
+		"a rejected event more":    slices.Concat(counts(1, 1, 1, 1, 1, 0, 0), body),
+		"more terms":               slices.Concat(counts(1, 0, 2, 1, 1, 0, 0), body),
+		"no terms":                 slices.Concat(counts(1, 0, 0, 1, 1, 0, 0), body),
+		"no target":                slices.Concat(counts(1, 0, 1, 0, 1, 0, 0), body),
+		"more texts":               slices.Concat(counts(1, 0, 1, 1, 2, 0, 0), body),
+		"no text":                  slices.Concat(counts(1, 0, 1, 1, 0, 0, 0), body),
+		"more attributes":          slices.Concat(counts(1, 0, 1, 1, 1, 1, 0), body),
 		"something behind":         append(bytes.Clone(good), 0),
 		"no kind":                  with(0, 0x1c),
 		"kind 3":                   with(0, 0x1f),
-		"unknown flag":             with(0, 0x3d),
+		"unknown flag":             with(0, 0x5d),
 		"target that is not there": with(0, 0x0d),
 		"terms that are not there": with(1, 1),
 		"huge length":              with(2, 0xff),
 		"unknown unit of a span":   with(len(body)-5, 0x85, 1),
 		"decimal with factor 5":    with(len(body)-1, 0x1a),
-		"too many activities":      append(slices.Concat(header, []byte{0x81, 0x20, 0, 1, 1, 0, 0}), make([]byte, 40_000)...),
+		"too many activities":      append(slices.Concat(header, []byte{0x81, 0x20, 0, 1, 1, 0, 0, 0}), make([]byte, 40_000)...),
 	}
 	for n := range good {
 		tests[fmt.Sprintf("cut after %d bytes", n)] = good[:n]
@@ -159,6 +255,14 @@ func anyDecimal(t *rapid.T, label string) money.Decimal {
 	return d
 }
 
+func anyExchange(t *rapid.T) activity.Exchange {
+	rate := anyDecimal(t, "exchange rate")
+	if rate.IsZero() {
+		rate = money.One
+	}
+	return activity.Exchange{Rate: rate, Date: activity.Date(rapid.OneOf(rapid.Int32Range(20_000, 20_003), rapid.Int32()).Draw(t, "date"))}
+}
+
 func anyRecord(t *rapid.T) activity.Record {
 	text := rapid.OneOf(rapid.SampledFrom([]string{"", "acme", "eu", "region"}), rapid.String())
 	instant := rapid.OneOf(rapid.Int64(), rapid.Map(rapid.Int64Range(-1e9, 4e9), func(s int64) int64 { return s * 1e9 }))
@@ -187,6 +291,9 @@ func anyRecord(t *rapid.T) activity.Record {
 			PeriodStart: instant.Draw(t, "start"), PeriodEnd: instant.Draw(t, "end"),
 			UsageStart: instant.Draw(t, "usage start"), UsageEnd: instant.Draw(t, "usage end"),
 		}
+		if terms.RateCurrency = text.Draw(t, "rate currency"); terms.RateCurrency != "" {
+			terms.RateExchange = anyExchange(t)
+		}
 		target := &activity.Target{
 			Account: text.Draw(t, "account"), Billed: text.Draw(t, "billed"), Group: attributes("group"),
 			Invoice: id("invoice"), Line: id("line"),
@@ -212,6 +319,15 @@ func anyRecord(t *rapid.T) activity.Record {
 		a.EventID, a.Source, a.EventTime = text.Draw(t, "event"), text.Draw(t, "source"), instant.Draw(t, "time")
 		a.Attributes = attributes("attributes")
 		a.Quantity, a.Charge, a.LineAmount = anyDecimal(t, "quantity"), anyDecimal(t, "charge"), anyDecimal(t, "line amount")
+		if rapid.Bool().Draw(t, "extra") {
+			a.Extra = &activity.Extra{EventPackage: text.Draw(t, "event package")}
+			if a.Extra.HasAmount = rapid.Bool().Draw(t, "has amount"); a.Extra.HasAmount {
+				a.Extra.Amount, a.Extra.AmountCurrency = anyDecimal(t, "amount"), text.Draw(t, "amount currency")
+			}
+			if rapid.Bool().Draw(t, "exchanged") {
+				a.Extra.AmountExchange = anyExchange(t)
+			}
+		}
 		r.Activities = append(r.Activities, a)
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "rejected") {
@@ -261,6 +377,12 @@ func FuzzDecode(f *testing.F) {
 	rich.Attributes, rich.Charge = []activity.Attribute{{Name: "n", Value: "w"}}, money.One.Neg()
 	plain := use(1, "e", "sub")
 	plain.Target.Billed, plain.Target.Plain = "acme", true
+	paid, paidToo := use(1, "g", "acme"), use(1, "h", "acme")
+	paid.Extra = &activity.Extra{EventPackage: "starter", Amount: money.One, HasAmount: true, AmountCurrency: "JPY",
+		AmountExchange: activity.Exchange{Rate: money.MustParse("0.005"), Date: 20777}}
+	paidToo.Extra = paid.Extra
+	paid.Terms.RateCurrency, paid.Terms.RateExchange = "JPY", paid.Extra.AmountExchange
+	f.Add(activity.Append(nil, &activity.Record{Offset: 8, Activities: []activity.Activity{paid, paidToo}}))
 	f.Add(activity.Append(nil, &activity.Record{Offset: 7, Previous: 6, Version: 1, LogTime: 1,
 		Activities: []activity.Activity{rich, plain, rich, use(1, "f", "acme")}, Rejected: []activity.Rejected{{Reason: "no_rate"}}}))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -36,13 +36,19 @@ func Decode(b []byte, r *Record) error {
 	r.Duplicates = d.count(math.MaxInt32)
 	activities, rejected := d.count(min(MaxActivities, len(b)/minActivity)), d.count(min(MaxActivities, len(b)/minRejected))
 	terms, targets, texts := d.count(activities), d.count(activities), d.count(min(maxTexts, len(b)))
-	attributes := d.count(len(b))
+	attributes, extras := d.count(len(b)), 0
+	if !d.plain {
+		extras = d.count(activities)
+	}
 	if d.bad {
 		return fmt.Errorf("decode rated record: %w", ErrMalformed)
 	}
 	d.text = string(b)
 	d.terms, d.targets = make([]Terms, 0, terms), make([]Target, 0, targets)
 	d.texts, d.attributes = make([]string, 0, texts), make([]Attribute, 0, attributes)
+	if extras > 0 {
+		d.extras = make([]Extra, 0, extras)
+	}
 	if cap(r.Activities) < activities {
 		r.Activities = make([]Activity, 0, activities)
 	}
@@ -61,7 +67,7 @@ func Decode(b []byte, r *Record) error {
 			break
 		}
 	}
-	if d.bad || d.at != len(b) || len(d.terms) != terms || len(d.targets) != targets || len(d.texts) != texts || len(d.attributes) != attributes {
+	if d.bad || d.at != len(b) || len(d.terms) != terms || len(d.targets) != targets || len(d.texts) != texts || len(d.attributes) != attributes || len(d.extras) != extras {
 		return fmt.Errorf("decode rated record: %w", ErrMalformed)
 	}
 	return nil
@@ -80,15 +86,23 @@ type decoder struct {
 	at   int
 	bad  bool
 
+	plain bool // the format before this one
+
 	// what has stood in the record; the capacity is what the record says that there will be
 	terms      []Terms
 	targets    []Target
 	texts      []string
 	attributes []Attribute
+	extras     []Extra
+	exchanges  []Exchange // of extras
 }
 
 func (d *decoder) header() Header {
-	if d.byte() != format {
+	switch d.byte() {
+	case format:
+	case formatPlain:
+		d.plain = true
+	default:
 		d.bad = true
 		return Header{}
 	}
@@ -104,7 +118,7 @@ func (d *decoder) header() Header {
 func (d *decoder) activity(a, before *Activity) {
 	flags := d.byte()
 	a.Kind = Kind(flags & flagKind)
-	if flags > flagsKnown || a.Kind != KindUsage && a.Kind != KindAdjustment {
+	if flags > flagsKnown || d.plain && flags&flagExtra != 0 || a.Kind != KindUsage && a.Kind != KindAdjustment {
 		d.bad = true
 		return
 	}
@@ -140,6 +154,45 @@ func (d *decoder) activity(a, before *Activity) {
 		d.fill(a.Attributes, names)
 	}
 	a.Quantity, a.Charge, a.LineAmount = d.decimal(), d.decimal(), d.decimal()
+	if flags&flagExtra != 0 {
+		a.Extra = grow(d, &d.extras)
+		d.extra(a.Extra)
+	}
+}
+
+func (d *decoder) extra(x *Extra) {
+	flags := d.byte()
+	if flags > extraKnown {
+		d.bad = true
+		return
+	}
+	if flags&extraPackage != 0 {
+		x.EventPackage = d.string()
+	}
+	if flags&extraAmount != 0 {
+		x.Amount, x.HasAmount, x.AmountCurrency = d.decimal(), true, d.string()
+	}
+	if flags&extraExchange == 0 {
+		return
+	}
+	switch back := int(d.byte()); {
+	case back > min(nearExchanges, len(d.exchanges)):
+		d.bad = true
+	case back > 0:
+		x.AmountExchange = d.exchanges[len(d.exchanges)-back]
+	default:
+		x.AmountExchange = d.exchange()
+		d.exchanges = append(d.exchanges, x.AmountExchange)
+	}
+}
+
+func (d *decoder) exchange() Exchange {
+	rate, date := d.decimal(), d.varint()
+	if rate.IsZero() || date != int64(Date(date)) { //nolint:gosec // compared
+		d.bad = true
+		return Exchange{}
+	}
+	return Exchange{Rate: rate, Date: Date(date)} //nolint:gosec // compared
 }
 
 // fill reads the names, unless they are those of the activity before, and the values.
@@ -188,6 +241,12 @@ func (d *decoder) newTerms(t *Terms, account string) {
 	t.PeriodEnd = t.PeriodStart + d.span()
 	t.UsageStart = t.PeriodStart + d.span()
 	t.UsageEnd = t.PeriodEnd + d.span()
+	if d.plain {
+		return
+	}
+	if t.RateCurrency = d.string(); t.RateCurrency != "" {
+		t.RateExchange = d.exchange()
+	}
 }
 
 func (d *decoder) rejected(logTime int64) Rejected {

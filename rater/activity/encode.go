@@ -14,32 +14,46 @@ import (
 // ones in zigzag; decimals in money's compact form; instants as spans, see appendSpan. The parts stand in this order:
 //
 //	record    format (1 byte), offset, offset − previous (signed), version, log time (8 bytes, little endian),
-//	          duplicates; how many activities, rejected, terms, targets, tabled texts, attributes of both kinds;
+//	          duplicates; how many activities, rejected, terms, targets, tabled texts, attributes of both kinds, extras;
 //	          activities, rejected
-//	activity  flags (1 byte: bits 0–1 kind, 2 source as in the activity before, 3 attribute names as there, 4 new target);
+//	activity  flags (1 byte: bits 0–1 kind, 2 source as in the activity before, 3 attribute names as there, 4 new target, 5 extra);
 //	          number of the target unless new; number of the terms + 1, 0 for new ones; event id (length, bytes);
 //	          source (text) unless as before; new target; new terms; event time (span from the activity before, the first
 //	          from log time); how many attributes and their names (texts) unless as before; their values (texts);
-//	          quantity, charge, line amount
+//	          quantity, charge, line amount; the extra
+//	extra     flags (1 byte: bit 0 package, 1 amount, 2 exchange); the package that the event named (text); the amount and its currency
+//	          (text); the exchange: 0 and a new one, or how many new ones of extras back it stands (1 to 8): rate, date (days since
+//	          1970-01-01, signed)
 //	target    flags (2·size of the group·2 + bit 1 plain + bit 0 billed as account); account (length, bytes);
 //	          billed (text) unless the account; group: name and value (texts); unless plain invoice and line (16 bytes)
 //	terms     seller, product, package, currency, level (texts); the rate's account: 1 for the target's, otherwise 0 and a text;
 //	          rate id (text), rate seq (signed), rate model (text), activated seq (signed); spans: period start from
-//	          the epoch, period end from it, usage start from period start, usage end from period end
+//	          the epoch, period end from it, usage start from period start, usage end from period end; the rate's currency
+//	          (text) if it is another than the line's, otherwise ""; unless "" the exchange's rate and date
 //	rejected  event index, reason (text), event id (length, bytes), source (text), event time (span from log time),
 //	          account (text)
 //	text      2·number of a tabled text, or 2·length + 1 and the bytes, which are tabled if they are 1 to 63 and the table
 //	          holds fewer than 256
 //
-// A format that means more gets a new first byte.
-const format = 1
+// A format that means more gets a new first byte. The one before is still read: it has no extras, neither the number of them nor what
+// stands behind the spans of terms.
+const (
+	format      = 2
+	formatPlain = 1
+)
 
 const (
 	flagKind       = 3
 	flagSameSource = 1 << 2
 	flagSameNames  = 1 << 3
 	flagNewTarget  = 1 << 4
-	flagsKnown     = 1<<5 - 1
+	flagExtra      = 1 << 5
+	flagsKnown     = 1<<6 - 1
+
+	extraPackage  = 1 << 0
+	extraAmount   = 1 << 1
+	extraExchange = 1 << 2
+	extraKnown    = 1<<3 - 1
 
 	targetBilledIsAccount = 1
 	targetPlain           = 2
@@ -65,6 +79,8 @@ func Append(b []byte, r *Record) []byte { return new(Encoder).Append(b, r) }
 type Encoder struct {
 	body       []byte
 	attributes int
+	extras     int
+	exchanges  []Exchange // of extras
 
 	// What stands in the record by now. A table holds number + 1 at the place of the content's hash or behind it.
 	texts       []string
@@ -94,7 +110,7 @@ func (e *Encoder) Append(b []byte, r *Record) []byte {
 	b = binary.AppendUvarint(b, uint64(r.Version))
 	b = binary.LittleEndian.AppendUint64(b, uint64(r.LogTime))
 	for _, n := range [...]int{
-		r.Duplicates, len(r.Activities), len(r.Rejected), len(e.terms), len(e.targets), len(e.texts), e.attributes,
+		r.Duplicates, len(r.Activities), len(r.Rejected), len(e.terms), len(e.targets), len(e.texts), e.attributes, e.extras,
 	} {
 		b = binary.AppendUvarint(b, uint64(n))
 	}
@@ -104,7 +120,7 @@ func (e *Encoder) Append(b []byte, r *Record) []byte {
 }
 
 func (e *Encoder) begin(activities int) {
-	e.body, e.attributes = e.body[:0], 0
+	e.body, e.attributes, e.extras, e.exchanges = e.body[:0], 0, 0, e.exchanges[:0]
 	clear(e.textTable[:])
 	size := 2 << bits.Len(uint(activities))
 	if len(e.targetTable) < size {
@@ -166,7 +182,56 @@ func (e *Encoder) activity(a, before *Activity) {
 	e.body = a.Quantity.AppendCompact(e.body)
 	e.body = a.Charge.AppendCompact(e.body)
 	e.body = a.LineAmount.AppendCompact(e.body)
+	if a.Extra != nil {
+		flags |= flagExtra
+		e.extra(a.Extra)
+	}
 	e.body[flagsAt] = flags
+}
+
+func (e *Encoder) extra(x *Extra) {
+	e.extras++
+	flags := byte(0)
+	if x.EventPackage != "" {
+		flags |= extraPackage
+	}
+	if x.HasAmount {
+		flags |= extraAmount
+	}
+	if x.AmountExchange.Used() {
+		flags |= extraExchange
+	}
+	e.body = append(e.body, flags)
+	if x.EventPackage != "" {
+		e.text(x.EventPackage)
+	}
+	if x.HasAmount {
+		e.body = x.Amount.AppendCompact(e.body)
+		e.text(x.AmountCurrency)
+	}
+	if x.AmountExchange.Used() {
+		e.extraExchange(x.AmountExchange)
+	}
+}
+
+// nearExchanges is how many of the last exchanges of extras are looked at: a record has one a currency and day.
+const nearExchanges = 8
+
+func (e *Encoder) extraExchange(x Exchange) {
+	for back := 1; back <= min(nearExchanges, len(e.exchanges)); back++ {
+		if e.exchanges[len(e.exchanges)-back] == x {
+			e.body = append(e.body, byte(back))
+			return
+		}
+	}
+	e.exchanges = append(e.exchanges, x)
+	e.body = append(e.body, 0)
+	e.exchange(x)
+}
+
+func (e *Encoder) exchange(x Exchange) {
+	e.body = x.Rate.AppendCompact(e.body)
+	e.body = binary.AppendVarint(e.body, int64(x.Date))
 }
 
 func sameNames(a, b []Attribute) bool {
@@ -225,6 +290,10 @@ func (e *Encoder) newTerms(t *Terms, account string) {
 	e.body = appendSpan(e.body, t.PeriodEnd-t.PeriodStart)
 	e.body = appendSpan(e.body, t.UsageStart-t.PeriodStart)
 	e.body = appendSpan(e.body, t.UsageEnd-t.PeriodEnd)
+	e.text(t.RateCurrency)
+	if t.RateCurrency != "" {
+		e.exchange(t.RateExchange)
+	}
 }
 
 func (e *Encoder) rejected(r *Rejected, logTime int64) {

@@ -218,7 +218,20 @@ func describeActivity(r *sink.Row) api.Activity {
 	for _, x := range a.Attributes {
 		out.Attributes[x.Name] = x.Value
 	}
+	sent := a.Sent()
+	out.EventPackage = sent.EventPackage
+	if sent.HasAmount {
+		out.Amount = &api.ActivityAmount{Amount: sent.Amount, Currency: sent.AmountCurrency, Exchange: describeExchange(sent.AmountExchange)}
+	}
+	out.Rate.Currency, out.Rate.Exchange = a.RateCurrency, describeExchange(a.RateExchange)
 	return out
+}
+
+func describeExchange(x activity.Exchange) *api.Exchange {
+	if !x.Used() {
+		return nil
+	}
+	return &api.Exchange{Rate: x.Rate, Date: x.Date.String()}
 }
 
 // newReconciler compares what the process's stores say.

@@ -11,6 +11,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,8 @@ var (
 	schemaSQL string
 	//go:embed insert.sql
 	insertSQL string
+	//go:embed columns.sql
+	columnsSQL string
 	//go:embed max_offsets.sql
 	maxOffsetsSQL string
 )
@@ -106,7 +109,43 @@ func Migrate(ctx context.Context, url string) error {
 	if err := execute(ctx, o, schemaSQL); err != nil {
 		return fmt.Errorf("create ClickHouse table rated_activity: %w", err)
 	}
+	if err := widen(ctx, o); err != nil {
+		return fmt.Errorf("add columns to ClickHouse table rated_activity: %w", err)
+	}
 	return nil
+}
+
+// widen adds the columns that a table of an earlier version lacks; its rows have the columns' zero values.
+func widen(ctx context.Context, o *driver.Options) error {
+	conn, err := driver.Open(o)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	missing := schemaColumns()
+	err = querier{conn}.Each(ctx, columnsSQL, nil, func(scan func(...any) error) error {
+		var name string
+		err := scan(&name)
+		missing = slices.DeleteFunc(missing, func(c [2]string) bool { return c[0] == name })
+		return err
+	})
+	for _, c := range missing {
+		if err == nil {
+			err = conn.Exec(ctx, "ALTER TABLE rated_activity ADD COLUMN "+c[0]+" "+c[1])
+		}
+	}
+	return err
+}
+
+// schemaColumns gives the names and types of the table's columns as schema.sql has them, a line each.
+func schemaColumns() (list [][2]string) {
+	_, lines, _ := strings.Cut(schemaSQL, "(\n")
+	lines, _, _ = strings.Cut(lines, "\n)")
+	for line := range strings.Lines(lines) {
+		name, kind, _ := strings.Cut(strings.TrimSpace(line), " ")
+		list = append(list, [2]string{name, strings.TrimSuffix(strings.TrimSpace(kind), ",")})
+	}
+	return list
 }
 
 func execute(ctx context.Context, o *driver.Options, statement string) error {

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -40,6 +41,53 @@ func TestNative1816(t *testing.T) {
 
 func TestHTTPCurrent(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Store { return open(t, teststores.ClickHouseCurrent(t)) })
+}
+
+// The table of an earlier version gets the columns that it lacks, beside what stands in it.
+func TestEarlierTable(t *testing.T) {
+	for name, corner := range map[string]func(testing.TB) string{"native 18.16": teststores.ClickHouse, "http current": teststores.ClickHouseCurrent} {
+		t.Run(name, func(t *testing.T) {
+			url := corner(t)
+			s := open(t, url)
+			fill(t, s, storetest.Rows()[:1]) // which have no extra
+			o, err := driver.ParseDSN(url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn, err := driver.Open(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			for _, column := range []string{"event_package", "amount", "rate_exchange_date"} {
+				if err := conn.Exec(t.Context(), "ALTER TABLE rated_activity DROP COLUMN "+column); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, _, err := s.Activities(t.Context(), sink.ActivitiesQuery{}); err == nil {
+				t.Fatal("the columns are still there")
+			}
+			s = open(t, url)
+			rows := storetest.Rows()
+			fill(t, s, rows[1:])
+			got, _, err := s.Activities(t.Context(), sink.ActivitiesQuery{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, rows) {
+				t.Errorf("got %+v\nwant %+v", got, rows)
+			}
+		})
+	}
+}
+
+func fill(t *testing.T, s *clickhouse.Store, rows []sink.Row) {
+	t.Helper()
+	for _, b := range storetest.Blocks(rows) {
+		if err := s.Insert(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func BenchmarkNative1816(b *testing.B) { storetest.Bench(b, open(b, teststores.ClickHouse(b))) }

@@ -144,7 +144,32 @@ func columns() []column {
 		int64s(func(r *sink.Row) int64 { return r.Activity.UsageStart }),
 		int64s(func(r *sink.Row) int64 { return r.Activity.UsageEnd }),
 		decimals(func(r *sink.Row) money.Decimal { return r.Activity.LineAmount }),
+		&texts{of: func(r *sink.Row) string { return extra(r).EventPackage }},
+		&fixed{as: "Int16", appendTo: func(b []byte, r *sink.Row) []byte {
+			has := uint16(0)
+			if extra(r).HasAmount {
+				has = 1
+			}
+			return binary.LittleEndian.AppendUint16(b, has)
+		}},
+		decimals(func(r *sink.Row) money.Decimal { return extra(r).Amount }),
+		&texts{of: func(r *sink.Row) string { return extra(r).AmountCurrency }},
+		decimals(func(r *sink.Row) money.Decimal { return extra(r).AmountExchange.Rate }),
+		int32s(func(r *sink.Row) int32 { return int32(extra(r).AmountExchange.Date) }),
+		&texts{of: func(r *sink.Row) string { return r.Activity.RateCurrency }},
+		decimals(func(r *sink.Row) money.Decimal { return r.Activity.RateExchange.Rate }),
+		int32s(func(r *sink.Row) int32 { return int32(r.Activity.RateExchange.Date) }),
 	}
+}
+
+// nothing is what most activities bring along.
+var nothing activity.Extra
+
+func extra(r *sink.Row) *activity.Extra {
+	if x := r.Activity.Extra; x != nil {
+		return x
+	}
+	return &nothing
 }
 
 func int32s(of func(*sink.Row) int32) *fixed {

@@ -36,7 +36,16 @@ CREATE TABLE IF NOT EXISTS rated_activity (
     line             FixedString(16),
     usage_start_ns   Int64,
     usage_end_ns     Int64,
-    line_amount      Decimal(38, 12)
+    line_amount      Decimal(38, 12),
+    event_package        String,
+    has_amount           Int16,
+    amount               Decimal(38, 12),
+    amount_currency      String,
+    amount_exchange_rate Decimal(38, 12),
+    amount_exchange_date Int32,
+    rate_currency        String,
+    rate_exchange_rate   Decimal(38, 12),
+    rate_exchange_date   Int32
 ) ENGINE = ReplacingMergeTree
 PARTITION BY month
 ORDER BY (account, product, source_partition, usage_offset, activity_index)

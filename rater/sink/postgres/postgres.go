@@ -59,7 +59,9 @@ func NewStore(pool *pgxpool.Pool) *Store {
 var columns = []string{"source_partition", "usage_offset", "activity_index", "log_ns", "month", "event_ns", "kind", "event_id", "source",
 	"account", "billed_account", "seller", "product", "package", "attribute_names", "attribute_values", "group_names", "group_values",
 	"quantity", "charge", "currency", "level", "rate_account", "rate_id", "rate_seq", "rate_model", "activated_seq",
-	"invoice", "period_start_ns", "period_end_ns", "line", "usage_start_ns", "usage_end_ns", "line_amount"}
+	"invoice", "period_start_ns", "period_end_ns", "line", "usage_start_ns", "usage_end_ns", "line_amount",
+	"event_package", "has_amount", "amount", "amount_currency", "amount_exchange_rate", "amount_exchange_date",
+	"rate_currency", "rate_exchange_rate", "rate_exchange_date"}
 
 // Insert implements sink.Store. A block is new but after a lost answer or a lease slept through, so it is copied straight into the
 // table; where a key is there already it goes through a table of the session, which costs a second writing.
@@ -100,10 +102,16 @@ func values(month int32, r *sink.Row) []any {
 	a := &r.Activity
 	names, vals := split(a.Attributes)
 	groups, groupValues := split(a.Group)
+	sent, hasAmount := a.Sent(), int16(0)
+	if sent.HasAmount {
+		hasAmount = 1
+	}
 	return []any{r.Partition, r.Offset, int32(a.Index), r.LogTime, month, a.EventTime, int16(a.Kind), a.EventID, a.Source,
 		a.Account, a.Billed, a.Seller, a.Product, a.Package, names, vals, groups, groupValues,
 		numeric(a.Quantity), numeric(a.Charge), a.Currency, a.Level, a.RateAccount, a.RateID, a.RateSeq, a.RateModel, a.ActivatedSeq,
-		a.Invoice[:], a.PeriodStart, a.PeriodEnd, a.Line[:], a.UsageStart, a.UsageEnd, numeric(a.LineAmount)}
+		a.Invoice[:], a.PeriodStart, a.PeriodEnd, a.Line[:], a.UsageStart, a.UsageEnd, numeric(a.LineAmount),
+		sent.EventPackage, hasAmount, numeric(sent.Amount), sent.AmountCurrency, numeric(sent.AmountExchange.Rate), int32(sent.AmountExchange.Date),
+		a.RateCurrency, numeric(a.RateExchange.Rate), int32(a.RateExchange.Date)}
 }
 
 func split(list []activity.Attribute) (names, values []string) {
@@ -116,8 +124,13 @@ func split(list []activity.Attribute) (names, values []string) {
 
 var twoTo128 = new(big.Int).Lsh(big.NewInt(1), 128)
 
+var zero = pgtype.Numeric{Int: new(big.Int), Valid: true}
+
 // numeric goes by the integer, which is exact and needs no text.
 func numeric(d money.Decimal) pgtype.Numeric {
+	if d.IsZero() {
+		return zero
+	}
 	var stack [16]byte
 	b := d.AppendBinary16(stack[:0])
 	n := new(big.Int).SetBytes(b)

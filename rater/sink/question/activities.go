@@ -11,7 +11,8 @@ import (
 const activityColumns = `source_partition, usage_offset, activity_index, log_ns, kind, event_id, source, event_ns,
  account, billed_account, seller, product, package, attribute_names, attribute_values, group_names, group_values,
  quantity, charge, currency, level, rate_account, rate_id, rate_seq, rate_model, activated_seq,
- invoice, period_start_ns, period_end_ns, line, usage_start_ns, usage_end_ns, line_amount`
+ invoice, period_start_ns, period_end_ns, line, usage_start_ns, usage_end_ns, line_amount,
+ event_package, has_amount, amount, amount_currency, amount_exchange_rate, amount_exchange_date, rate_currency, rate_exchange_rate, rate_exchange_date`
 
 const standardActivities = 100
 
@@ -89,16 +90,23 @@ func scanActivity(scan func(...any) error) (sink.Row, error) {
 		kind                               int16
 		index                              int32
 		names, values, groups, groupValues []string
+		extra                              activity.Extra
+		hasAmount                          int16
 	)
 	a.Terms, a.Target = new(activity.Terms), new(activity.Target)
 	err := scan(&r.Partition, &r.Offset, &index, &r.LogTime, &kind, &a.EventID, &a.Source, &a.EventTime,
 		&a.Account, &a.Billed, &a.Seller, &a.Product, &a.Package, &names, &values, &groups, &groupValues,
 		&a.Quantity, &a.Charge, &a.Currency, &a.Level, &a.RateAccount, &a.RateID, &a.RateSeq, &a.RateModel, &a.ActivatedSeq,
-		&a.Invoice, &a.PeriodStart, &a.PeriodEnd, &a.Line, &a.UsageStart, &a.UsageEnd, &a.LineAmount)
+		&a.Invoice, &a.PeriodStart, &a.PeriodEnd, &a.Line, &a.UsageStart, &a.UsageEnd, &a.LineAmount,
+		&extra.EventPackage, &hasAmount, &extra.Amount, &extra.AmountCurrency, &extra.AmountExchange.Rate, (*int32)(&extra.AmountExchange.Date),
+		&a.RateCurrency, &a.RateExchange.Rate, (*int32)(&a.RateExchange.Date))
 	if err != nil {
 		return r, err
 	}
 	a.Kind, a.Index = activity.Kind(kind), int(index)
+	if extra.HasAmount = hasAmount == 1; extra != (activity.Extra{}) {
+		a.Extra = &extra
+	}
 	if a.Attributes, err = attributes(names, values); err != nil {
 		return r, err
 	}

@@ -93,6 +93,16 @@ func (u use) row() sink.Row {
 		},
 		Target: &activity.Target{Account: u.account, Billed: u.billed, Invoice: u.invoice, Line: u.line},
 	}
+	switch u.event {
+	case "e-5":
+		a.Extra = &activity.Extra{EventPackage: "it's \\ a ? $1", Amount: money.MustParse("-1000000000000000"), HasAmount: true, AmountCurrency: "JPY",
+			AmountExchange: activity.Exchange{Rate: money.MustParse("0.005518763797"), Date: -1}}
+		a.RateCurrency, a.RateExchange = "USD", activity.Exchange{Rate: money.MustParse("0.862663906142"), Date: 20777}
+	case "e-6":
+		a.Extra = &activity.Extra{EventPackage: "starter"}
+	case "e-7":
+		a.Extra = &activity.Extra{HasAmount: true, AmountCurrency: "EUR"}
+	}
 	if u.kind == activity.KindUsage && len(u.attributes) > 0 {
 		a.Group = u.attributes[:1]
 	} else if u.kind == activity.KindAdjustment {
