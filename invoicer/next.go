@@ -37,7 +37,7 @@ func nextOf(l *rater.LineState, plan *catalog.Plan, t int64) *NextStep {
 	var state price.State
 	for _, s := range segments {
 		// What a segment is priced on is accumulated through all before it, unless it restarts.
-		if s.Start > rate.Start || (rate.TiersRestart && s.Rate != rate.ID) {
+		if s.Start > rate.Start || rate.TiersRestart && s.Rate != rate.ID || !rate.GoesOnFrom(s.Start) {
 			continue
 		}
 		if r := s.RateIn(plan); r == nil || r.Cell != rate.Cell || !price.SameKind(r, rate) {

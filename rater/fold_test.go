@@ -110,7 +110,7 @@ func stepAll(t *testing.T, m *machine, stores *benchStores, logTime int64, log [
 func TestFoldIsWhatWasRated(t *testing.T) {
 	var rated, refused, late, others int
 	for seed := range uint64(600) {
-		c := priceoracle.Generate(seed, priceoracle.Options{Doubtful: seed%2 == 0, Without: notRated})
+		c := priceoracle.Generate(seed, priceoracle.Options{Without: notRated})
 		stores, err := storesOf(c.DocumentJSON())
 		if err != nil {
 			if issues := new(catalog.Issues); !errors.As(err, &issues) {

@@ -12,23 +12,24 @@ const module = "github.com/tollstream/tollstream/"
 // allowed says which packages of ours a package may import, directly or not, beside itself; a trailing /… covers what is below. What is
 // not listed may import anything of ours but cmd.
 var allowed = map[string][]string{
-	"ledger/money":     {},
-	"rater/catalog":    {"ledger/money"},
-	"rater/price":      {"ledger/money", "rater/catalog"},
-	"collector/usage":  {"ledger/money"},
-	"rater/activity":   {"ledger/money", "collector/usage"},
-	"rater/dedup":      {"ledger/money", "collector/usage"},
-	"rater":            {"ledger/money", "collector/usage", "rater/catalog", "rater/price", "rater/activity", "rater/dedup"},
-	"rater/sink":       {"ledger/money", "collector/usage", "rater/activity"},
-	"rater/reconcile":  {"ledger/money", "collector/usage", "rater/activity", "rater/sink"},
-	"collector":        {"ledger/money", "collector/usage", "collector/format", "collector/source"},
-	"collector/format": {"ledger/money", "collector/usage"},
-	"collector/source": {"ledger/money", "collector/usage", "collector/format"},
-	"invoicer":         {"ledger/money", "collector/usage", "rater/catalog", "rater/price", "rater/activity", "rater/dedup", "rater"},
-	"api":              {"ledger/money", "collector", "collector/format", "collector/source", "collector/usage", "rater/catalog", "rater/price", "rater/activity", "rater/dedup", "rater", "invoicer"},
-	"api/pages":        {"ledger/money", "collector/usage", "rater/catalog", "rater/price", "rater/activity", "rater/dedup", "rater", "invoicer"},
-	"deploy/local":     {},
-	"deploy/schema":    {},
+	"ledger/money":       {},
+	"rater/catalog":      {"ledger/money"},
+	"rater/price":        {"ledger/money", "rater/catalog"},
+	"rater/price/oracle": {}, // what the others are compared with knows none of them
+	"collector/usage":    {"ledger/money"},
+	"rater/activity":     {"ledger/money", "collector/usage"},
+	"rater/dedup":        {"ledger/money", "collector/usage"},
+	"rater":              {"ledger/money", "collector/usage", "rater/catalog", "rater/price", "rater/activity", "rater/dedup"},
+	"rater/sink":         {"ledger/money", "collector/usage", "rater/activity"},
+	"rater/reconcile":    {"ledger/money", "collector/usage", "rater/activity", "rater/sink"},
+	"collector":          {"ledger/money", "collector/usage", "collector/format", "collector/source"},
+	"collector/format":   {"ledger/money", "collector/usage"},
+	"collector/source":   {"ledger/money", "collector/usage", "collector/format"},
+	"invoicer":           {"ledger/money", "collector/usage", "rater/catalog", "rater/price", "rater/activity", "rater/dedup", "rater"},
+	"api":                {"ledger/money", "collector", "collector/format", "collector/source", "collector/usage", "rater/catalog", "rater/price", "rater/activity", "rater/dedup", "rater", "invoicer"},
+	"api/pages":          {"ledger/money", "collector/usage", "rater/catalog", "rater/price", "rater/activity", "rater/dedup", "rater", "invoicer"},
+	"deploy/local":       {},
+	"deploy/schema":      {},
 }
 
 // adapters talk to a server each, and never import one another.

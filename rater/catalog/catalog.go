@@ -131,14 +131,24 @@ type Rate struct {
 
 	Aggregation      Aggregation
 	Rounding         Rounding
-	HalfOpenBounds   bool // bounds: half_open: an up_to is the first unit of the next tier
-	ChargeFlatAtZero bool // zero_usage_flat: charge
-	WholeEvents      bool // split: false: an event costs the unit price of the tier in which it ends
-	TiersRestart     bool // this rate's segment starts from an empty state
+	HalfOpenBounds   bool  // bounds: half_open: an up_to is the first unit of the next tier
+	ChargeFlatAtZero bool  // zero_usage_flat: charge
+	WholeEvents      bool  // split: false: an event costs the unit price of the tier in which it ends
+	TiersRestart     bool  // this rate's segment starts from an empty state
+	Anew             bool  // tiers start anew with this rate or with one before it, used or not …
+	AnewSince        int64 // … whose start this is
 	Level            Level
 	Owner            Ref    // the definition that holds the rate
 	OwnerAccount     string // the account that a level 1 to 4 answer belongs to; empty for defaults
 	Seq              int64  // sequence number of the owner's row
+}
+
+// GoesOnFrom says whether the tiers of r go on from usage under a rate that starts at start.
+func (r *Rate) GoesOnFrom(start int64) bool {
+	if r.Outer != nil {
+		r = r.Outer
+	}
+	return !r.Anew || start >= r.AnewSince
 }
 
 // Tier is a step of a tiered price. The last tier has no upper bound.

@@ -110,7 +110,7 @@ func (o owner) rates(defs []*rateDef, product string) ([]*Rate, error) {
 			rates = append(rates, r)
 		}
 	}
-	sortRates(rates)
+	order(rates)
 	return rates, nil
 }
 
@@ -127,9 +127,22 @@ func (o owner) ratesByProduct(defs []*rateDef) (map[string][]*Rate, error) {
 		}
 	}
 	for _, list := range rates {
-		sortRates(list)
+		order(list)
 	}
 	return rates, nil
+}
+
+// order sorts rates that take each other's place, and tells them where tiers start anew. Rates of another currency or package
+// have nothing to do with one another.
+func order(rates []*Rate) {
+	sortRates(rates)
+	for i, r := range rates {
+		for _, before := range rates[:i+1] {
+			if before.TiersRestart && before.Currency == r.Currency && before.Package == r.Package {
+				r.Anew, r.AnewSince = true, before.Start
+			}
+		}
+	}
 }
 
 func sortRates(rates []*Rate) {

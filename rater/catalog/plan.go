@@ -204,7 +204,7 @@ func (p *Plan) classRates(account int, class, product string) []*Rate {
 	own := make([]*Rate, 0, len(rates))
 	for _, r := range rates {
 		mine := *r
-		mine.OwnerAccount, mine.Start = p.chain[account].ID, max(r.Start, start)
+		mine.OwnerAccount, mine.Start, mine.AnewSince = p.chain[account].ID, max(r.Start, start), max(r.AnewSince, start)
 		if mine.Matrix != nil {
 			mine.Matrix = mine.Matrix.heldBy(&mine)
 		}

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"fmt"
 	"reflect"
 	"testing"
 
@@ -90,5 +91,26 @@ func TestAggregationsCompiled(t *testing.T) {
 	}
 	if r := compiled(t, `{model: graduated, split: false, aggregation: count, rounding: {mode: ceil, on: event}, tiers: [{unit_price: 1}]}`); !r.WholeEvents {
 		t.Errorf("compiled to %+v", r)
+	}
+}
+
+// TestAnew: tiers start anew for all rates that follow in the same currency and package.
+func TestAnew(t *testing.T) {
+	rate := func(id string, start int64, currency, pkg string, restart bool) *Rate {
+		return &Rate{ID: id, Start: start, Currency: currency, Package: pkg, TiersRestart: restart}
+	}
+	rates := []*Rate{
+		rate("e", 50, "EUR", "", false), rate("a", Always, "EUR", "", false), rate("b", 20, "EUR", "", true), rate("c", 30, "EUR", "", false),
+		rate("d", 40, "EUR", "", true), rate("other money", 35, "USD", "", false), rate("other package", 35, "EUR", "k", false),
+	}
+	order(rates)
+	got := ""
+	for _, r := range rates {
+		if r.Anew {
+			got += fmt.Sprintf("%s since %d; ", r.ID, r.AnewSince)
+		}
+	}
+	if want := "b since 20; c since 20; d since 40; e since 40; "; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

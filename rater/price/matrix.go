@@ -54,17 +54,13 @@ func aboveMaximum(segments []Segment, i int) (money.Decimal, error) {
 func cellTotals(cell []Segment, r, entry *catalog.Rate) (after, before money.Decimal, err error) {
 	from, at, own := 0, 0, State{}
 	for ; at < len(cell) && compareRates(cell[at].Rate, r) <= 0; at++ {
-		if cell[at].Rate.TiersRestart {
-			from = at
-		}
+		from = goesOn(cell[:at], from, cell[at].Rate)
 		if compareRates(cell[at].Rate, r) == 0 {
 			own = cell[at].State
 			break
 		}
 	}
-	if r.TiersRestart {
-		from = at
-	}
+	from = goesOn(cell[:at], from, r)
 	s, err := accumulated(cell[from:at], kindOf(entry))
 	if err != nil {
 		return after, before, err

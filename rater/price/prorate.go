@@ -114,13 +114,20 @@ func (w *dayWalk) next() bool {
 		return false
 	case !w.begun && (!w.undated.IsZero() || len(w.days) == 0):
 		w.left, units = w.length, w.undated
+		if len(w.days) > 0 && w.days[0].Left == w.length {
+			units, w.err = units.Add(w.days[0].Units)
+			w.days = w.days[1:]
+		}
 	case len(w.days) > 0:
 		w.left, units, w.days = w.days[0].Left, w.days[0].Units, w.days[1:]
 	default:
 		return false
 	}
 	w.begun, w.from = true, w.to
-	if w.units, w.err = w.units.Add(units); w.err == nil {
+	if w.err == nil {
+		w.units, w.err = w.units.Add(units)
+	}
+	if w.err == nil {
 		if w.to, w.err = totalQuantity(&w.rate.Rounding, w.units); w.err == nil {
 			w.to, w.err = beyondIncluded(w.rate, w.to)
 		}

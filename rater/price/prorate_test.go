@@ -50,6 +50,8 @@ func TestProratedByHand(t *testing.T) {
 	}{
 		{"from the first day", catalog.ModelGraduated, "5:10+100 *:5+50", defaults, []byDay{{1, "8"}}, "215",
 			"5 × 10 + 3 × 5 + 100 + 50 = 215"},
+		// At the end of the first day there are 7: the second tier is not reached.
+		{"of no day, with those of the first", catalog.ModelGraduated, "10:1+0 *:1+7", defaults, []byDay{{0, "12"}, {1, "-5"}}, "7", "7 × 1 = 7"},
 		// The tenth day is followed by 20: 21 of 30 days. 5 × 10 × 0.7 = 35; on the 16th, 15 days are left: 2 × 5 × 0.5 = 5.
 		{"tiers by full units", catalog.ModelGraduated, "5:10+100 *:5+50", defaults, []byDay{{10, "5"}, {16, "2"}}, "190",
 			"5 × 10 × 21 / 30 + 2 × 5 × 15 / 30 + 100 + 50 = 190"},

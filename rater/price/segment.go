@@ -25,8 +25,8 @@ func CompareSegments(a, b Segment) int {
 //
 // so that tiers continue when the rate changes. Accumulated are the segments of one cell whose states are of the same
 // kind as the rate's: where the kind changes, tiers start anew. A rate with TiersRestart accumulates from an empty
-// state: its own segment starts at the first tier, and later segments go on from there. The charge
-// of an event is the difference of the line's totals after and before it.
+// state: its own segment starts at the first tier, and later segments go on from there, also where nothing was used under
+// it. The charge of an event is the difference of the line's totals after and before it.
 //
 // Cells are apart from one another, so where no matrix has a maximum a line's amount is the sum of LineTotal of each cell.
 func LineTotal(segments []Segment) (money.Decimal, error) {
@@ -84,19 +84,34 @@ type walk struct {
 // to reaches segment i, the one after the last that was reached.
 func (w *walk) to(i int) (err error) {
 	s := &w.segments[i]
-	k := kindOf(s.Rate)
+	k, from := kindOf(s.Rate), w.from
+	if i > 0 && s.Cell != w.segments[i-1].Cell {
+		from = i
+	}
+	from = goesOn(w.segments[:i], from, s.Rate)
 	switch {
-	case s.Rate.TiersRestart || i > 0 && s.Cell != w.segments[i-1].Cell:
-		w.from, w.before = i, State{}
-	case k == w.kind:
+	case from == i:
+		w.before = State{}
+	case from == w.from && k == w.kind:
 		w.before = w.after
 	default:
-		if w.before, err = accumulated(w.segments[w.from:i], k); err != nil {
+		if w.before, err = accumulated(w.segments[from:i], k); err != nil {
 			return err
 		}
 	}
-	w.at, w.kind, w.after = i, k, w.before
+	w.at, w.from, w.kind, w.after = i, from, k, w.before
 	return w.after.merge(&s.State)
+}
+
+// goesOn gives the first of the segments, not before from, whose usage counts for tiers of the rate r behind them.
+func goesOn(segments []Segment, from int, r *catalog.Rate) int {
+	if r.TiersRestart {
+		return len(segments)
+	}
+	for from < len(segments) && !r.GoesOnFrom(segments[from].Rate.Start) {
+		from++
+	}
+	return from
 }
 
 // accumulated merges the states of the kind.

@@ -19,6 +19,10 @@ func TestSegments(t *testing.T) {
 	second := graduatedRate("b", "100:0.20+3 *:0.08+4")
 	restarting := graduatedRate("c", "100:0.20+3 *:0.08+4")
 	restarting.TiersRestart = true
+	behind := graduatedRate("b", "100:0.20+3 *:0.08+4") // behind a rate with tiers_restart from 5 on
+	behind.Start, behind.Anew, behind.AnewSince = 7, true, 5
+	since := graduatedRate("a", "100:0.10+1 *:0.05+2")
+	since.Start = 5
 	perUnit := &catalog.Rate{ID: "d", Model: catalog.ModelPerUnit, UnitPrice: dec("0.3")}
 	counting := &catalog.Rate{ID: "e", Model: catalog.ModelPerUnit, Aggregation: catalog.AggregationCount, UnitPrice: dec("7")}
 	flat := &catalog.Rate{ID: "f", Model: catalog.ModelFlat, Amount: dec("10")}
@@ -44,6 +48,11 @@ func TestSegments(t *testing.T) {
 		// After the restart b goes on from 70: 30·0.20 + 20·0.08 + 4 = 11.6.
 		{"on after a restart", []Segment{s(first, "80", 1), s(restarting, "70", 1), s(second, "50", 1)}, "37.6",
 			"80 × 0.1 + 1 + 70 × 0.2 + 3 + 30 × 0.2 + 20 × 0.08 + 4 = 37.6"},
+		{"on after a restart without usage", []Segment{s(first, "80", 1), s(behind, "70", 1)}, "26", "80 × 0.1 + 1 + 70 × 0.2 + 3 = 26"},
+		{"on from where it was", []Segment{s(since, "80", 1), s(behind, "70", 1)}, "21", "80 × 0.1 + 1 + 20 × 0.2 + 50 × 0.08 + 4 = 21"},
+		// Of 80 and 80 only the second is behind the restart: 9 and, from 80 to 160 under a, 20 · 0.10 + 60 · 0.05 + 2.
+		{"some of what was before", []Segment{s(first, "80", 1), s(since, "80", 1), s(behind, "70", 1)}, "28",
+			"80 × 0.1 + 1 + 20 × 0.1 + 60 × 0.05 + 2 + 20 × 0.2 + 50 × 0.08 + 4 = 28"},
 		{"restart of the first segment", []Segment{s(restarting, "70", 1)}, "17", "70 × 0.2 + 3 = 17"},
 		// The later segment takes back more than it used: at b from 150 back to 90.
 		{"taken back later", []Segment{s(first, "150", 2), s(second, "-60", 1)}, "5.5",

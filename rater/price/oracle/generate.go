@@ -10,14 +10,12 @@ import (
 	"time"
 )
 
-// Options narrow what Generate draws. The zero value draws all that the documents decide.
+// Options narrow what Generate draws. The zero value draws all.
 type Options struct {
 	// Models and Aggregations are what to draw from; empty: all. Both go by the catalogue's names.
 	Models, Aggregations []string
 	// Without leaves out features by name; see Features.
 	Without []string
-	// Doubtful also draws what the documents leave open, where the oracle's answer is one reading among others.
-	Doubtful bool
 }
 
 // Features are the names that Options.Without understands, besides models and aggregations.
@@ -55,7 +53,7 @@ func Generate(seed uint64, o Options) Case {
 	for attempt := uint64(0); ; attempt++ {
 		g := &generator{Rand: rand.New(rand.NewPCG(seed, attempt)), o: o, c: &Case{Seed: seed}}
 		g.draw()
-		if g.c.scoped() == "" && (o.Doubtful || g.c.Doubt() == "") {
+		if g.c.scoped() == "" && g.c.Doubt() == "" {
 			return *g.c
 		}
 	}
@@ -74,9 +72,6 @@ func Permute(c Case, seed uint64) Case {
 func (g *generator) may(feature string, n int) bool {
 	return g.IntN(n) == 0 && !slices.Contains(g.o.Without, feature)
 }
-
-// doubt is whether to draw what the documents leave open.
-func (g *generator) doubt() bool { return g.o.Doubtful && g.IntN(4) == 0 }
 
 func pick[T any](g *generator, of ...T) T { return of[g.IntN(len(of))] }
 
@@ -272,10 +267,5 @@ func (g *generator) settle() {
 	c := g.c
 	if c.Usage.Carried != nil && c.Expected().Lines == nil {
 		c.Usage.Carried = nil
-	}
-	for k := range c.Rates {
-		if !g.o.Doubtful && c.Rates[k].Restart && c.unused(k) {
-			c.Rates[k].Restart = false
-		}
 	}
 }

@@ -38,10 +38,9 @@ func (g *generator) drawRates() {
 			r.Model = pick(g, slices.DeleteFunc(slices.Clone(models), func(m string) bool { return m == capacity || m == matrix })...)
 			r.Aggregation = g.aggregationFor(r.Model)
 		}
-		r.ProrateDay, r.Pool = prorate, pool
+		r.ProrateDay, r.Pool = prorate && g.IntN(5) > 0, pool
 		g.prices(&r, pool != "")
-		same := i == 0 || model == matrix || r.kind() == c.Rates[0].kind()
-		r.Restart = i > 0 && g.alike && same && (model != matrix || i == n-1) && g.may("tiers_restart", 5)
+		r.Restart = i > 0 && g.may("tiers_restart", 5)
 		c.Rates = append(c.Rates, r)
 	}
 	g.periods()
@@ -93,8 +92,8 @@ func (g *generator) periods() {
 	slices.SortFunc(at, time.Time.Compare)
 	for i, t := range at {
 		c.Rates[i].End, c.Rates[i+1].Start = t, t
-		if g.may("gap", 20) {
-			c.Rates[i].End = t.Add(-time.Hour)
+		if before := t.Add(-time.Hour); g.may("gap", 20) && (i == 0 || before.After(at[i-1])) {
+			c.Rates[i].End = before
 		}
 	}
 	if g.IntN(2) == 0 {
@@ -146,12 +145,10 @@ func (g *generator) prices(r *Rate, pooled bool) {
 	case r.aggregation() == timeWeighted:
 		r.Level = g.level
 	}
-	if r.kind() != "money" && r.Model != capacity && !r.WholeEvent && !r.ProrateDay || g.doubt() {
-		g.rounding(r)
-	}
-	logOrder := func(c cell) bool { return c.rate.inLogOrder() }
-	if r.Maximum != nil && !g.settled && slices.ContainsFunc(r.cells(), logOrder) && !g.doubt() {
-		r.Maximum = nil
+	g.rounding(r)
+	refused := func(c cell) bool { return !c.rate.takesRounding() }
+	if slices.ContainsFunc(r.cells(), refused) {
+		r.Rounding = nil
 	}
 	if r.Included != nil {
 		for _, t := range g.targets {
@@ -238,13 +235,12 @@ func (g *generator) tiers(r *Rate) {
 		}
 		r.Tiers = append(r.Tiers, t)
 	}
-	if r.Model == graduated && !r.ProrateDay && r.Pool == "" && r.aggregation() == sumOf && g.may("split_false", 5) {
+	if r.Model == graduated && !r.ProrateDay && r.Pool == "" && (r.aggregation() == sumOf || r.aggregation() == countOf) && g.may("split_false", 5) {
 		r.WholeEvent = true
 	}
-	// When a later price finds a tier reached already, that the whole event is in, is not said.
 	flats := r.Model == graduated || r.Model == volume || r.Model == graduatedPercentage
 	for i := range r.Tiers {
-		if flats && g.IntN(2) == 0 && (!r.WholeEvent || g.settled || g.doubt()) {
+		if flats && g.IntN(2) == 0 {
 			r.Tiers[i].Flat = g.price()
 		}
 	}
@@ -256,19 +252,20 @@ func (g *generator) options(r *Rate, pooled bool) {
 	if (tiered || r.Model == blockVolume) && g.may("bounds", 3) {
 		r.HalfOpen = true
 	}
-	if tiered && (!r.WholeEvent || g.doubt()) && g.may("zero_usage_flat", 3) {
+	if tiered && !r.WholeEvent && g.may("zero_usage_flat", 3) {
 		r.ZeroFlat = true
 	}
 	includes := tiered || slices.Contains([]string{perUnit, packaged, blockGraduated, blockVolume}, r.Model)
-	if includes && !r.ProrateDay && (!r.WholeEvent || g.doubt()) && g.may("included", 4) {
+	if includes && !r.WholeEvent && g.may("included", 4) {
 		r.Included = pick(g, num(1), num(10), rat("0.5"), num(100), rat("0.000000000001"))
 	}
-	// What a cap on charges that were made under earlier prices counts is not said.
-	if r.Model != capacity && (!r.inLogOrder() || g.settled || g.doubt()) && g.may("maximum", 5) {
+	if r.Model != capacity && g.may("maximum", 5) {
 		r.Maximum = pick(g, num(1), num(10), rat("5.5"), num(50), rat("0.333333333333"))
 	}
 	if !pooled && r.Model != capacity && g.may("minimum", 20) {
-		r.Minimum = num(5)
+		if r.Minimum = num(5); r.Maximum != nil {
+			r.Minimum = least(r.Minimum, r.Maximum)
+		}
 	}
 }
 
@@ -278,11 +275,8 @@ func (g *generator) rounding(r *Rate) {
 		r.Rounding = &Rounding{Mode: pick(g, "round", "ceil", "floor"), Precision: pick(g, 0, 0, 1, 2, -1, -2, 11, 12)}
 		r.Rounding.OnEvent = a != countOf && a != uniqueOf && g.IntN(2) == 0
 	}
-	if (a == sumOf || a == maxOf || a == latestOf) && g.may("increments", 12) {
-		if r.Rounding == nil || !r.Rounding.OnEvent {
-			r.Rounding = &Rounding{}
-		}
-		r.Rounding.First, r.Rounding.Next = pick(g, num(60), num(5), num(1)), pick(g, num(1), num(6), rat("0.5"))
+	if (a == sumOf || a == maxOf || a == latestOf || a == timeWeighted) && g.may("increments", 12) {
+		r.Rounding = &Rounding{First: pick(g, num(60), num(5), num(1)), Next: pick(g, num(1), num(6), rat("0.5"))}
 		g.targets = append(g.targets, r.Rounding.First, add(r.Rounding.First, r.Rounding.Next))
 	}
 }

@@ -140,20 +140,29 @@ func (l *line) charge(u *used) {
 		u.charge = l.within(r.ofPayment(u.value, before), "a charge")
 		return
 	}
-	position := sum(before, func(e *used) *big.Rat { return e.quantity })
-	from, to := r.billed(position), r.billed(add(position, u.quantity))
-	already := 0
-	if len(before) > 0 {
-		already = r.reached(from)
+	units := func(e *used) *big.Rat {
+		if r.aggregation() == countOf {
+			return num(1)
+		}
+		return e.quantity
 	}
+	// A tier is reached where an event has ended in it, or where the usage of the rates before lies in it.
+	already, earlier := 0, num(0)
 	for _, e := range before {
-		if e.rate == u.rate {
-			already = max(already, e.tiers)
+		if e.rate < u.rate {
+			earlier = add(earlier, units(e))
+		}
+		if e.ends != nil {
+			already = max(already, r.reached(e.ends))
 		}
 	}
-	u.tiers = max(already, r.reached(to))
-	flats := sub(r.flats(u.tiers), r.flats(already))
-	u.charge = add(mul(sub(to, from), r.Tiers[r.tierOf(to)].UnitPrice), flats)
+	already = max(already, r.reached(earlier))
+	u.ends = add(sum(before, units), units(u))
+	flats := num(0)
+	if now := r.reached(u.ends); now > already {
+		flats = sub(r.flats(now), r.flats(already))
+	}
+	u.charge = add(mul(units(u), r.Tiers[r.tierOf(u.ends)].UnitPrice), flats)
 }
 
 // ofPayment is the charge of a money value after those before it.

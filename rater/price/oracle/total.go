@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"maps"
 	"math/big"
 	"slices"
 	"time"
@@ -14,7 +15,7 @@ type used struct {
 	quantity *big.Rat
 	value    *big.Rat // the money value
 	charge   *big.Rat // as it was made, for rates in log order; else 0
-	tiers    int      // split: false: so many tiers are reached with it
+	ends     *big.Rat // split: false: where it ends
 }
 
 // limit is what quantities and amounts may be at most, either side of zero.
@@ -53,10 +54,7 @@ func (l *line) exact(r *Rate, of []*used) *big.Rat {
 	case r.Model == capacity:
 		return r.ofCapacity(of)
 	case r.ProrateDay:
-		if r.Included != nil {
-			l.beyond = "prorate with included"
-		}
-		return r.prorated(l.moves(of))
+		return most(l.within(r.byDay(l.moves(r, of)), "a total by day"), num(0))
 	}
 	q := l.within(r.billed(l.within(r.aggregate(l.usage, of), "a quantity")), "a rounded quantity")
 	return r.of(q)
@@ -201,25 +199,28 @@ func (r *Rate) ofCapacity(of []*used) *big.Rat {
 	return r.Tiers[len(r.Tiers)-1].Price
 }
 
-// move is the units by which a day changes the quantity, and as much of them as the rest of the period is.
+// move is the units by which a day changes what is billed, and as much of them as the rest of the period is.
 type move struct{ units, prorated *big.Rat }
 
-// moves are the days' units in the order of the days.
-func (l *line) moves(of []*used) []move {
+// moves are what the days change, in their order. Units of a rate that does not count days are there from the first.
+func (l *line) moves(r *Rate, of []*used) []move {
 	first, end := day(l.usage.Start, l.usage.Zone), day(l.usage.End, l.usage.Zone)
 	units := map[int]*big.Rat{}
-	var days []int
 	for _, e := range of {
-		d := day(e.event.Time, l.usage.Zone)
-		if units[d] == nil {
-			days = append(days, d)
+		d := first
+		if e.cell.rate.ProrateDay {
+			d = day(e.event.Time, l.usage.Zone)
 		}
 		units[d] = add(or(units[d]), e.quantity)
 	}
-	slices.Sort(days)
 	var m []move
-	for _, d := range days {
-		m = append(m, move{units[d], mul(units[d], big.NewRat(int64(end-d), int64(end-first)))})
+	so, billed := num(0), num(0)
+	for _, d := range slices.Sorted(maps.Keys(units)) {
+		so = l.within(add(so, units[d]), "units by day")
+		next := l.within(r.billed(so), "units by day, rounded")
+		moved := sub(next, billed)
+		m = append(m, move{moved, mul(moved, big.NewRat(int64(end-d), int64(end-first)))})
+		billed = next
 	}
 	return m
 }
@@ -230,8 +231,11 @@ func day(t time.Time, zone *time.Location) int {
 	return int(time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix() / 86400)
 }
 
-// prorated is the price of the units by day: a negative total is zero, flat prices are not prorated.
-func (r *Rate) prorated(days []move) *big.Rat {
+// prorated is the price of the units by day: a negative total is zero.
+func (r *Rate) prorated(days []move) *big.Rat { return most(r.byDay(days), num(0)) }
+
+// byDay is what the units by day come to, flat prices not prorated.
+func (r *Rate) byDay(days []move) *big.Rat {
 	position, total, tiers := num(0), num(0), 0
 	if r.Model == volume {
 		units := num(0)
@@ -243,7 +247,7 @@ func (r *Rate) prorated(days []move) *big.Rat {
 		if r.reached(position) > 0 {
 			total = add(total, or(t.Flat))
 		}
-		return most(total, num(0))
+		return total
 	}
 	for _, m := range days {
 		next := add(position, m.units)
@@ -253,5 +257,5 @@ func (r *Rate) prorated(days []move) *big.Rat {
 		}
 		position, tiers = next, max(tiers, r.reached(next))
 	}
-	return most(add(total, r.flats(tiers)), num(0))
+	return add(total, r.flats(tiers))
 }

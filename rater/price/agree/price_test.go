@@ -1,0 +1,188 @@
+package agree
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tollstream/tollstream/collector/usage"
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater"
+	"github.com/tollstream/tollstream/rater/catalog"
+	"github.com/tollstream/tollstream/rater/price"
+	"github.com/tollstream/tollstream/rater/price/oracle"
+)
+
+// book is what a case's document becomes.
+type book struct {
+	snapshot *catalog.Snapshot
+	plans    map[string]*catalog.Plan
+}
+
+func open(document string, now time.Time) (*book, error) {
+	doc, err := catalog.ParseDocument("case.yaml", []byte(document))
+	if err != nil {
+		return nil, err
+	}
+	changes, err := doc.Revise(catalog.Stored{}, now.UnixNano())
+	if err != nil {
+		return nil, err
+	}
+	var rows []catalog.Row
+	accounts, parents := map[string]*catalog.Account{}, map[string]string{}
+	for _, c := range changes {
+		row := catalog.Row{Ref: c.Ref, Seq: 1, Body: c.Body}
+		if c.Kind != catalog.KindAccount {
+			rows = append(rows, row)
+			continue
+		}
+		if accounts[c.ID], err = catalog.DecodeAccount(row, nil); err != nil {
+			return nil, err
+		}
+		parents[c.ID] = c.Parent
+	}
+	b := &book{plans: map[string]*catalog.Plan{}}
+	if b.snapshot, err = catalog.NewSnapshot(rows); err != nil {
+		return nil, err
+	}
+	for id := range accounts {
+		var chain []*catalog.Account
+		for up := id; up != ""; up = parents[up] {
+			chain = append(chain, accounts[up])
+		}
+		if b.plans[id], err = catalog.NewPlan(b.snapshot, chain); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// line is a line of the invoice while events arrive.
+type line struct {
+	segments []price.Segment
+	events   int
+	amount   money.Decimal
+}
+
+// priced is what the product makes of a case.
+type priced struct {
+	lines    map[string]*line
+	rejected map[string]string // by id: the reason
+	charges  []money.Decimal   // of each event
+}
+
+func (b *book) price(c *oracle.Case) (*priced, error) {
+	p := &priced{lines: map[string]*line{}, rejected: map[string]string{}}
+	for i := range c.Events {
+		e, err := eventOf(&c.Events[i])
+		if err != nil {
+			return nil, err
+		}
+		charge, reason, err := b.rate(p, c, e)
+		if err != nil {
+			return nil, fmt.Errorf("event %s: %w", e.ID, err)
+		}
+		if reason != "" {
+			p.rejected[e.ID] = reason
+		}
+		p.charges = append(p.charges, charge)
+	}
+	return p, nil
+}
+
+// rate puts an event on its line.
+func (b *book) rate(p *priced, c *oracle.Case, e *usage.Event) (charge money.Decimal, reason string, err error) {
+	plan, product := b.plans[e.Account], b.snapshot.Product(e.Product)
+	owed, period := plan.Billing(e.Time)
+	if start := c.Usage.Start.UnixNano(); period.Start != start || period.End != c.Usage.End.UnixNano() {
+		return charge, "", fmt.Errorf("the period begins at %d, the case's at %d", period.Start, start)
+	}
+	zone := owed.ZoneAt(e.Time)
+	answer, refusal := plan.Resolve(product, e.Package, e.Time)
+	if refusal != "" {
+		return charge, string(refusal), nil
+	}
+	r := answer.Rate
+	if r.Matrix != nil {
+		values := make([]string, len(r.Matrix.Dimensions))
+		for i, d := range r.Matrix.Dimensions {
+			values[i] = e.Attribute(d.From)
+		}
+		if r = r.Matrix.Select(values, e.Time, zone); r == nil {
+			return charge, rater.ReasonNoRate, nil
+		}
+	}
+	in, reason := rater.InputOf(e, r, period, zone)
+	if reason != "" {
+		return charge, reason, nil
+	}
+	key := []string{e.Account, product.ID, answer.Package}
+	for _, name := range product.GroupBy {
+		key = append(key, e.Attribute(name))
+	}
+	l := p.lines[strings.Join(key, "\x00")]
+	if l == nil {
+		l = &line{}
+	}
+	segments, err := with(l.segments, r, in)
+	switch {
+	case errors.Is(err, price.ErrNegativeQuantity):
+		return charge, rater.ReasonNegative, nil
+	case errors.Is(err, price.ErrNoAmount):
+		return charge, rater.ReasonNoAmount, nil
+	case err != nil:
+		return charge, "", err
+	}
+	amount, err := price.LineTotal(segments)
+	if err != nil {
+		return charge, "", err
+	}
+	if charge, err = amount.Sub(l.amount); err != nil {
+		return charge, "", err
+	}
+	l.segments, l.amount = segments, amount
+	l.events++
+	p.lines[strings.Join(key, "\x00")] = l
+	return charge, "", nil
+}
+
+// with are the segments with one more event under the rate.
+func with(segments []price.Segment, r *catalog.Rate, in price.Input) ([]price.Segment, error) {
+	segments = slices.Clone(segments)
+	own := price.Segment{Rate: r, Cell: r.Cell}
+	i, found := slices.BinarySearchFunc(segments, own, price.CompareSegments)
+	if !found {
+		segments = slices.Insert(segments, i, own)
+	}
+	if price.InLogOrder(r) {
+		before, err := price.Before(segments, i)
+		if err != nil {
+			return nil, err
+		}
+		in.Before = &before
+	}
+	state, err := price.Aggregate(r, segments[i].State, in)
+	segments[i].State = state
+	return segments, err
+}
+
+func eventOf(o *oracle.Event) (*usage.Event, error) {
+	e := &usage.Event{ID: o.ID, Source: "oracle", Account: o.Account, Product: o.Product, Package: o.Package, Time: o.Time.UnixNano()}
+	var err error
+	if e.Quantity, err = money.Parse(oracle.Decimal(o.Quantity)); err != nil {
+		return nil, err
+	}
+	if e.HasAmount = o.Amount != nil; e.HasAmount {
+		e.Currency = "USD"
+		if e.Amount, err = money.Parse(oracle.Decimal(o.Amount)); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Attributes)) {
+		e.Attributes = append(e.Attributes, usage.Attribute{Name: name, Value: o.Attributes[name]})
+	}
+	return e, nil
+}
