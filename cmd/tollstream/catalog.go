@@ -20,10 +20,10 @@ import (
 
 func (a *app) catalogCommand() *cobra.Command {
 	cmd := group(&cobra.Command{
-		Use: "catalog", Short: "Apply, export or compare the catalogue: products, prices, accounts, contracts",
-		Example: "  tollstream catalog diff catalog.yaml\n  tollstream catalog apply catalog.yaml",
+		Use: "catalog", Short: "Check, compare, apply or export the catalogue: products, prices, accounts, contracts",
+		Example: "  tollstream catalog lint catalog.yaml\n  tollstream catalog diff catalog.yaml\n  tollstream catalog apply catalog.yaml",
 	})
-	cmd.AddCommand(a.catalogApply(), a.catalogDiff(), a.catalogExport())
+	cmd.AddCommand(a.catalogApply(), a.catalogDiff(), a.catalogLint(), a.catalogExport())
 	return cmd
 }
 

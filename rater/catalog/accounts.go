@@ -56,7 +56,7 @@ func (v *revision) tree() {
 		old := v.oldAccount(d.ID)
 		switch {
 		case old == nil && d.Currency == "":
-			if d.Currency = v.settings.Currency; d.Currency == "" {
+			if d.Currency = v.settings.Currency; d.Currency == "" && !v.granted {
 				v.fail(d.at.member("currency"), "is missing, and the catalogue has no default: write currency here or at the top")
 			}
 		case old != nil && d.Currency == "":

@@ -143,7 +143,7 @@ func compareRefs(a, b Ref) int {
 func (v *revision) deletions() {
 	for _, x := range v.doc.deletes {
 		ref := Ref{Kind(x.kind), x.id}
-		if _, ok := v.stored.Rows[ref]; !ok && v.defined[ref] == nil {
+		if _, ok := v.stored.Rows[ref]; !ok && v.defined[ref] == nil && !v.granted {
 			v.fail(&x.at, "there is no %s %q to delete", ref.Kind, ref.ID)
 			continue
 		}

@@ -51,7 +51,10 @@ func (v *revision) storedContracts() map[string][]*contractDef {
 func (v *revision) contract(d *contractDef) {
 	account := v.accountAfter(d.Account)
 	if account == nil {
-		return // it could not be decoded, which is reported
+		if !v.granted {
+			return // it could not be decoded, which is reported
+		}
+		account = &accountDef{}
 	}
 	zone, err := loadZone(account.TimeZone)
 	if err != nil {

@@ -302,7 +302,7 @@ func (v *revision) finishRates(o rateOwner, rates []*rateDef) {
 		d.Start.resolve(o.zone)
 		d.End.resolve(o.zone)
 		if d.Currency == "" {
-			if d.Currency = o.currency; d.Currency == "" {
+			if d.Currency = o.currency; d.Currency == "" && !v.granted {
 				v.fail(d.at.member("currency"), "is missing, and the catalogue has no default: write currency at the top")
 			}
 		}

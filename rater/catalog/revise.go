@@ -147,6 +147,7 @@ type revision struct {
 	stored Stored
 	now    int64
 
+	granted bool // what the document names and does not define is there
 	settings  settingsDef
 	defined   map[Ref]*place // by the document
 	deleted   map[Ref]*place
@@ -165,9 +166,12 @@ type chosenID struct {
 // Revise checks the document against what is stored and returns what it changes; definitions that
 // stay as they are do not appear. The error is an *Issues. now decides where billing changes and
 // identifiers that were left out take effect, nothing else.
-func (d *Document) Revise(stored Stored, now int64) ([]Change, error) {
+func (d *Document) Revise(stored Stored, now int64) ([]Change, error) { return d.revise(stored, now, false) }
+
+// revise may take for granted that there is what the document names and what is stored cannot tell.
+func (d *Document) revise(stored Stored, now int64, granted bool) ([]Change, error) {
 	v := &revision{
-		report: report{file: d.name}, doc: d, stored: stored, now: now,
+		report: report{file: d.name}, doc: d, stored: stored, now: now, granted: granted,
 		defined: map[Ref]*place{}, deleted: map[Ref]*place{}, accounts: map[string]*accountDef{},
 		old: map[string]*accountDef{}, notes: map[string]string{}, rateIDs: map[string]Ref{},
 	}
@@ -181,7 +185,7 @@ func (d *Document) Revise(stored Stored, now int64) ([]Change, error) {
 	v.identifiers()
 	v.contracts()
 	v.deletions()
-	if err := v.err(); err != nil {
+	if err := v.err(); err != nil || granted {
 		return nil, err
 	}
 	changes, err := v.changes()
@@ -253,10 +257,10 @@ func (v *revision) exists(kind Kind, id string) bool {
 
 // refer refuses a reference to what is not there.
 func (v *revision) refer(at *place, member string, kind Kind, id string) bool {
-	if v.exists(kind, id) {
+	ref := Ref{kind, id}
+	if v.exists(kind, id) || v.granted && id != "" && v.deleted[ref] == nil {
 		return true
 	}
-	ref := Ref{kind, id}
 	word := strings.ReplaceAll(string(kind), "_", " ")
 	switch {
 	case id == "":

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/tollstream/tollstream/rater/catalog"
+)
+
+func TestCatalogLint(t *testing.T) {
+	const warned = `
+currency: EUR
+products: [{id: calls, rates: [{model: per_unit, unit_price: -1}]}]
+`
+	const refused = `{"currency": "EUR",
+"products": [{"id": "calls"}]}`
+	for name, tc := range map[string]struct {
+		document string
+		args     []string
+		code     int
+		want     string
+	}{
+		"a warning":               {warned, nil, 0, "standard input:3: warning: products[0].rates[0].unit_price: is below zero"},
+		"a warning, strictly":     {warned, []string{"--strict"}, 1, "0 errors, 1 warning, 0 notes"},
+		"refused":                 {refused, nil, 1, "standard input:2: error: products[0].rates: is missing"},
+		"a reference":             {"contracts: [{id: c, account: a, rate_class: g}]", nil, 1, "does not exist"},
+		"a reference, in a part":  {"contracts: [{id: c, account: a, rate_class: g}]", []string{"--partial", "--strict"}, 0, "0 errors, 0 warnings, 0 notes"},
+		"nothing odd":             {book, []string{"--strict"}, 0, "0 errors, 0 warnings, 0 notes"},
+		"a file that is not YAML": {"a: [", nil, 1, "not valid YAML"},
+	} {
+		code, out, _ := tollstream(t, nil, tc.document, append([]string{"catalog", "lint", "-"}, tc.args...)...)
+		check(t, name, code, tc.code, out, tc.want)
+	}
+	code, out, _ := tollstream(t, nil, warned, "catalog", "lint", "-", "-o", "json")
+	var found catalog.Findings
+	if err := json.Unmarshal([]byte(out), &found); err != nil || code != 0 || len(found.List) != 1 || found.List[0].Rule != "below-zero" || found.List[0].Line != 3 {
+		t.Errorf("as JSON: %d, %v: %s", code, err, out)
+	}
+	code, out, _ = tollstream(t, nil, book, "catalog", "lint", "-", "-o", "json")
+	check(t, "nothing as JSON", code, 0, out, `"findings": []`)
+}
