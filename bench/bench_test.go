@@ -24,6 +24,7 @@ func TestMain(m *testing.M) {
 var brief = settings{
 	Accounts: 40, Events: 10_000, Batch: 100, Partitions: 4, Rounds: 1, Repeats: 0, Requests: 3, Singles: 200, Probes: 5, Load: 2000,
 	Identities: 8000, StartAccounts: 200, Remembered: 20_000, SinkRows: 10_000,
+	CatalogAccounts: 300, CatalogProducts: 50, CatalogPart: 100,
 }
 
 // testCorner shares the tests' servers: the databases go with the corner, the HTTP figures' broker is an embedded one, since
@@ -35,6 +36,16 @@ func testCorner(t *testing.T) *corner {
 	c := &corner{kafka: brokers, postgres: teststores.Postgres(t), redis: redis, name: "b" + strings.Trim(prefix, ":"), data: t.TempDir()}
 	t.Cleanup(c.close)
 	return c
+}
+
+func TestCatalogBriefly(t *testing.T) {
+	t.Parallel()
+	r := measureBriefly(t, testCorner(t), brief, measureCatalog)
+	for _, figure := range []string{"all of it applied and published", "one account's change active"} {
+		if figureOf(t, r, "catalogue: "+figure).Median <= 0 {
+			t.Errorf("%s: nothing measured", figure)
+		}
+	}
 }
 
 func TestRatedBriefly(t *testing.T) {

@@ -47,6 +47,10 @@ type settings struct {
 
 	SinkRows int // that a round carries into the report store
 
+	CatalogAccounts int
+	CatalogProducts int
+	CatalogPart     int // accounts in a document
+
 	Profile string // where a CPU profile of the rater goes, "": none
 }
 
@@ -74,6 +78,9 @@ func main() {
 	flag.IntVar(&s.Probes, "probes", 300, "events whose way to the invoice is timed")
 	flag.IntVar(&s.Load, "load", 1_000_000, "events a second beside the probes at most: half of what the server takes, if that is less")
 	flag.IntVar(&s.SinkRows, "sink-rows", 300_000, "rated activities that a round carries into the report store")
+	flag.IntVar(&s.CatalogAccounts, "catalog-accounts", 1_000_000, "accounts of a large catalogue")
+	flag.IntVar(&s.CatalogProducts, "catalog-products", 10_000, "products of a large catalogue")
+	flag.IntVar(&s.CatalogPart, "catalog-part", 50_000, "accounts in one of its documents")
 	flag.StringVar(&s.Profile, "cpuprofile", "", "write CPU profiles of the rater's rounds and of the server's ingest to files that begin so")
 	only := flag.String("only", names(), "what is measured")
 	out := flag.String("out", "bench/results", "directory of the results; empty: only printed")
@@ -114,6 +121,7 @@ func measurements() []measurement {
 		measurement{"price", measurePrice},
 		measurement{"dedup", measureDedup},
 		measurement{"start", measureStart},
+		measurement{"catalog", measureCatalog},
 		measurement{"sink", measureSink},
 		measurement{"latency", measureLatency},
 		measurement{"ingest", measureIngest},

@@ -24,6 +24,8 @@ func FuzzParseDocument(f *testing.F) {
 		f.Add(filepath.Base(path), data)
 	}
 	f.Fuzz(func(t *testing.T, name string, data []byte) {
+		Lint(name, data, false, testNow)
+		Lint(name, data, true, testNow)
 		b := newBook()
 		_, err := b.apply(name, string(data), testNow)
 		var issues *Issues
