@@ -147,7 +147,7 @@ type revision struct {
 	stored Stored
 	now    int64
 
-	granted bool // what the document names and does not define is there
+	granted   bool // what the document names and does not define is there
 	settings  settingsDef
 	defined   map[Ref]*place // by the document
 	deleted   map[Ref]*place
@@ -166,7 +166,9 @@ type chosenID struct {
 // Revise checks the document against what is stored and returns what it changes; definitions that
 // stay as they are do not appear. The error is an *Issues. now decides where billing changes and
 // identifiers that were left out take effect, nothing else.
-func (d *Document) Revise(stored Stored, now int64) ([]Change, error) { return d.revise(stored, now, false) }
+func (d *Document) Revise(stored Stored, now int64) ([]Change, error) {
+	return d.revise(stored, now, false)
+}
 
 // revise may take for granted that there is what the document names and what is stored cannot tell.
 func (d *Document) revise(stored Stored, now int64, granted bool) ([]Change, error) {
