@@ -86,22 +86,28 @@ func eventsOf(c *priceoracle.Case) []usage.Event {
 func stepAll(t *testing.T, m *machine, stores *benchStores, logTime int64, log []usage.Record) (activities []activity.Activity) {
 	t.Helper()
 	for i := range log {
-		in := &Input{Offset: int64(i), Time: logTime, Value: usage.AppendRecord(nil, &log[i])}
-		m.decode(in)
-		if err := m.load(context.Background(), in, Fence{}, stores, stores); err != nil {
-			t.Fatal(err)
-		}
-		rec, err := m.step(in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var read activity.Record
-		if err := activity.Decode(activity.Append(nil, rec), &read); err != nil {
-			t.Fatal(err)
-		}
-		activities = append(activities, read.Activities...)
+		activities = append(activities, stepOne(t, m, stores, logTime, int64(i), &log[i]).Activities...)
 	}
 	return activities
+}
+
+// stepOne rates a record and gives what is read of it.
+func stepOne(t *testing.T, m *machine, stores *benchStores, logTime, offset int64, record *usage.Record) *activity.Record {
+	t.Helper()
+	in := &Input{Offset: offset, Time: logTime, Value: usage.AppendRecord(nil, record)}
+	m.decode(in)
+	if err := m.load(context.Background(), in, Fence{}, stores, stores); err != nil {
+		t.Fatal(err)
+	}
+	rec, err := m.step(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var read activity.Record
+	if err := activity.Decode(activity.Append(nil, rec), &read); err != nil {
+		t.Fatal(err)
+	}
+	return &read
 }
 
 // TestFoldIsWhatWasRated rates the logs of random cases, some of them with a seal in the middle so that what follows is late, and adds
