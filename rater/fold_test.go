@@ -142,7 +142,7 @@ func TestFoldIsWhatWasRated(t *testing.T) {
 			if a.PeriodStart != a.UsageStart {
 				late++
 			}
-			got, reason := fold.again(t, stores, a, events)
+			got, reason := fold.again(t, stores, a)
 			if reason != "" || got.Charge != a.Charge || got.Amount != a.LineAmount || got.Line != a.Line || got.Rate.ID != a.RateID || !got.Others.IsZero() {
 				t.Fatalf("%s is added as %+v %s, was rated as %+v\n%s", a.EventID, got, reason, a, c.String())
 			}
@@ -156,7 +156,7 @@ func TestFoldIsWhatWasRated(t *testing.T) {
 		fold.Reset()
 		charges, amounts := money.Zero, money.Zero
 		for _, i := range random.Perm(len(activities)) {
-			got, reason := fold.again(t, stores, &activities[i], events)
+			got, reason := fold.again(t, stores, &activities[i])
 			if reason != "" {
 				t.Fatalf("%s is refused in another order: %s\n%s", activities[i].EventID, reason, c.String())
 			}
@@ -194,26 +194,25 @@ func logOf(c *priceoracle.Case, events []usage.Event, random *rand.Rand) (log []
 }
 
 // again adds what an activity says, under the plan of its account.
-func (f *Fold) again(t *testing.T, stores *benchStores, a *activity.Activity, events []usage.Event) (Folded, string) {
+func (f *Fold) again(t *testing.T, stores *benchStores, a *activity.Activity) (Folded, string) {
 	t.Helper()
 	if !f.Uses(a.Account) {
 		f.Use(stores.plan(t, a.Account))
 	}
-	e := stored(a, events)
+	e := stored(a)
 	return f.Add(&e, Invoiced{a.Billed, catalog.Period{Start: a.PeriodStart, End: a.PeriodEnd}})
 }
 
 // notRated is what the oracle prices and the rater does not yet.
-var notRated = []string{"matrix", "unique", "pool", "capacity", "level_absolute", "carried"}
+var notRated = []string{"unique", "pool", "capacity", "level_absolute", "carried"}
 
-// stored is the event as its activity keeps it. The package that it names is the sent one's.
-func stored(a *activity.Activity, events []usage.Event) usage.Event {
-	at := slices.IndexFunc(events, func(e usage.Event) bool { return e.ID == a.EventID })
-	e := usage.Event{
-		ID: a.EventID, Source: a.Source, Account: a.Account, Product: a.Product, Time: a.EventTime, Quantity: a.Quantity, Attributes: a.Attributes,
+// stored is the event as its activity keeps it.
+func stored(a *activity.Activity) usage.Event {
+	sent := a.Sent()
+	return usage.Event{
+		ID: a.EventID, Source: a.Source, Account: a.Account, Product: a.Product, Package: sent.EventPackage, Time: a.EventTime, Quantity: a.Quantity,
+		HasAmount: sent.HasAmount, Amount: sent.Amount, Currency: sent.AmountCurrency, Attributes: a.Attributes,
 	}
-	e.Package, e.HasAmount, e.Amount, e.Currency = events[at].Package, events[at].HasAmount, events[at].Amount, events[at].Currency
-	return e
 }
 
 func sum(t testing.TB, a, b money.Decimal) money.Decimal {

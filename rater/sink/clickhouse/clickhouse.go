@@ -1,7 +1,7 @@
 // Package clickhouse is the report store in ClickHouse, from 18.16 over the native protocol to current
 // versions over native or HTTP.
 //
-// It implements sink.Store, sink.Reports and sink.Proof; it imports the driver, rater/sink and its questions.
+// It implements sink.Store, sink.Reports, sink.Proof and sink.History; it imports the driver, rater/sink and its questions.
 // Invariants: a block is one native block of one month, so ClickHouse takes it whole or not at all; inserts
 // are synchronous; whatever counts money reads FINAL; decimals pass as 128-bit integers, never as floats.
 package clickhouse
@@ -79,12 +79,16 @@ func newStore(conn driver.Conn) *Store {
 	s := &Store{conn: conn, spare: make(chan *table, 1)}
 	s.Answers = question.New(querier{conn}, question.Dialect{
 		Table:       "rated_activity FINAL",
+		Rows:        "rated_activity",
 		Argument:    func(int) string { return "?" },
 		ID:          func(id activity.ID) string { return "unhex('" + id.String() + "')" },
 		Int:         func(n int64) string { return fmt.Sprintf("toInt64(%d)", n) },
 		Divide:      func(term string, by int64) string { return fmt.Sprintf("toInt64(intDiv(%s, %d))", term, by) },
 		UsageEvents: "toInt64(sum(CASE WHEN kind = 1 THEN 1 ELSE 0 END))",
 		Count:       "toInt64(count())",
+		List: func(column string) string { // the driver reads lists an element at a time, by reflection
+			return "arrayStringConcat(arrayMap(x -> concat(toString(length(x)), ':', x), " + column + "))"
+		},
 		Attribute: func(name, value string) string {
 			// Names are unique, so a pair stands where both lists agree.
 			return fmt.Sprintf("arrayExists((n, v) -> n = %s AND v = %s, attribute_names, attribute_values)", name, value)
@@ -203,7 +207,8 @@ func (q querier) Each(ctx context.Context, statement string, args []any, each fu
 		return err
 	}
 	defer rows.Close()
-	scan := func(dest ...any) error { return scanRow(rows.Scan, dest) }
+	var row scanner
+	scan := func(dest ...any) error { return row.scan(rows.Scan, dest) }
 	for rows.Next() {
 		if err := each(scan); err != nil {
 			return err
@@ -212,30 +217,61 @@ func (q querier) Each(ctx context.Context, statement string, args []any, each fu
 	return rows.Err()
 }
 
-// scanRow reads decimals through the driver's own type, an integer and an exponent, and so exactly.
-func scanRow(scan func(...any) error, dest []any) error {
-	through := make([]any, len(dest))
-	decimals := make([]decimal.Decimal, len(dest))
+// scanner reads rows of one answer. Decimals go through the driver's own type, an integer and an exponent, and so exactly.
+type scanner struct {
+	through  []any
+	decimals []decimal.Decimal
+	texts    []string
+}
+
+func (s *scanner) scan(scan func(...any) error, dest []any) error {
+	if len(s.through) != len(dest) {
+		s.through, s.decimals, s.texts = make([]any, len(dest)), make([]decimal.Decimal, len(dest)), make([]string, len(dest))
+	}
 	for i, d := range dest {
 		switch d := d.(type) {
 		case *money.Decimal:
-			through[i] = &decimals[i]
+			s.through[i] = &s.decimals[i]
 		case *activity.ID:
-			through[i] = (*[16]byte)(d)
+			s.through[i] = (*[16]byte)(d)
+		case *sink.Texts:
+			s.through[i] = &s.texts[i]
 		default:
-			through[i] = d
+			s.through[i] = d
 		}
 	}
-	if err := scan(through...); err != nil {
+	if err := scan(s.through...); err != nil {
 		return err
 	}
 	for i, d := range dest {
-		if m, ok := d.(*money.Decimal); ok {
-			var err error
-			if *m, err = money.Parse(decimals[i].String()); err != nil {
-				return fmt.Errorf("read decimal %s: %w", decimals[i], err)
+		var err error
+		switch d := d.(type) {
+		case *money.Decimal:
+			if *d, err = exact(s.decimals[i]); err != nil {
+				return fmt.Errorf("read decimal %s: %w", s.decimals[i], err)
+			}
+		case *sink.Texts:
+			if err = d.Split(s.texts[i]); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
+}
+
+// exact turns the driver's decimal into ours by the integer, as the table's columns have it, or by its text.
+func exact(d decimal.Decimal) (money.Decimal, error) {
+	if d.Exponent() != -money.Scale {
+		return money.Parse(d.String())
+	}
+	n := d.Coefficient()
+	var b [16]byte
+	if n.BitLen() >= 8*len(b)-1 {
+		return money.Parse(d.String())
+	}
+	m, err := money.FromBinary16(n.FillBytes(b[:])) // without the sign
+	if n.Sign() < 0 {
+		m = m.Neg()
+	}
+	return m, err
 }

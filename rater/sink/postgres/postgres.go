@@ -1,6 +1,6 @@
 // Package postgres is the report store in PostgreSQL, and the sink's positions and lease for either store.
 //
-// It implements sink.Store, sink.Reports, sink.Proof, sink.Positions and sink.Lease on the tables of
+// It implements sink.Store, sink.Reports, sink.Proof, sink.History, sink.Positions and sink.Lease on the tables of
 // deploy/schema; it imports pgx, rater/sink and its questions. Invariants: a block is one transaction; a key
 // that is there already keeps its row.
 package postgres
@@ -44,6 +44,8 @@ var _ sink.Store = (*Store)(nil)
 func NewStore(pool *pgxpool.Pool) *Store {
 	return &Store{pool: pool, Answers: question.New(querier{pool}, question.Dialect{
 		Table:       "rated_activity",
+		Rows:        "rated_activity",
+		List:        func(column string) string { return column },
 		Argument:    func(n int) string { return fmt.Sprintf("$%d", n) },
 		ID:          func(id activity.ID) string { return `'\x` + id.String() + `'::bytea` },
 		Int:         func(n int64) string { return fmt.Sprintf("'%d'::bigint", n) },
@@ -179,14 +181,18 @@ func (q querier) Each(ctx context.Context, statement string, args []any, each fu
 	return rows.Err()
 }
 
-// scanRow reads identifiers, which pgx knows as slices only.
+// scanRow reads identifiers, which pgx knows as slices only, and lists of texts.
 func scanRow(scan func(...any) error, dest []any) error {
 	through := make([]any, len(dest))
 	raw := make([][]byte, len(dest))
 	for i, d := range dest {
-		through[i] = d
-		if _, ok := d.(*activity.ID); ok {
+		switch d := d.(type) {
+		case *activity.ID:
 			through[i] = &raw[i]
+		case *sink.Texts:
+			through[i] = (*[]string)(d)
+		default:
+			through[i] = d
 		}
 	}
 	if err := scan(through...); err != nil {

@@ -1,4 +1,4 @@
-// Package question answers the questions of sink.Reports and sink.Proof in SQL that ClickHouse 18.16,
+// Package question answers the questions of sink.Reports, sink.Proof and sink.History in SQL that ClickHouse 18.16,
 // current ClickHouse and PostgreSQL understand. What they say differently stands in one place, a [Dialect].
 //
 // It may import ledger/money, rater/activity and rater/sink, never a driver. Invariants: every answer counts
@@ -18,7 +18,7 @@ import (
 )
 
 // Querier runs a statement and calls each for every row. Scan fills pointers to string, int16, int32, int64,
-// []string, money.Decimal and activity.ID.
+// []string, sink.Texts, money.Decimal and activity.ID.
 type Querier interface {
 	Each(ctx context.Context, statement string, args []any, each func(scan func(dest ...any) error) error) error
 }
@@ -26,6 +26,7 @@ type Querier interface {
 // Dialect is what the stores say differently.
 type Dialect struct {
 	Table string // rated_activity with every key once
+	Rows  string // rated_activity as it stands, where a key may stand twice
 	// Argument writes the nth argument's place, from 1.
 	Argument func(n int) string
 	// ID writes an identifier.
@@ -38,11 +39,13 @@ type Dialect struct {
 	UsageEvents string
 	// Count counts the rows of a group.
 	Count string
+	// List writes a column of texts so that it scans into sink.Texts.
+	List func(column string) string
 	// Attribute says that the attribute of the name has the value; both are argument places.
 	Attribute func(name, value string) string
 }
 
-// Answers implements sink.Reports and sink.Proof.
+// Answers implements sink.Reports, sink.Proof and sink.History.
 type Answers struct {
 	querier Querier
 	dialect Dialect
@@ -54,6 +57,7 @@ func New(q Querier, d Dialect) *Answers { return &Answers{querier: q, dialect: d
 var (
 	_ sink.Reports = (*Answers)(nil)
 	_ sink.Proof   = (*Answers)(nil)
+	_ sink.History = (*Answers)(nil)
 )
 
 // conditions gathers what the WHERE clause demands.

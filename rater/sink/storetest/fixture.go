@@ -17,6 +17,7 @@ type Store interface {
 	sink.Store
 	sink.Reports
 	sink.Proof
+	sink.History
 }
 
 // The months of the fixture.

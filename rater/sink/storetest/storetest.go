@@ -48,6 +48,7 @@ func questions(t *testing.T, s Store) {
 	t.Run("ActivitiesPaged", func(t *testing.T) { activitiesPaged(t, s) })
 	t.Run("MaxOffsets", func(t *testing.T) { maxOffsets(t, s) })
 	t.Run("Proof", func(t *testing.T) { proof(t, s) })
+	t.Run("History", func(t *testing.T) { history(t, s) })
 }
 
 func empty(t *testing.T, s Store) {

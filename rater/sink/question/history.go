@@ -1,0 +1,109 @@
+package question
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/sink"
+)
+
+// Extent reads the months of the query's time.
+func (a *Answers) Extent(ctx context.Context, q sink.HistoryQuery) (x sink.Extent, err error) {
+	if err := q.Validate(); err != nil {
+		return x, err
+	}
+	c := a.conditions()
+	c.account(q)
+	c.filter(sink.Filter{From: q.From, To: q.To})
+	statement := fmt.Sprintf("SELECT coalesce(min(usage_start_ns), 0), coalesce(max(usage_end_ns), 0) FROM %s%s", a.dialect.Rows, c)
+	err = a.querier.Each(ctx, statement, c.args, func(scan func(...any) error) error { return scan(&x.First, &x.End) })
+	if err != nil {
+		return x, fmt.Errorf("find the periods of stored usage: %w", err)
+	}
+	return x, nil
+}
+
+// AccountCounts reads by the store's order, or by its index on the account.
+func (a *Answers) AccountCounts(ctx context.Context, q sink.HistoryQuery, after string, limit int) ([]sink.AccountCount, error) {
+	c := a.conditions()
+	c.periods(q)
+	if after != "" {
+		c.add("account > %s", c.argument(after))
+	}
+	statement := fmt.Sprintf("SELECT account, %s FROM %s%s GROUP BY account ORDER BY account LIMIT %d", a.dialect.Count, a.dialect.Rows, c, limit)
+	var counts []sink.AccountCount
+	err := a.querier.Each(ctx, statement, c.args, func(scan func(...any) error) error {
+		var n sink.AccountCount
+		err := scan(&n.Account, &n.Activities)
+		counts = append(counts, n)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count stored usage by account: %w", err)
+	}
+	return counts, nil
+}
+
+func (c *conditions) account(q sink.HistoryQuery) {
+	if q.Account != "" {
+		c.add("account = %s", c.argument(q.Account))
+	}
+}
+
+// periods demands usage of the periods that have a part of the query's time.
+func (c *conditions) periods(q sink.HistoryQuery) {
+	c.account(q)
+	c.filter(sink.Filter{From: q.Extent.First, To: q.Extent.End})
+	c.add("usage_start_ns < %s AND usage_end_ns > %s", c.dialect.Int(q.To), c.dialect.Int(q.From))
+}
+
+// History reads by the store's order, or by its index on the account, without asking the store to take out what stands twice: in log order
+// it stands side by side.
+func (a *Answers) History(ctx context.Context, q sink.HistoryQuery, first, last string, each func(*sink.Stored) error) error {
+	c := a.conditions()
+	c.periods(q)
+	c.add("account >= %s", c.argument(first))
+	c.add("account <= %s", c.argument(last))
+	statement := fmt.Sprintf(`SELECT source_partition, usage_offset, activity_index, kind, event_id, source, event_ns, account, product,
+ %s, %s, quantity, charge, currency, event_package, has_amount, amount, amount_currency
+ FROM %s%s ORDER BY account, source_partition, usage_offset, activity_index`,
+		a.dialect.List("attribute_names"), a.dialect.List("attribute_values"), a.dialect.Rows, c)
+	var (
+		r             sink.Stored
+		index         int32
+		kind          int16
+		hasAmount     int16
+		names, values sink.Texts
+		before        sink.Place
+		account       string
+		seen          bool
+	)
+	e := &r.Event
+	dest := []any{
+		&r.Partition, &r.Offset, &index, &kind, &e.ID, &e.Source, &e.Time, &e.Account, &e.Product,
+		&names, &values, &e.Quantity, &r.Charge, &r.Currency, &e.Package, &hasAmount, &e.Amount, &e.Currency,
+	}
+	err := a.querier.Each(ctx, statement, c.args, func(scan func(...any) error) error {
+		if err := scan(dest...); err != nil {
+			return err
+		}
+		r.Index, r.Kind, e.HasAmount = int(index), activity.Kind(kind), hasAmount == 1
+		if seen && r.Place == before && e.Account == account {
+			return nil
+		}
+		seen, before, account = true, r.Place, e.Account
+		if len(names) != len(values) {
+			return fmt.Errorf("%d attribute names stand beside %d values", len(names), len(values))
+		}
+		e.Attributes = e.Attributes[:0]
+		for i := range names {
+			e.Attributes = append(e.Attributes, activity.Attribute{Name: names[i], Value: values[i]})
+		}
+		return each(&r)
+	})
+	if err != nil {
+		return fmt.Errorf("read stored usage: %w", err)
+	}
+	return nil
+}

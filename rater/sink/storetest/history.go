@@ -1,0 +1,79 @@
+package storetest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/sink"
+)
+
+// history: what is asked for is a day of November, what is read is the whole period around it.
+func history(t *testing.T, s Store) {
+	q := sink.HistoryQuery{From: at("2026-11-01T00:00:00Z"), To: at("2026-11-02T00:00:00Z")}
+	extent, err := s.Extent(t.Context(), q)
+	same(t, "extent", extent, sink.Extent{First: at("2026-10-31T23:00:00Z"), End: at("2026-11-30T23:00:00Z")}, err)
+	q.Extent = extent
+	counts, err := s.AccountCounts(t.Context(), q, "", 10)
+	if err != nil || len(counts) != 2 || counts[0].Account != "acme" || counts[0].Activities < 4 || counts[1].Account != "beta" || counts[1].Activities < 2 {
+		t.Errorf("accounts: %v, %v", counts, err)
+	}
+	counts, err = s.AccountCounts(t.Context(), q, "", 1)
+	if err != nil || len(counts) != 1 || counts[0].Account != "acme" {
+		t.Errorf("the first account: %v, %v", counts, err)
+	}
+	counts, err = s.AccountCounts(t.Context(), q, "acme", 1)
+	if err != nil || len(counts) != 1 || counts[0].Account != "beta" {
+		t.Errorf("the account after it: %v, %v", counts, err)
+	}
+	const acme = `0-10-0 1 e-1 2026-11-01 gateway-7 acme api-calls <> 3 [{region eu}] 0.3 USD
+0-10-1 1 e-2 2026-10-31 gateway-7 acme api-calls <> 2 [{region it's \ a ? $1 test} {tier }] 0.2 USD
+0-12-0 1 e-3 2026-11-21 gateway-7 acme voice <> 1.5 [] -0.45 USD
+0-13-0 2  2026-10-31  acme api-calls <> 0 [] -0.1 USD
+`
+	const beta = `1-5-0 1 e-4 2026-11-02 gateway-7 beta storage <> 1000000000000000 [] 999999999999999.123456789012 EUR
+1-7-0 1 e-5 2026-11-03 gateway-7 beta storage <it's \ a ? $1> -1000000000000000 [] -999999999999999.123456789011 EUR with -1000000000000000 JPY
+`
+	later := q
+	later.From, later.To = at("2026-11-30T23:00:00Z"), at("2026-12-01T00:00:00Z") // the period is over
+	one := q
+	one.Account = "beta"
+	for _, c := range []struct {
+		name, first, last, want string
+		q                       sink.HistoryQuery
+	}{
+		{"all", "", "zzz", acme + beta, q},
+		{"the first account", "acme", "acme", acme, q},
+		{"up to an account that is not there", "acme", "b", acme, q},
+		{"from one that is not there", "b", "gamma", beta, q},
+		{"one account", "", "zzz", beta, one},
+		{"another period", "", "zzz", "", later},
+	} {
+		got, err := historyText(t, s, c.q, c.first, c.last)
+		same(t, c.name, got, c.want, err)
+	}
+	none := sink.HistoryQuery{From: at("2025-11-01T00:00:00Z"), To: at("2025-11-02T00:00:00Z")}
+	extent, err = s.Extent(t.Context(), none)
+	same(t, "no usage", extent, sink.Extent{}, err)
+	if _, err := s.Extent(t.Context(), sink.HistoryQuery{From: 2, To: 2}); err == nil {
+		t.Error("a time of no length is asked about")
+	}
+}
+
+func historyText(t *testing.T, s sink.History, q sink.HistoryQuery, first, last string) (string, error) {
+	t.Helper()
+	var b strings.Builder
+	err := s.History(t.Context(), q, first, last, func(r *sink.Stored) error {
+		e := &r.Event
+		fmt.Fprintf(&b, "%s %d %s %s %s %s %s <%s> %s %v %s %s", r.Place, r.Kind, e.ID, time.Unix(0, e.Time).UTC().Format(time.DateOnly), e.Source, e.Account, e.Product, e.Package,
+			e.Quantity, append([]activity.Attribute{}, e.Attributes...), r.Charge, r.Currency)
+		if e.HasAmount {
+			fmt.Fprintf(&b, " with %s %s", e.Amount, e.Currency)
+		}
+		b.WriteByte('\n')
+		return nil
+	})
+	return b.String(), err
+}
