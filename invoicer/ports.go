@@ -17,6 +17,7 @@ var (
 	ErrProductUnknown = errors.New("product is unknown")
 	ErrLineUnknown    = errors.New("line is unknown")
 	ErrNoPrice        = errors.New("no rate prices this")
+	ErrTooMuch        = errors.New("too much at once")
 	// ErrNotLive says that the live view is missing or being rebuilt; the durable one answers instead.
 	ErrNotLive = errors.New("live view is not complete")
 )
@@ -49,11 +50,12 @@ type Reader interface {
 	Read(ctx context.Context, ref Ref) (View, error)
 }
 
-// Definitions reads definitions as of a sequence number; CurrentSeq is the newest that is committed. Answers
-// may be cached and shared.
+// Definitions reads definitions as of a sequence number; CurrentSeq is the newest that is committed, SeqAt the newest that
+// was committed by the instant, 0: none. Answers may be cached and shared.
 type Definitions interface {
 	rater.Definitions
 	CurrentSeq(ctx context.Context) (int64, error)
+	SeqAt(ctx context.Context, t time.Time) (int64, error)
 }
 
 // Tree answers what cannot be read off an account's own chain.

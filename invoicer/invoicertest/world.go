@@ -29,7 +29,9 @@ type World struct {
 	At time.Time // now
 
 	mu       sync.Mutex
-	rows     map[catalog.Ref]catalog.Row
+	rows     map[catalog.Ref]catalog.Row // the newest
+	history  []catalog.Row               // all, in order
+	applied  []time.Time                 // when, by sequence number, from 1
 	parents  map[catalog.Ref]string
 	names    map[string]string // identifier to account
 	seq      int64
@@ -70,8 +72,10 @@ func (w *World) Apply(document string) {
 		w.T.Fatal(err)
 	}
 	w.seq++
+	w.applied = append(w.applied, w.At)
 	for _, c := range changes {
 		w.rows[c.Ref] = catalog.Row{Ref: c.Ref, Seq: w.seq, Deleted: c.Deleted, Body: c.Body}
+		w.history = append(w.history, w.rows[c.Ref])
 		w.parents[c.Ref] = c.Parent
 		if c.Account != nil {
 			for _, i := range c.Account.Identifiers {
@@ -184,11 +188,11 @@ func segment(r *catalog.Rate, s price.State) []byte {
 
 func (w *World) plan(account string) *catalog.Plan {
 	w.T.Helper()
-	snapshot, err := w.Snapshot(context.Background(), 0)
+	snapshot, err := w.Snapshot(context.Background(), w.seq)
 	if err != nil {
 		w.T.Fatal(err)
 	}
-	accounts, err := w.Accounts(context.Background(), 0, []string{account})
+	accounts, err := w.Accounts(context.Background(), w.seq, []string{account})
 	if err != nil {
 		w.T.Fatal(err)
 	}
@@ -203,7 +207,46 @@ func (w *World) plan(account string) *catalog.Plan {
 	return plan
 }
 
-// CurrentSeq makes it, with Snapshot and Accounts, a Definitions; every sequence number reads the newest.
+// rowsAt gives every definition as of seq.
+func (w *World) rowsAt(seq int64) map[catalog.Ref]catalog.Row {
+	rows := map[catalog.Ref]catalog.Row{}
+	for _, row := range w.history {
+		if row.Seq <= seq {
+			rows[row.Ref] = row
+		}
+	}
+	return rows
+}
+
+// Draft is a document laid over the newest definitions.
+func (w *World) Draft(document string) *catalog.Draft {
+	w.T.Helper()
+	doc, err := catalog.ParseDocument("draft.yaml", []byte(document))
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	changes, err := doc.Revise(catalog.Stored{Rows: maps.Clone(w.rows)}, w.At.UnixNano())
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	return catalog.NewDraft(changes, w.seq)
+}
+
+// SeqAt is the newest sequence number that was applied by the instant.
+func (w *World) SeqAt(_ context.Context, t time.Time) (seq int64, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, at := range w.applied {
+		if !at.After(t) {
+			seq = int64(i + 1)
+		}
+	}
+	return seq, w.Err
+}
+
+// CurrentSeq makes it, with SeqAt, Snapshot and Accounts, a Definitions.
 func (w *World) CurrentSeq(context.Context) (int64, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -211,25 +254,30 @@ func (w *World) CurrentSeq(context.Context) (int64, error) {
 }
 
 // Snapshot compiles the shared definitions.
-func (w *World) Snapshot(context.Context, int64) (*catalog.Snapshot, error) {
+func (w *World) Snapshot(_ context.Context, seq int64) (*catalog.Snapshot, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return catalog.NewSnapshot(slices.Collect(maps.Values(w.rows)))
+	empty, err := catalog.NewSnapshot(nil)
+	if err != nil {
+		return nil, err
+	}
+	return empty.With(slices.Collect(maps.Values(w.rowsAt(seq))), seq)
 }
 
 // Accounts reads accounts with their parents.
-func (w *World) Accounts(_ context.Context, _ int64, ids []string) (map[string]*catalog.Account, error) {
+func (w *World) Accounts(_ context.Context, seq int64, ids []string) (map[string]*catalog.Account, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	rows := w.rowsAt(seq)
 	found := map[string]*catalog.Account{}
 	for _, id := range ids {
 		for id != "" && found[id] == nil {
-			row, ok := w.rows[catalog.Ref{Kind: catalog.KindAccount, ID: id}]
+			row, ok := rows[catalog.Ref{Kind: catalog.KindAccount, ID: id}]
 			if !ok || row.Deleted {
 				break
 			}
 			var contracts []catalog.Row
-			for ref, row := range w.rows {
+			for ref, row := range rows {
 				if ref.Kind == catalog.KindContract && w.parents[ref] == id {
 					contracts = append(contracts, row)
 				}
@@ -247,7 +295,7 @@ func (w *World) Accounts(_ context.Context, _ int64, ids []string) (map[string]*
 
 // Lineage is an account with its parents.
 func (w *World) Lineage(ctx context.Context, account string) ([]string, error) {
-	accounts, err := w.Accounts(ctx, 0, []string{account})
+	accounts, err := w.Accounts(ctx, w.seq, []string{account})
 	var ids []string
 	for id := account; accounts[id] != nil; id = accounts[id].Parent {
 		ids = append(ids, id)

@@ -74,6 +74,15 @@ func (s *Store) CurrentSeq(ctx context.Context) (seq int64, err error) {
 	return seq, nil
 }
 
+// SeqAt is the newest sequence number that was applied by the instant; 0: nothing was.
+func (s *Store) SeqAt(ctx context.Context, t time.Time) (seq int64, err error) {
+	// The number follows the time, so the few documents that were ever applied are looked through.
+	if err := s.pool.QueryRow(ctx, "SELECT coalesce(max(seq), 0) FROM catalog_outbox WHERE applied_at <= $1", t).Scan(&seq); err != nil {
+		return 0, fmt.Errorf("read the catalogue's sequence number at %s: %w", t.Format(time.RFC3339), err)
+	}
+	return seq, nil
+}
+
 // Snapshot reads what all accounts share, as of seq.
 func (s *Store) Snapshot(ctx context.Context, seq int64) (*catalog.Snapshot, error) {
 	rows, err := readRows(ctx, s.pool, loadShared, seq)
