@@ -21,6 +21,7 @@ var allowed = map[string][]string{
 	"rater/dedup":        {"ledger/money", "collector/usage"},
 	"rater":              {"ledger/money", "collector/usage", "rater/catalog", "rater/price", "rater/activity", "rater/dedup"},
 	"rater/sink":         {"ledger/money", "collector/usage", "rater/activity"},
+	"rater/backtest":     {"ledger/money", "collector/usage", "rater/catalog", "rater/price", "rater/activity", "rater/dedup", "rater", "rater/sink"},
 	"rater/reconcile":    {"ledger/money", "collector/usage", "rater/activity", "rater/sink"},
 	"collector":          {"ledger/money", "collector/usage", "collector/format", "collector/source"},
 	"collector/format":   {"ledger/money", "collector/usage"},

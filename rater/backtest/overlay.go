@@ -1,0 +1,84 @@
+package backtest
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tollstream/tollstream/rater/catalog"
+)
+
+// Definitions reads accounts as of a sequence number, as rater.Definitions does.
+type Definitions interface {
+	Accounts(ctx context.Context, seq int64, ids []string) (map[string]*catalog.Account, error)
+}
+
+// Overlay is a Book: a draft laid over definitions as of a sequence number.
+type Overlay struct {
+	definitions Definitions
+	seq         int64
+	draft       *catalog.Draft
+	snapshot    *catalog.Snapshot
+}
+
+// NewOverlay lays the draft over the snapshot and over the accounts as of its sequence number.
+func NewOverlay(definitions Definitions, over *catalog.Snapshot, draft *catalog.Draft) (*Overlay, error) {
+	snapshot, err := draft.Snapshot(over)
+	if err != nil {
+		return nil, fmt.Errorf("lay the draft over the catalogue: %w", err)
+	}
+	return &Overlay{definitions: definitions, seq: over.Seq(), draft: draft, snapshot: snapshot}, nil
+}
+
+// Plans implements Book.
+func (o *Overlay) Plans(ctx context.Context, ids []string) (map[string]*catalog.Plan, error) {
+	accounts := map[string]*catalog.Account{} // with the draft; nil: there is none
+	for missing := ids; len(missing) > 0; {
+		stored, err := o.definitions.Accounts(ctx, o.seq, missing)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range missing {
+			if accounts[id], err = o.draft.Account(id, stored[id]); err != nil {
+				return nil, err
+			}
+		}
+		for id, a := range stored {
+			if _, known := accounts[id]; !known {
+				if accounts[id], err = o.draft.Account(id, a); err != nil {
+					return nil, err
+				}
+			}
+		}
+		missing = o.parents(accounts)
+	}
+	plans := make(map[string]*catalog.Plan, len(ids))
+	for _, id := range ids {
+		var chain []*catalog.Account
+		for a := accounts[id]; a != nil; a = accounts[a.Parent] {
+			chain = append(chain, a)
+		}
+		if len(chain) == 0 {
+			continue
+		}
+		plan, err := catalog.NewPlan(o.snapshot, chain)
+		if err != nil {
+			return nil, err
+		}
+		plans[id] = plan
+	}
+	return plans, nil
+}
+
+// parents lists the parents that were not read yet: those that the draft gives.
+func (o *Overlay) parents(accounts map[string]*catalog.Account) (missing []string) {
+	for _, a := range accounts {
+		if a == nil || a.Parent == "" {
+			continue
+		}
+		if _, known := accounts[a.Parent]; !known {
+			missing = append(missing, a.Parent)
+			accounts[a.Parent] = nil // asked for once
+		}
+	}
+	return missing
+}
