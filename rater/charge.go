@@ -19,6 +19,8 @@ type pricer struct {
 	scratch  []segment
 	together []segment
 	segments []price.Segment
+	in       price.Input     // what the event of the last put brought
+	rate     *catalog.Rate   // … to its rate, of a matrix the price that was selected
 	priced   []money.Decimal // the lines' amounts under new circumstances, computed before anything changes
 }
 
@@ -28,7 +30,8 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 	f := r.f
 	m.uses++
 	f.lastUsed = m.uses
-	if l := f.alone(r); l != nil {
+	marker := m.openMarker(e, r)
+	if l := f.alone(r); l != nil && marker == nil {
 		charged, reason := l.chargeAlone(e, r)
 		if reason == "" {
 			l.version = rec.Offset + 1
@@ -41,12 +44,15 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 		if !m.reprice(f, -1, nil) {
 			return ReasonOverflow
 		}
-		m.commitPrices(rec, f, -1, r)
+		m.commitPrices(rec, f, -1, r.seq, "")
 	}
 	at, reason := m.put(f, e, r, m.words)
 	if reason == "" {
-		charged := m.commitPrices(rec, f, at, r)
+		charged := m.commitPrices(rec, f, at, r.seq, "")
 		m.emitUsage(rec, e, r, &f.lines[at], charged)
+		if marker != nil {
+			m.gather(f, at, e, r, marker)
+		}
 	}
 	return reason
 }
@@ -77,6 +83,7 @@ func (p *pricer) put(f *family, e *usage.Event, r *resolution, words words) (at 
 	if reason != "" {
 		return at, reason
 	}
+	p.in, p.rate = in, rate
 	p.together = p.together[:0]
 	if price.InLogOrder(rate) {
 		if p.together, err = f.othersThan(at, p.together); err != nil {
@@ -87,15 +94,13 @@ func (p *pricer) put(f *family, e *usage.Event, r *resolution, words words) (at 
 	if err != nil {
 		return at, reasonOf(err)
 	}
-	if at < 0 {
-		f.add(line{period: r.period, target: activity.Target{
-			Account: f.account, Billed: r.billed, Group: f.group, Invoice: r.invoice, Line: activity.LineID(f.id, r.invoice),
-		}}).settle(f)
-		at = len(f.lines) - 1
+	fresh := at < 0
+	if fresh {
+		at = f.open(r.period, r.billed, r.invoice)
 	}
 	if !p.reprice(f, at, p.scratch) {
-		if segments == nil && events == 0 {
-			f.lines = f.lines[:len(f.lines)-1]
+		if fresh {
+			f.lines = slices.Delete(f.lines, at, at+1)
 		}
 		return at, ReasonOverflow
 	}
@@ -194,7 +199,7 @@ func reasonOf(err error) string {
 // begin fills in a family that has no lines yet.
 func (f *family) begin(e *usage.Event, r *resolution, words words) {
 	f.account, f.product, f.pkg, f.group = strings.Clone(e.Account), r.product.ID, words.of(r.pkg), words.attributes(r.group)
-	f.seller, f.currency, f.period, f.seq = r.seller, r.rate.Currency, r.usagePeriod, r.seq
+	f.seller, f.currency, f.period, f.seq, f.owed = r.seller, r.rate.Currency, r.usagePeriod, r.seq, r.owed
 }
 
 // reprice computes every line's amount anew into p.priced, with the segments given in place of those of line at. Each line
@@ -267,11 +272,12 @@ func (p *pricer) take(f *family, at int, seq int64, other func(l *line, change m
 
 // commitPrices takes over the amounts of the last reprice; what changed on other lines than at becomes an adjustment.
 // It returns the change of line at.
-func (m *machine) commitPrices(rec *activity.Record, f *family, at int, r *resolution) money.Decimal {
-	charged := m.take(f, at, r.seq, func(l *line, change money.Decimal) {
+// Cause says what a job's adjustments are due to.
+func (m *machine) commitPrices(rec *activity.Record, f *family, at int, seq int64, cause string) money.Decimal {
+	charged := m.take(f, at, seq, func(l *line, change money.Decimal) {
 		l.version = rec.Offset + 1
 		m.emit(rec, f, l, activity.Activity{
-			Kind: activity.KindAdjustment, EventTime: f.period.Start, Charge: change, Terms: m.termsOf(f, l, lastRate(l.segments), r.seq),
+			Kind: activity.KindAdjustment, Source: cause, EventTime: f.period.Start, Charge: change, Terms: m.termsOf(f, l, lastRate(l.segments), seq),
 		})
 	})
 	if at >= 0 {
@@ -366,26 +372,33 @@ func (m *machine) bind(f *family, account string, seq int64, plan *catalog.Plan,
 		return true
 	}
 	for i := range f.lines {
-		segs := f.lines[i].segments
-		for j := range segs {
-			s := &segs[j]
-			r := s.rateIn(plan)
-			gone := r == nil
-			if gone {
-				old, ok := m.defs.planAt(m, account, s.seq, need)
-				if !ok {
-					return false
-				}
-				if old != nil {
-					r = s.rateIn(old)
-				}
-			}
-			if r == nil {
-				panic("bug: a segment's rate is gone from the definitions that it was priced under")
-			}
-			s.rate, s.gone = r, gone
+		if !m.bindSegments(f.lines[i].segments, account, seq, plan, need) {
+			return false
 		}
 	}
 	f.bound, f.boundSeq = true, seq
+	return true
+}
+
+// bindSegments is bind for some segments.
+func (m *machine) bindSegments(segs []segment, account string, seq int64, plan *catalog.Plan, need *needs) bool {
+	for j := range segs {
+		s := &segs[j]
+		r := s.rateIn(plan)
+		gone := r == nil
+		if gone {
+			old, ok := m.defs.planAt(m, account, s.seq, need)
+			if !ok {
+				return false
+			}
+			if old != nil {
+				r = s.rateIn(old)
+			}
+		}
+		if r == nil {
+			panic("bug: a segment's rate is gone from the definitions that it was priced under")
+		}
+		s.rate, s.gone = r, gone
+	}
 	return true
 }

@@ -46,6 +46,7 @@ type needs struct {
 	snapshots map[int64]struct{}
 	accounts  map[int64]map[string]struct{} // by seq
 	seals     map[string]struct{}
+	markers   map[string]struct{}
 	families  map[activity.ID]struct{}
 	asks      []dedup.Question
 	err       error // what no reading can mend
@@ -54,7 +55,7 @@ type needs struct {
 func (n *needs) fail(err error) { n.err = errors.Join(n.err, err) }
 
 func (n *needs) empty() bool {
-	return len(n.snapshots) == 0 && len(n.accounts) == 0 && len(n.seals) == 0 && len(n.families) == 0 && len(n.asks) == 0
+	return len(n.snapshots) == 0 && len(n.accounts) == 0 && len(n.seals) == 0 && len(n.markers) == 0 && len(n.families) == 0 && len(n.asks) == 0
 }
 
 func (n *needs) snapshot(seq int64) {
@@ -79,6 +80,13 @@ func (n *needs) seal(account string) {
 		n.seals = map[string]struct{}{}
 	}
 	n.seals[strings.Clone(account)] = struct{}{}
+}
+
+func (n *needs) marker(account string) {
+	if n.markers == nil {
+		n.markers = map[string]struct{}{}
+	}
+	n.markers[strings.Clone(account)] = struct{}{}
 }
 
 func (n *needs) family(id activity.ID) {

@@ -18,6 +18,17 @@ type Faults struct {
 	LateUnderNewDefinitions  bool // late usage is priced under the activated definitions, not those of the seal
 	CarryToOriginalBilled    bool // late usage goes to who was billed for its own period, not to who is billed then
 	CarryIntoSealed          bool // late usage goes to the next period though that is sealed too
+	SealedAsOpen             bool // sealed lines are priced as open ones
+	SweepSkipsSealed         bool // a sweep passes over sealed lines
+	MarkerAgain              bool // a marker that is not above the last one begins again
+	MarkerFinishedAgain      bool // … or one that is finished
+	ResultOfAnyMarker        bool // the result of another attempt is merged
+	ResultOnAnySeal          bool // a result changes lines that are sealed under older definitions
+	ResultNotOnSealed        bool // … or none that are sealed
+	NoSecondState            bool // what comes after a marker is not gathered
+	PartLost                 bool // a result is merged though parts of it are missing
+	MarkersOutside           bool // markers are not part of the checkpoint
+	SecondOutside            bool // … or second states
 	EvictDirty               bool // a family is let go of before its changes are committed
 
 	// of the checkpoint

@@ -20,6 +20,7 @@ type Fold struct {
 	families map[activity.ID]*family
 	order    []*family // as usage first fell on them
 	resolved resolution
+	seq      int64 // of the definitions, see Under
 }
 
 // Invoiced is the invoice that charges for usage, as the activity says. The zero value is the invoice of the period that the usage
@@ -27,6 +28,9 @@ type Fold struct {
 type Invoiced struct {
 	Billed string
 	Period catalog.Period
+	// Whose the usage's own period is, and which it is, where that was settled when the usage was rated; empty: as the plan says.
+	Owed  string
+	Usage catalog.Period
 }
 
 // Folded is what an event added.
@@ -59,6 +63,9 @@ func (f *Fold) Use(plan *catalog.Plan) {
 	}
 }
 
+// Under says which definitions the plans are of, where they have shared ones that are older.
+func (f *Fold) Under(seq int64) { f.seq = seq }
+
 // Uses says whether the account has a plan.
 func (f *Fold) Uses(account string) bool { return f.plans.of(account) != nil }
 
@@ -68,6 +75,10 @@ func (f *Fold) Add(e *usage.Event, on Invoiced) (Folded, string) {
 	r, reason := f.resolve(e)
 	if reason != "" {
 		return Folded{}, reason
+	}
+	if on.Owed != "" && (on.Owed != r.owed || on.Usage != r.usagePeriod) {
+		f.resolved = f.owedBy(r, e, on)
+		r = &f.resolved
 	}
 	if on != (Invoiced{}) && (on.Period != r.period || on.Billed != r.billed) {
 		late := *r
@@ -108,19 +119,33 @@ func (f *Fold) resolve(e *usage.Event) (*resolution, string) {
 	if r := p.recall(0, e); r != nil {
 		return r, ""
 	}
-	f.resolved = resolution{seq: p.plan.Seq()}
+	f.resolved = resolution{seq: max(f.seq, p.plan.Seq())}
 	r := &f.resolved
 	owed, _ := r.bill(p.plan, e.Time)
 	id := r.answer(p.plan, e, owed)
 	if r.reason != "" {
 		return nil, r.reason
 	}
-	if r.f = f.families[id]; r.f == nil {
-		r.f = newFamily(id)
-		f.families[id], f.order = r.f, append(f.order, r.f)
-	}
+	r.f = f.family(id)
 	p.remember(f.words, 0, e, r)
 	return r, ""
+}
+
+func (f *Fold) family(id activity.ID) *family {
+	known := f.families[id]
+	if known == nil {
+		known = newFamily(id)
+		f.families[id], f.order = known, append(f.order, known)
+	}
+	return known
+}
+
+// owedBy is the resolution for usage whose own period is settled otherwise than the plan has it.
+func (f *Fold) owedBy(r *resolution, e *usage.Event, on Invoiced) resolution {
+	x := *r
+	x.owed, x.usagePeriod = f.words.of(on.Owed), on.Usage
+	x.f = f.family(activity.FamilyID(r.seller, e.Account, r.product.ID, r.pkg, r.group, on.Owed, on.Usage.Start))
+	return x
 }
 
 // Lines gives every line as the machine would store it, but for its version: families in the order in which usage first fell on them,

@@ -14,6 +14,8 @@ import (
 type Spot struct {
 	Family  activity.ID
 	Invoice activity.ID
+	billed  string
+	period  catalog.Period // of the invoice
 }
 
 // Spot says where Add would put the event, or the reason for which it would not; it adds nothing.
@@ -22,22 +24,27 @@ func (f *Fold) Spot(e *usage.Event, on Invoiced) (Spot, string) {
 	if reason != "" {
 		return Spot{}, reason
 	}
-	s := Spot{r.f.id, r.invoice}
+	s := Spot{r.f.id, r.invoice, r.billed, r.period}
 	if on != (Invoiced{}) {
+		s.billed, s.period = on.Billed, on.Period
 		s.Invoice = activity.InvoiceID(r.seller, on.Billed, on.Period.Start)
 	}
 	return s, ""
 }
 
 // Segments gives what prices the line: the usage on it and on the lines of its family before it, which it continues. The line's
-// amount is price.LineTotal of them, less that of the lines before. Of a line that is not there yet it is all lines' so far.
+// amount is price.LineTotal of them, less that of the lines before.
 func (f *Fold) Segments(at Spot) ([]price.Segment, error) {
 	family := f.families[at.Family]
 	if family == nil {
 		return nil, nil
 	}
 	var all []segment
+	upTo := family.placeOf(at.period, at.billed) // where a new line would stand
 	for i := range family.lines {
+		if i == upTo && family.lines[i].target.Invoice != at.Invoice {
+			break
+		}
 		var err error
 		if all, err = merged(all, family.lines[i].segments); err != nil {
 			return nil, fmt.Errorf("put the lines of family %s together: %w", at.Family, err)

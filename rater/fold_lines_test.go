@@ -106,7 +106,7 @@ func segmentsAt(t *testing.T, f *Fold, at Spot) []price.Segment {
 func nextInvoice(plan *catalog.Plan, e *usage.Event) Invoiced {
 	_, period := plan.Billing(e.Time)
 	billed, next := plan.Billing(period.End)
-	return Invoiced{billed.ID, next}
+	return Invoiced{Billed: billed.ID, Period: next}
 }
 
 // TestFoldLoadsUnderAnotherPriceList: stored lines are priced under the plan; a rate that is gone from it keeps its prices.

@@ -200,7 +200,7 @@ func (f *Fold) again(t *testing.T, stores *benchStores, a *activity.Activity) (F
 		f.Use(stores.plan(t, a.Account))
 	}
 	e := stored(a)
-	return f.Add(&e, Invoiced{a.Billed, catalog.Period{Start: a.PeriodStart, End: a.PeriodEnd}})
+	return f.Add(&e, Invoiced{Billed: a.Billed, Period: catalog.Period{Start: a.PeriodStart, End: a.PeriodEnd}})
 }
 
 // notRated is what the oracle prices and the rater does not yet.
@@ -238,7 +238,7 @@ func linesText(lines []LineState) string {
 // TestFoldDoesNotAllocate: an event like one before it costs no memory, on its period's line and late.
 func TestFoldDoesNotAllocate(t *testing.T) {
 	stores := newBenchStores(t)
-	later := Invoiced{"acct-00001", catalog.Period{Start: benchStart + 31*24*benchHour, End: benchStart + 59*24*benchHour}}
+	later := Invoiced{Billed: "acct-00001", Period: catalog.Period{Start: benchStart + 31*24*benchHour, End: benchStart + 59*24*benchHour}}
 	for _, c := range []struct {
 		product string
 		on      Invoiced

@@ -36,6 +36,10 @@ type family struct {
 	group    []activity.Attribute
 	seller   string
 	boundSeq int64
+	owed     string   // who was billed for the usage's own period
+	gathers  int64    // offset of the marker that the lines' second states begin at, plus one; 0: there are none
+	corrects bool     // a line of a closed invoice: nothing is priced anew
+	whole    bool     // more than a line's usual changes has changed since the last cut
 	cutLines int      // how many lines it had in its last cut
 	stored   int      // how many lines stand in the store
 	recalled *planned // which remembers resolutions that point here
@@ -70,6 +74,32 @@ type line struct {
 	termsRate *catalog.Rate
 	period    catalog.Period
 	shown     lineRate
+	second    *second // nil: nothing
+}
+
+// open adds a line on an invoice, in the order of the invoices' periods: each continues those before it. It returns its place.
+func (f *family) open(period catalog.Period, billed string, invoice activity.ID) int {
+	l := line{period: period, target: activity.Target{
+		Account: f.account, Billed: billed, Group: f.group, Invoice: invoice, Line: activity.LineID(f.id, invoice),
+	}}
+	at := f.placeOf(period, billed)
+	if at == len(f.lines) {
+		f.add(l)
+	} else {
+		f.lines = slices.Insert(slices.Clone(f.lines), at, l) // activities point into the old ones
+		f.whole = true
+	}
+	f.lines[at].settle(f)
+	return at
+}
+
+// placeOf gives where a line on an invoice that has none belongs.
+func (f *family) placeOf(period catalog.Period, billed string) int {
+	at := len(f.lines)
+	for at > 0 && cmp.Or(cmp.Compare(f.lines[at-1].period.Start, period.Start), cmp.Compare(f.lines[at-1].target.Billed, billed)) > 0 {
+		at--
+	}
+	return at
 }
 
 // settle prepares the target for the activities: whether its ids follow from what they say, and one string for an account that pays for
@@ -91,25 +121,35 @@ type segment struct {
 	rate  *catalog.Rate // nil after loading until bound to definitions
 	state price.State
 	seq   int64       // the last definitions that the family was priced under while the rate existed
-	gone  bool        // the rate no longer exists in the definitions that the family is bound to
+	gone  bool        // the rate no longer exists in the definitions that the family is bound to, or not with states of this shape
 	owner catalog.Ref // with id and seq finds the rate again
+	segmentKey
+}
+
+// segmentKey names a segment of a line.
+type segmentKey struct {
 	id    string
 	cell  string // of the matrix, see catalog.Rate.Cell
 	start int64
+	shape uint8 // see price.Shape
+}
+
+func keyOf(r *catalog.Rate) segmentKey {
+	return segmentKey{id: r.ID, cell: r.Cell, start: r.Start, shape: price.Shape(r)}
 }
 
 // compare orders segments as price.CompareSegments does.
-func (s *segment) compare(cell string, start int64, id string) int {
-	if s.cell != cell {
-		return cmp.Compare(s.cell, cell)
+func (s *segmentKey) compare(to *segmentKey) int {
+	if s.cell != to.cell {
+		return cmp.Compare(s.cell, to.cell)
 	}
-	return cmp.Or(cmp.Compare(s.start, start), cmp.Compare(s.id, id))
+	return cmp.Or(cmp.Compare(s.start, to.start), cmp.Compare(s.id, to.id), cmp.Compare(s.shape, to.shape))
 }
 
 // placeOf gives where the segment stands or belongs, and whether it is there.
-func placeOf(segments []segment, cell string, start int64, id string) (at int, found bool) {
+func placeOf(segments []segment, key *segmentKey) (at int, found bool) {
 	for at < len(segments) {
-		switch c := segments[at].compare(cell, start, id); {
+		switch c := segments[at].compare(key); {
 		case c == 0:
 			return at, true
 		case c > 0:
@@ -120,9 +160,13 @@ func placeOf(segments []segment, cell string, start int64, id string) (at int, f
 	return at, false
 }
 
-// rateIn finds the segment's rate in a plan, nil where it is gone.
+// rateIn finds the segment's rate in a plan, nil where it is gone, or has states of another shape.
 func (s *segment) rateIn(plan *catalog.Plan) *catalog.Rate {
-	return rateOf(plan, s.owner, s.id, s.cell)
+	r := rateOf(plan, s.owner, s.id, s.cell)
+	if r == nil || price.Shape(r) != s.shape {
+		return nil
+	}
+	return r
 }
 
 // addTo puts in into the segment of the rate, at its place in the order; it returns the changed copy of the
@@ -130,9 +174,10 @@ func (s *segment) rateIn(plan *catalog.Plan) *catalog.Rate {
 // at the others: the segments of the family's other lines.
 func addTo(scratch []segment, segments []segment, r *catalog.Rate, in price.Input, others []segment) ([]segment, error) {
 	scratch = append(scratch[:0], segments...)
-	i, found := placeOf(scratch, r.Cell, r.Start, r.ID)
+	key := keyOf(r)
+	i, found := placeOf(scratch, &key)
 	if !found {
-		scratch = slices.Insert(scratch, i, segment{owner: r.Owner, id: r.ID, cell: r.Cell, start: r.Start})
+		scratch = slices.Insert(scratch, i, segment{owner: r.Owner, segmentKey: key})
 	}
 	scratch[i].rate, scratch[i].gone = r, false
 	if price.InLogOrder(r) {
@@ -166,7 +211,7 @@ func beforeIn(segments []segment, i int, others []segment) (price.State, error) 
 	if err != nil {
 		return price.State{}, err
 	}
-	at, _ := placeOf(all, segments[i].cell, segments[i].start, segments[i].id)
+	at, _ := placeOf(all, &segments[i].segmentKey)
 	priced := make([]price.Segment, len(all))
 	for j := range all {
 		priced[j] = price.Segment{Rate: all[j].rate, State: all[j].state, Cell: all[j].cell}
@@ -175,7 +220,7 @@ func beforeIn(segments []segment, i int, others []segment) (price.State, error) 
 	if err != nil {
 		return price.State{}, err
 	}
-	if j, found := placeOf(others, segments[i].cell, segments[i].start, segments[i].id); found {
+	if j, found := placeOf(others, &segments[i].segmentKey); found {
 		return price.Merge(before, others[j].state)
 	}
 	return before, nil
@@ -184,7 +229,7 @@ func beforeIn(segments []segment, i int, others []segment) (price.State, error) 
 // merged returns the segments of a and b together, in order.
 func merged(dst []segment, b []segment) ([]segment, error) {
 	for j := range b {
-		i, found := placeOf(dst, b[j].cell, b[j].start, b[j].id)
+		i, found := placeOf(dst, &b[j].segmentKey)
 		if !found {
 			dst = slices.Insert(dst, i, b[j])
 			continue
@@ -222,10 +267,10 @@ func (f *family) states(dst []LineState) []LineState {
 		}
 		dst = append(dst, LineState{
 			Family: f.id, Line: l.target.Line, Invoice: l.target.Invoice, Position: i,
-			Account: f.account, Billed: l.target.Billed, Seller: f.seller, Product: f.product, Package: f.pkg,
+			Account: f.account, Billed: l.target.Billed, Owed: f.owed, Seller: f.seller, Product: f.product, Package: f.pkg,
 			Group: f.group, Currency: f.currency, Period: l.period, UsagePeriod: f.period,
 			Quantity: l.quantity, Events: l.events, Amount: l.amount,
-			Segments: appendSegments(make([]byte, 0, 96*len(l.segments)), l.segments), Seq: f.seq,
+			Segments: appendSegments(make([]byte, 0, 96*len(l.segments)), l.segments), Second: f.secondOf(l), Seq: f.seq,
 			RateLevel: shown.level, RateAccount: shown.account, RateID: shown.id, RateModel: shown.model,
 			Version: l.version,
 		})
@@ -239,6 +284,7 @@ func loadFamily(stored []LineState) (*family, error) {
 	f := newFamily(s.Family)
 	f.account, f.product, f.pkg, f.group = s.Account, s.Product, s.Package, s.Group
 	f.seller, f.currency, f.period, f.seq, f.stored = s.Seller, s.Currency, s.UsagePeriod, s.Seq, len(stored)
+	f.owed, f.corrects = s.Owed, s.RateLevel == LevelCorrection
 	for i := range stored {
 		s := &stored[i]
 		segs, err := DecodeSegments(s.Segments)
@@ -251,7 +297,10 @@ func loadFamily(stored []LineState) (*family, error) {
 			shown: lineRate{level: s.RateLevel, account: s.RateAccount, id: s.RateID, model: s.RateModel},
 		})
 		for _, g := range segs {
-			l.segments = append(l.segments, segment{owner: g.Owner, id: g.Rate, cell: g.Cell, start: g.Start, seq: g.Seq, state: g.State})
+			l.segments = append(l.segments, g.segment())
+		}
+		if err := f.loadSecond(l, s.Second); err != nil {
+			return nil, fmt.Errorf("line %x: %w", s.Line, err)
 		}
 		l.settle(f)
 	}

@@ -58,6 +58,8 @@ type machine struct {
 	families map[activity.ID]*family
 	terms    map[activity.Terms]*activity.Terms // what lines share, see termsOf
 	seals    map[string]*SealState              // by billed account; an empty one is known to have none
+	markers  map[string]*MarkerState            // by account; the open ones are all there
+	open     int                                // how many of them are
 	skips    map[Skip]struct{}
 	counts   tallies
 
@@ -67,6 +69,7 @@ type machine struct {
 	dirty    []*family
 	rejected []RejectedUsage
 	sealed   map[string]struct{}
+	marked   map[string]struct{}
 
 	unshown []*family // since the last projection
 	uses    uint64
@@ -78,11 +81,13 @@ type machine struct {
 
 	// of the record in work
 	*work
-	plans    []*planned // as its hashes say
-	touched  uint64     // see recallAll
-	resolved []*resolution
-	anew     []resolution // those of them that were not recalled
-	inWork   int          // index of the event in work
+	plans       []*planned // as its hashes say
+	touched     uint64     // see recallAll
+	resolved    []*resolution
+	anew        []resolution // those of them that were not recalled
+	merges      []merging    // what a result makes of families
+	corrections []correcting
+	inWork      int // index of the event in work
 }
 
 func newMachine(c *Checkpoint, window time.Duration, faults Faults) *machine {
@@ -91,9 +96,13 @@ func newMachine(c *Checkpoint, window time.Duration, faults Faults) *machine {
 		last: c.Last, logTime: c.LogTime, act: c.ActivatedSeq, sum: c.ActivatedSum,
 		index:    dedup.New(remembered(window, faults)),
 		families: map[activity.ID]*family{}, terms: map[activity.Terms]*activity.Terms{}, words: words{}, seals: map[string]*SealState{}, skips: c.Skips,
-		counts: newTallies(c.Counts), sealed: map[string]struct{}{}, defs: newDefinitions(), work: new(work),
+		counts: newTallies(c.Counts), sealed: map[string]struct{}{}, marked: map[string]struct{}{}, markers: map[string]*MarkerState{}, defs: newDefinitions(), work: new(work),
 	}
 	m.index.Load(c.Identities, c.Filters)
+	for i := range c.Markers {
+		m.markers[c.Markers[i].Account] = &c.Markers[i]
+	}
+	m.open = len(c.Markers)
 	return m
 }
 
@@ -133,6 +142,14 @@ func (m *machine) step(in *Input) (*activity.Record, error) {
 		}
 	case usage.KindSeal:
 		m.seal(m.record.Seal)
+	case usage.KindSweep:
+		m.sweep(rec, m.record.Sweep)
+	case usage.KindMarker:
+		m.mark(m.record.Marker, in.Offset)
+	case usage.KindResult:
+		if !m.skipped(rec.Offset, 0) {
+			m.result(rec, m.record.Result)
+		}
 	default:
 		m.undecodable(rec, in)
 	}

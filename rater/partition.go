@@ -286,10 +286,15 @@ func (p *Partition) Freeze() bool {
 	}
 	for _, f := range m.dirty {
 		c.Lines = f.states(c.Lines)
-		for i := range f.lines {
-			c.Stored = append(c.Stored, i < f.stored)
+		if p.faults.SecondOutside {
+			for i := range f.lines {
+				c.Lines[len(c.Lines)-1-i].Second = nil
+			}
 		}
-		f.dirty, f.inCut, f.cutLines = false, true, len(f.lines)
+		for i := range f.lines {
+			c.Stored = append(c.Stored, i < f.stored && !f.whole && f.gathers == 0)
+		}
+		f.dirty, f.inCut, f.whole, f.cutLines = false, true, false, len(f.lines)
 	}
 	p.inCut, m.dirty, m.rejected = m.dirty, nil, nil
 	if !p.faults.IdentitiesOutside {
@@ -299,6 +304,10 @@ func (p *Partition) Freeze() bool {
 		c.Seals = append(c.Seals, *m.seals[account])
 	}
 	clear(m.sealed)
+	for account := range m.marked {
+		c.Markers = append(c.Markers, *m.markers[account])
+	}
+	clear(m.marked)
 	p.cut, p.cutSent = c, false
 	return true
 }
@@ -378,6 +387,7 @@ func (p *Partition) commit() {
 	p.fence.Next, p.fence.InFlight, p.committed = p.cut.Next, -1, p.cut.LogTime
 	p.cut, p.inCut, p.cutSent = nil, nil, false
 	p.machine.evict(p.limits.Families)
+	p.machine.forgetMarkers()
 }
 
 // Idle says that everything rated is committed: nothing is in flight.

@@ -35,7 +35,8 @@ func (s *benchStores) Acquire(_ context.Context, p int32, owner Owner) (Checkpoi
 func (*benchStores) Lines(context.Context, Fence, []activity.ID) ([]LineState, error) {
 	return nil, nil
 }
-func (*benchStores) Seals(context.Context, Fence, []string) ([]SealState, error) { return nil, nil }
+func (*benchStores) Seals(context.Context, Fence, []string) ([]SealState, error)     { return nil, nil }
+func (*benchStores) Markers(context.Context, Fence, []string) ([]MarkerState, error) { return nil, nil }
 func (*benchStores) Identities(context.Context, Fence, []dedup.Question) ([]dedup.Entry, error) {
 	return nil, nil
 }

@@ -57,6 +57,7 @@ type Checkpoint struct {
 	ActivatedSum uint64              // the chain's hash at ActivatedSeq
 	Counts       map[CountKey]Counts // every month that has been counted
 	Skips        map[Skip]struct{}   // events that an operator told the rater to pass over
+	Markers      []MarkerState       // the open ones
 	Identities   []dedup.Entry       // of the days that are held in memory
 	Filters      []dedup.Filter      // of older days
 }
@@ -89,6 +90,7 @@ type LineState struct {
 
 	Account     string // who used
 	Billed      string // who is invoiced
+	Owed        string // who was billed for the usage's own period: another only for late usage
 	Seller      string
 	Product     string
 	Package     string // "": none
@@ -101,6 +103,7 @@ type LineState struct {
 	Events   int64
 	Amount   money.Decimal // 12 decimals
 	Segments []byte        // encoded rates and states, see Segment
+	Second   []byte        // encoded: what came after the account's marker; empty: nothing, see MarkerState
 	Seq      int64         // of the definitions it was priced under
 
 	RateLevel, RateAccount, RateID, RateModel string // of the event rated last
@@ -132,6 +135,20 @@ type SealPoint struct {
 	Seq     int64
 }
 
+// MarkerState says where rating an account's usage anew stands on its partition. What stands before the marker is summed up by a job;
+// what comes after it is gathered beside the lines, as their second states. The parts of the result are kept until the last one is
+// read; then result and second states are merged and take the lines' place.
+type MarkerState struct {
+	Account string
+	Seq     int64    // of the definition because of which it is done
+	Attempt int64    // from 1; numbers the markers of one definition
+	At      int64    // offset of the marker
+	Open    bool     // its result is awaited
+	Over    bool     // it cannot be finished: more came after it than is kept, or too much for the arithmetic
+	Done    int64    // the newest definition that is finished: older markers are ignored
+	Parts   [][]byte // of the result, encoded as they were read; nil: missing
+}
+
 // Cut is a partition's state frozen at a record boundary, ready to be committed.
 type Cut struct {
 	Fence        Fence // Next is the offset that must still stand in the row
@@ -147,6 +164,7 @@ type Cut struct {
 	Rejected     []RejectedUsage
 	Identities   []dedup.Entry       // rated since the cut before
 	Seals        []SealState         // changed since the cut before, whole
+	Markers      []MarkerState       // … as well
 	Counts       map[CountKey]Counts // changed months, absolute
 }
 
@@ -177,6 +195,8 @@ type Store interface {
 	Lines(ctx context.Context, f Fence, families []activity.ID) ([]LineState, error)
 	// Seals reads the seals of billed accounts. An account without a row is absent.
 	Seals(ctx context.Context, f Fence, accounts []string) ([]SealState, error)
+	// Markers reads where rating accounts anew stands. An account without a row is absent.
+	Markers(ctx context.Context, f Fence, accounts []string) ([]MarkerState, error)
 	// Identities reads which of the identities arrived on the compacted days that are asked for, with every arrival. That one of these
 	// days is not compacted any more is ErrFenced, too.
 	Identities(ctx context.Context, f Fence, asked []dedup.Question) ([]dedup.Entry, error)

@@ -27,6 +27,7 @@ type resolution struct {
 	seller      string
 	usagePeriod catalog.Period
 	usageZone   *time.Location // of its days
+	owed        string         // who is billed for the usage's own period
 	billed      string         // who is invoiced
 	period      catalog.Period
 }
@@ -90,7 +91,7 @@ func (m *machine) resolve(e *usage.Event, r *resolution, need *needs) bool {
 func (r *resolution) bill(plan *catalog.Plan, t int64) (owed string, period catalog.Period) {
 	account, period := plan.Billing(t)
 	r.usagePeriod, r.usageZone, r.seller = period, account.ZoneAt(t), account.Seller
-	r.billed, r.period = account.ID, period
+	r.owed, r.billed, r.period = account.ID, account.ID, period
 	return account.ID, period
 }
 
@@ -181,6 +182,17 @@ func (m *machine) prepare(offset, logTime int64, need *needs) {
 		return
 	case usage.KindSeal:
 		m.sealsOf(m.record.Seal.Account, need)
+		return
+	case usage.KindSweep:
+		m.prepareSweep(m.record.Sweep, need)
+		return
+	case usage.KindMarker:
+		m.markerOf(m.record.Marker.Account, need)
+		return
+	case usage.KindResult:
+		if !m.skipped(offset, 0) {
+			m.prepareResult(m.record.Result, need)
+		}
 		return
 	default:
 		return
@@ -279,6 +291,18 @@ func (m *machine) provide(ctx context.Context, need *needs, fence Fence, store S
 		}
 		for i := range got {
 			m.seals[got[i].Account] = &got[i]
+		}
+	}
+	if len(need.markers) > 0 {
+		got, err := store.Markers(ctx, fence, keys(need.markers))
+		if err != nil {
+			return fmt.Errorf("read markers: %w", err)
+		}
+		for account := range need.markers {
+			m.markers[account] = &MarkerState{Account: account}
+		}
+		for i := range got {
+			m.markers[got[i].Account] = &got[i]
 		}
 	}
 	if len(need.families) > 0 {

@@ -26,6 +26,7 @@ const (
 	hasExact
 	hasID
 	hasDays
+	hasShape
 	allFlags = 1<<iota - 1
 )
 
@@ -33,6 +34,9 @@ const (
 func (s *segment) more() (flags byte) {
 	if s.cell != "" {
 		flags |= hasCell
+	}
+	if s.shape != 0 {
+		flags |= hasShape
 	}
 	if !s.state.Peak.IsZero() {
 		flags |= hasPeak
@@ -104,6 +108,9 @@ func (s *segment) appendMore(b []byte) []byte {
 			b = day.Units.AppendBinary16(b)
 		}
 	}
+	if flags&hasShape != 0 {
+		b = append(b, s.shape)
+	}
 	return b
 }
 
@@ -119,13 +126,19 @@ type Segment struct {
 	Rate  string
 	Cell  string // of a matrix: the canonical text of the match
 	Start int64
+	Shape uint8 // see price.Shape
 	Seq   int64
 	State price.State
 }
 
+func (s *Segment) segment() segment {
+	return segment{owner: s.Owner, segmentKey: segmentKey{id: s.Rate, cell: s.Cell, start: s.Start, shape: s.Shape}, seq: s.Seq, state: s.State}
+}
+
 // RateIn finds the rate in a plan, nil where it is gone.
 func (s *Segment) RateIn(plan *catalog.Plan) *catalog.Rate {
-	return rateOf(plan, s.Owner, s.Rate, s.Cell)
+	g := s.segment()
+	return g.rateIn(plan)
 }
 
 // rateOf finds a segment's rate: of a matrix the price of its cell.
@@ -198,6 +211,9 @@ func (d *decoder) more(s *Segment) {
 	}
 	if flags&hasDays != 0 {
 		s.State.Rest = d.days(flags)
+	}
+	if flags&hasShape != 0 {
+		s.Shape = d.byte()
 	}
 }
 

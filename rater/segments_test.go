@@ -15,7 +15,7 @@ import (
 func segmentsOf(decoded []Segment) []segment {
 	list := make([]segment, len(decoded))
 	for i, s := range decoded {
-		list[i] = segment{owner: s.Owner, id: s.Rate, cell: s.Cell, start: s.Start, seq: s.Seq, state: s.State}
+		list[i] = s.segment()
 	}
 	return list
 }
@@ -28,7 +28,7 @@ func TestPlainSegments(t *testing.T) {
 		"000000000000000000000246" + "139ca800" + // 2.5
 		"04" // two events
 	s := segment{
-		owner: catalog.Ref{Kind: catalog.KindProduct, ID: "c"}, id: "r", start: -3, seq: 7,
+		owner: catalog.Ref{Kind: catalog.KindProduct, ID: "c"}, segmentKey: segmentKey{id: "r", start: -3}, seq: 7,
 		state: price.State{Sum: money.MustParse("2.5"), Events: 2},
 	}
 	if got := hex.EncodeToString(appendSegments(nil, []segment{s})); got != want {
@@ -43,7 +43,7 @@ func TestPlainSegments(t *testing.T) {
 func TestFullSegments(t *testing.T) {
 	var exact money.Wide
 	exact.AddProduct(money.MustParse("-1234.5"), money.MustParse("0.000000000001"))
-	base := segment{owner: catalog.Ref{Kind: catalog.KindContract, ID: "c-1"}, id: "r", start: catalog.Always, seq: 7}
+	base := segment{owner: catalog.Ref{Kind: catalog.KindContract, ID: "c-1"}, segmentKey: segmentKey{id: "r", start: catalog.Always}, seq: 7}
 	with := func(cell string, s price.State) segment {
 		g := base
 		g.cell, g.state = cell, s
@@ -57,6 +57,7 @@ func TestFullSegments(t *testing.T) {
 		"by day": {with("", price.State{Events: 3, Sum: money.MustParse("2"), Rest: &price.Rest{Length: 31, Days: []price.Day{
 			{Left: 31, Units: money.MustParse("3.5")}, {Left: 30}, {Left: 1, Units: money.MustParse("-1.5")},
 		}}})},
+		"a shape":    {func() segment { g := with("", price.State{Events: 1}); g.shape = 0xc5; return g }()},
 		"averaged":   {with("", price.State{Events: 3, Sum: money.MustParse("-2"), At: 2678400e9, Exact: exact})},
 		"everything": {with("", price.State{Sum: money.One, Events: 1}), with("a=b&c=d", price.State{Sum: money.One, Events: 1, Peak: money.One, At: 1, Exact: exact, Rest: &price.Rest{ID: "x"}})},
 	} {
@@ -95,7 +96,7 @@ func TestDamagedDays(t *testing.T) {
 		"twice":            {Length: 31, Days: []price.Day{{Left: 3}, {Left: 3}}},
 		"no period":        {Length: 0, Days: []price.Day{{Left: 1}}},
 	} {
-		b := appendSegments(nil, []segment{{id: "r", state: price.State{Events: 1, Rest: rest}}})
+		b := appendSegments(nil, []segment{{segmentKey: segmentKey{id: "r"}, state: price.State{Events: 1, Rest: rest}}})
 		if got, err := DecodeSegments(b); !errors.Is(err, errSegments) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
@@ -103,9 +104,9 @@ func TestDamagedDays(t *testing.T) {
 }
 
 func FuzzDecodeSegments(f *testing.F) {
-	f.Add(appendSegments(nil, []segment{{id: "r", state: price.State{Sum: money.One, Events: 1}}}))
-	f.Add(appendSegments(nil, []segment{{id: "r", cell: "c", state: price.State{Peak: money.One, At: 5, Rest: &price.Rest{ID: "x"}}}}))
-	f.Add(appendSegments(nil, []segment{{id: "r", state: price.State{Rest: &price.Rest{Length: 30, Days: []price.Day{{Left: 7, Units: money.One}, {Left: 2}}}}}}))
+	f.Add(appendSegments(nil, []segment{{segmentKey: segmentKey{id: "r"}, state: price.State{Sum: money.One, Events: 1}}}))
+	f.Add(appendSegments(nil, []segment{{segmentKey: segmentKey{id: "r", cell: "c"}, state: price.State{Peak: money.One, At: 5, Rest: &price.Rest{ID: "x"}}}}))
+	f.Add(appendSegments(nil, []segment{{segmentKey: segmentKey{id: "r"}, state: price.State{Rest: &price.Rest{Length: 30, Days: []price.Day{{Left: 7, Units: money.One}, {Left: 2}}}}}}))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		first, err := DecodeSegments(data)
 		if err != nil {

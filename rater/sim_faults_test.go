@@ -21,6 +21,7 @@ type simFaults struct {
 	FenceWithoutOffset  bool // … or only its epoch and owner
 	UnfencedLines       bool // lines are read without looking at the row
 	UnfencedSeals       bool // … or seals
+	UnfencedMarkers     bool // … or markers
 	UnfencedIdentities  bool // … or older identities
 	FoldingUnseen       bool // … or these without looking whether their days are still folded
 	CommitNotAtomic     bool // lines are written though the row was not touched

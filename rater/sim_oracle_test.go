@@ -122,6 +122,7 @@ type emptyStore struct{ *world }
 
 func (emptyStore) Lines(context.Context, Fence, []activity.ID) ([]LineState, error) { return nil, nil }
 func (emptyStore) Seals(context.Context, Fence, []string) ([]SealState, error)      { return nil, nil }
+func (emptyStore) Markers(context.Context, Fence, []string) ([]MarkerState, error)  { return nil, nil }
 
 // checkRated: what a reader takes is what a replay computes, one record for each usage record.
 func (w *world) checkRated(p int, ref [][]byte) string {

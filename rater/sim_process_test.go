@@ -222,6 +222,14 @@ func (x simStore) Seals(ctx context.Context, f Fence, accounts []string) ([]Seal
 	return seals, errors.Join(err, x.travel(ctx))
 }
 
+func (x simStore) Markers(ctx context.Context, f Fence, accounts []string) ([]MarkerState, error) {
+	if err := x.reached(ctx); err != nil {
+		return nil, err
+	}
+	markers, err := x.w.Markers(ctx, f, accounts)
+	return markers, errors.Join(err, x.travel(ctx))
+}
+
 func (x simStore) Identities(ctx context.Context, f Fence, asked []dedup.Question) ([]dedup.Entry, error) {
 	if err := x.reached(ctx); err != nil {
 		return nil, err

@@ -36,6 +36,7 @@ type simPG struct { // one committed, immutable version of a partition's rows
 	c     Checkpoint
 	lines map[activity.ID][]LineState
 	seals map[string]SealState
+	marks map[string]MarkerState
 	ids   map[usage.Identity]dedup.Entry
 	days  map[int32]dedup.Filter // compacted
 	rej   map[Skip]RejectedUsage
@@ -391,6 +392,11 @@ func (w *world) Acquire(_ context.Context, p int32, owner Owner) (Checkpoint, er
 	for _, f := range v.days {
 		c.Filters = append(c.Filters, f)
 	}
+	for _, m := range v.marks {
+		if m.Open {
+			c.Markers = append(c.Markers, m)
+		}
+	}
 	return c, nil
 }
 
@@ -436,9 +442,9 @@ func (w *world) apply(c *Cut) bool {
 		}
 		return false
 	}
-	v := &simPG{epoch: o.epoch, owner: o.owner, lines: merge(o.lines, c.Lines), seals: maps.Clone(o.seals), ids: maps.Clone(o.ids), rej: maps.Clone(o.rej), days: o.days, sunk: o.sunk}
+	v := &simPG{epoch: o.epoch, owner: o.owner, lines: merge(o.lines, c.Lines), seals: maps.Clone(o.seals), marks: maps.Clone(o.marks), ids: maps.Clone(o.ids), rej: maps.Clone(o.rej), days: o.days, sunk: o.sunk}
 	if v.seals == nil {
-		v.seals = map[string]SealState{}
+		v.seals, v.marks = map[string]SealState{}, map[string]MarkerState{}
 		v.ids, v.rej = map[usage.Identity]dedup.Entry{}, map[Skip]RejectedUsage{}
 	}
 	v.c = Checkpoint{
@@ -451,6 +457,9 @@ func (w *world) apply(c *Cut) bool {
 	maps.Copy(v.c.Counts, c.Counts)
 	for _, s := range c.Seals {
 		v.seals[s.Account] = s
+	}
+	for _, m := range c.Markers {
+		v.marks[m.Account] = m
 	}
 	for _, e := range c.Identities {
 		v.ids[e.ID] = e
@@ -487,6 +496,20 @@ func (w *world) Seals(_ context.Context, f Fence, accounts []string) ([]SealStat
 	for _, a := range accounts {
 		if s, ok := v.seals[a]; ok {
 			out = append(out, s)
+		}
+	}
+	return out, nil
+}
+
+func (w *world) Markers(_ context.Context, f Fence, accounts []string) ([]MarkerState, error) {
+	v, err := w.fenced(f, w.faults.UnfencedMarkers)
+	if err != nil {
+		return nil, err
+	}
+	var out []MarkerState
+	for _, a := range accounts {
+		if m, ok := v.marks[a]; ok {
+			out = append(out, m)
 		}
 	}
 	return out, nil

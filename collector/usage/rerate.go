@@ -60,6 +60,7 @@ type ResultLine struct {
 // Correction is what a closed invoice would have differed by. It is charged on the current one.
 type Correction struct {
 	Seller   string
+	Owed     string // who was billed for the usage's own period
 	Billed   string // who was billed on the closed invoice
 	Product  string
 	Package  string
@@ -160,7 +161,7 @@ func (r *Result) encode() []byte {
 // asLine gives the correction in the form of a line, as which it travels: its amount in place of the quantity.
 func (c *Correction) asLine() *ResultLine {
 	return &ResultLine{
-		Product: c.Product, Package: c.Package, Seller: c.Seller, Currency: c.Currency, Owed: c.Billed, Group: c.Group,
+		Product: c.Product, Package: c.Package, Seller: c.Seller, Currency: c.Currency, Owed: c.Owed, Billed: c.Billed, Group: c.Group,
 		UsageStart: c.UsageStart, UsageEnd: c.UsageEnd, PeriodStart: c.PeriodStart, PeriodEnd: c.PeriodEnd, Quantity: c.Amount,
 	}
 }
@@ -282,11 +283,11 @@ func (d *decoder) result(r *Result, end int) {
 
 func (d *decoder) correction(end int) Correction {
 	l := d.resultLine(end)
-	if l.Billed != l.Owed || l.Events != 0 || len(l.Segments) > 0 || l.RateLevel+l.RateAccount+l.RateID+l.RateModel != "" {
+	if l.Events != 0 || len(l.Segments) > 0 || l.RateLevel+l.RateAccount+l.RateID+l.RateModel != "" {
 		d.fail("correction with members of a line")
 	}
 	return Correction{
-		Product: l.Product, Package: l.Package, Seller: l.Seller, Currency: l.Currency, Billed: l.Owed, Group: l.Group,
+		Product: l.Product, Package: l.Package, Seller: l.Seller, Currency: l.Currency, Owed: l.Owed, Billed: l.Billed, Group: l.Group,
 		UsageStart: l.UsageStart, UsageEnd: l.UsageEnd, PeriodStart: l.PeriodStart, PeriodEnd: l.PeriodEnd, Amount: l.Quantity,
 	}
 }

@@ -101,8 +101,8 @@ func sampleResult() *Result {
 			{Product: "p", Owed: "acme", Billed: "acme", UsageEnd: 1, PeriodEnd: 1},
 		},
 		Corrections: []Correction{
-			{Product: "p", Seller: "main", Currency: "EUR", Billed: "acme", UsageStart: 1, UsageEnd: 2, PeriodStart: 1, PeriodEnd: 2, Amount: money.MustParse("-3.25")},
-			{Product: "p", Billed: "acme", UsageEnd: 2, PeriodEnd: 2},
+			{Product: "p", Seller: "main", Currency: "EUR", Owed: "acme", Billed: "root", UsageStart: 1, UsageEnd: 2, PeriodStart: 1, PeriodEnd: 2, Amount: money.MustParse("-3.25")},
+			{Product: "p", Owed: "acme", Billed: "acme", UsageEnd: 2, PeriodEnd: 2},
 		},
 	}
 }

@@ -13,6 +13,8 @@ const (
 	domainInvoice = 'I'
 	domainLine    = 'L'
 	domainFamily  = 'F'
+
+	domainCorrection = 'C'
 )
 
 // InvoiceID names the invoice of a billed account for the period that starts at the instant.
@@ -44,6 +46,9 @@ func FamilyID(seller, account, product, pkg string, group []Attribute, billed st
 	b = binary.BigEndian.AppendUint64(b, uint64(usageStart))
 	return sum(b)
 }
+
+// CorrectionID names the family of the lines that correct a line of a closed invoice.
+func CorrectionID(line ID) ID { return sum(append([]byte{domainCorrection}, line[:]...)) }
 
 // LineID names a family's line on an invoice.
 func LineID(family, invoice ID) ID {

@@ -14,6 +14,7 @@ import (
 
 var (
 	acquireSQL         = statement("acquire")
+	openMarkersSQL     = statement("open_markers")
 	acquireSegmentsSQL = statement("acquire_segments")
 	filtersSQL         = statement("filters")
 )
@@ -35,6 +36,9 @@ func (s *Store) Acquire(ctx context.Context, partition int32, owner rater.Owner)
 			return err
 		}
 		if err := readSkips(ctx, tx, &c); err != nil {
+			return err
+		}
+		if err := readOpenMarkers(ctx, tx, &c); err != nil {
 			return err
 		}
 		oldest := s.oldest(c.LogTime)
@@ -81,6 +85,17 @@ func readSkips(ctx context.Context, tx pgx.Tx, c *rater.Checkpoint) error {
 	_, err = pgx.ForEachRow(rows, []any{&skip.Offset, &skip.Index}, func() error { c.Skips[skip] = struct{}{}; return nil })
 	if err != nil {
 		return fmt.Errorf("read skips: %w", err)
+	}
+	return nil
+}
+
+func readOpenMarkers(ctx context.Context, tx pgx.Tx, c *rater.Checkpoint) error {
+	rows, err := tx.Query(ctx, openMarkersSQL, c.Partition)
+	if err == nil {
+		c.Markers, err = pgx.AppendRows(c.Markers, rows, func(row pgx.CollectableRow) (rater.MarkerState, error) { return scanMarker(row) })
+	}
+	if err != nil {
+		return fmt.Errorf("read markers: %w", err)
 	}
 	return nil
 }

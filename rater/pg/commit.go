@@ -29,6 +29,7 @@ var (
 	commitRejectedSQL    = statement("commit_rejected")
 	commitCountsSQL      = statement("commit_counts")
 	commitSealsSQL       = statement("commit_seals")
+	commitMarkersSQL     = statement("commit_markers")
 	commitIdentitiesSQL  = statement("commit_identities")
 )
 
@@ -139,6 +140,7 @@ func writes(cuts []*rater.Cut) (*writing, error) {
 	queueRejected(w.batch, cuts)
 	queueCounts(w.batch, cuts)
 	queueSeals(w.batch, cuts)
+	queueMarkers(w.batch, cuts)
 	queueIdentities(w.batch, cuts)
 	if len(w.known) > 0 {
 		w.batch.Queue(byIndexSQL)
@@ -268,6 +270,16 @@ func queueSeals(batch *pgx.Batch, cuts []*rater.Cut) {
 	}
 	if len(partition) > 0 {
 		batch.Queue(commitSealsSQL, partition, account, through, points)
+	}
+}
+
+func queueMarkers(batch *pgx.Batch, cuts []*rater.Cut) {
+	for _, c := range cuts {
+		markers := slices.Clone(c.Markers)
+		slices.SortFunc(markers, func(a, b rater.MarkerState) int { return cmp.Compare(a.Account, b.Account) })
+		for _, m := range markers { // few, and parts are arrays of their own
+			batch.Queue(commitMarkersSQL, c.Fence.Partition, m.Account, m.Seq, m.Attempt, m.At, m.Open, m.Over, m.Done, slices.Clip(m.Parts))
+		}
 	}
 }
 

@@ -20,9 +20,12 @@ func appendLine(lines *[]rater.LineState) func(pgx.Rows) error {
 		var l rater.LineState
 		err := rows.Scan(&family, &l.Position, &line, &invoice, &l.Account, &l.Billed, &l.Seller, &l.Product, &l.Package, &group, &l.Currency,
 			&l.Period.Start, &l.Period.End, &l.UsagePeriod.Start, &l.UsagePeriod.End, &quantity, &l.Events, &amount, &l.Segments, &l.Seq,
-			&l.RateLevel, &l.RateAccount, &l.RateID, &l.RateModel, &l.Version)
+			&l.RateLevel, &l.RateAccount, &l.RateID, &l.RateModel, &l.Version, &l.Owed, &l.Second)
 		if err != nil {
 			return err
+		}
+		if len(l.Second) == 0 {
+			l.Second = nil
 		}
 		l.Family, l.Line, l.Invoice = family.Bytes, line.Bytes, invoice.Bytes
 		if l.Group, err = decodeGroup(group); err != nil {
@@ -75,7 +78,8 @@ type lineColumns struct {
 	account, billed, seller, product, pkg, group, currency             []string
 	periodStart, periodEnd, usageStart, usageEnd, events, seq, version []int64
 	quantity, amount                                                   []string
-	segments                                                           [][]byte
+	segments, second                                                   [][]byte
+	owed                                                               []string
 	rateLevel, rateAccount, rateID, rateModel                          []string
 }
 
@@ -110,13 +114,15 @@ func (c *lineColumns) add(partition int32, l *rater.LineState) error {
 	c.rateID = append(c.rateID, l.RateID)
 	c.rateModel = append(c.rateModel, l.RateModel)
 	c.version = append(c.version, l.Version)
+	c.owed = append(c.owed, l.Owed)
+	c.second = append(c.second, notNull(l.Second))
 	return nil
 }
 
 func (c *lineColumns) arguments() []any {
 	return []any{c.partition, c.family, c.position, c.line, c.invoice, c.account, c.billed, c.seller, c.product, c.pkg, c.group, c.currency,
 		c.periodStart, c.periodEnd, c.usageStart, c.usageEnd, c.quantity, c.events, c.amount, c.segments, c.seq,
-		c.rateLevel, c.rateAccount, c.rateID, c.rateModel, c.version}
+		c.rateLevel, c.rateAccount, c.rateID, c.rateModel, c.version, c.owed, c.second}
 }
 
 // notNull is what a column takes that knows no null.

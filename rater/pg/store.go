@@ -179,6 +179,27 @@ func (s *Store) Seals(ctx context.Context, f rater.Fence, accounts []string) ([]
 	return seals, err
 }
 
+var markersSQL = statement("markers")
+
+// Markers reads where rating accounts anew stands. An account without a row is absent.
+func (s *Store) Markers(ctx context.Context, f rater.Fence, accounts []string) ([]rater.MarkerState, error) {
+	var markers []rater.MarkerState
+	err := s.fenced(ctx, f, "read markers", markersSQL, func(rows pgx.Rows) error {
+		m, err := scanMarker(rows)
+		markers = append(markers, m)
+		return err
+	}, accounts)
+	return markers, err
+}
+
+func scanMarker(row pgx.Row) (m rater.MarkerState, err error) {
+	err = row.Scan(&m.Account, &m.Seq, &m.Attempt, &m.At, &m.Open, &m.Over, &m.Done, &m.Parts)
+	if len(m.Parts) == 0 {
+		m.Parts = nil
+	}
+	return m, err
+}
+
 var identitiesSQL = statement("identities")
 
 // Identities reads which of the identities arrived on the compacted days that are asked for, with every arrival. A day among them that

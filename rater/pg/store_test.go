@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -70,7 +71,7 @@ func lineState(family, position int) rater.LineState {
 		Currency: "USD", Period: catalog.Period{Start: 100, End: 200}, UsagePeriod: catalog.Period{Start: 50, End: 100},
 		Quantity: money.MustParse("123456789012345.123456789012"), Events: 3, Amount: money.MustParse("-0.000000000001"),
 		Segments: []byte{0, 1, 255}, Seq: 17, RateLevel: "contract", RateAccount: "acme", RateID: "r-1", RateModel: "graduated",
-		Version: int64(family) + 1,
+		Version: int64(family) + 1, Owed: "owed", Second: []byte{0, 255, 1},
 	}
 }
 
@@ -124,6 +125,10 @@ func TestCommitIsReadBackWhole(t *testing.T) {
 	c.Identities = []dedup.Entry{{ID: identity(2), Hash: 1<<63 + 1, Arrived: 39 * hour}, {ID: identity(1), Hash: 2, Arrived: 40 * hour},
 		{ID: identity(3), Hash: 3, Arrived: 48 * hour}}
 	c.Seals = []rater.SealState{{Account: "acme", Seals: []rater.SealPoint{{Through: 100, Seq: 3}, {Through: 200, Seq: 9}}}, {Account: "zeta"}}
+	c.Markers = []rater.MarkerState{
+		{Account: "acme", Seq: 9, Attempt: 2, At: 1 << 40, Open: true, Over: true, Done: 3, Parts: [][]byte{{0, 255}, nil, {}}},
+		{Account: "beta", Seq: 4, Attempt: 1, At: 5, Done: 4},
+	}
 	key := rater.CountKey{Month: 2026*12 + 10, Currency: "USD"}
 	c.Counts = map[rater.CountKey]rater.Counts{
 		key:            {Accepted: 10, Retried: 1, Rated: 8, Duplicates: 2, Rejected: 1, Charged: money.MustParse("12.5")},
@@ -134,7 +139,7 @@ func TestCommitIsReadBackWhole(t *testing.T) {
 
 	again, g := acquire(t, s, 3, bob)
 	want := rater.Checkpoint{Partition: 3, Epoch: 2, Next: 40, Last: 39, LeaderEpoch: 4, RatedNext: 50, LogTime: 40 * hour,
-		ActivatedSeq: 30, ActivatedSum: 1<<63 + 5, Counts: c.Counts, Skips: map[rater.Skip]struct{}{}, Identities: again.Identities}
+		ActivatedSeq: 30, ActivatedSum: 1<<63 + 5, Counts: c.Counts, Skips: map[rater.Skip]struct{}{}, Identities: again.Identities, Markers: c.Markers[:1]}
 	if !reflect.DeepEqual(again, want) {
 		t.Errorf("checkpoint\ngot  %+v\nwant %+v", again, want)
 	}
@@ -175,6 +180,11 @@ func TestCommitIsReadBackWhole(t *testing.T) {
 			t.Errorf("seals %+v", state)
 		}
 	}
+	markers, err := s.Markers(t.Context(), g, []string{"beta", "acme", "nobody"})
+	slices.SortFunc(markers, func(a, b rater.MarkerState) int { return strings.Compare(a.Account, b.Account) })
+	if err != nil || !reflect.DeepEqual(markers, c.Markers) {
+		t.Errorf("markers\ngot  %+v, %v\nwant %+v", markers, err, c.Markers)
+	}
 	list, _, more, err := s.RejectedList(t.Context(), pg.RejectedFilter{}, pg.RejectedCursor{}, 10)
 	if err != nil || more || len(list) != 2 {
 		t.Fatalf("%d rejected, %v", len(list), err)
@@ -197,6 +207,7 @@ func TestUpsertReplacesAbsolutely(t *testing.T) {
 	f.Next = 10
 	changed := lineState(1, 0)
 	changed.Amount, changed.Segments, changed.Group, changed.Version, changed.RateModel = money.MustParse("7"), nil, nil, 99, "volume"
+	changed.Second = nil
 	second := cut(f, 20, changed)
 	second.Counts = map[rater.CountKey]rater.Counts{{Month: 1}: {Accepted: 5}}
 	second.Seals = []rater.SealState{{Account: "acme", Seals: []rater.SealPoint{{Through: 2}}}}
@@ -252,6 +263,7 @@ func TestEveryReadIsFenced(t *testing.T) {
 			return err
 		},
 		"seals":    func(f rater.Fence) error { _, err := s.Seals(ctx, f, []string{"acme"}); return err },
+		"markers":  func(f rater.Fence) error { _, err := s.Markers(ctx, f, []string{"acme"}); return err },
 		"no seals": func(f rater.Fence) error { _, err := s.Seals(ctx, f, []string{"b"}); return err },
 		"identities": func(f rater.Fence) error {
 			_, err := s.Identities(ctx, f, []dedup.Question{{ID: identity(1), Last: 1000}})

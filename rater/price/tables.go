@@ -91,7 +91,8 @@ func aggregationOf(r *catalog.Rate) *aggregation {
 	return nil
 }
 
-// kind says what a state holds. Tiers continue from one rate to the next where both accumulate states of one kind.
+// kind says what a state holds. Tiers continue from one rate to the next where both accumulate states of one kind. The numbers are stored,
+// see Shape: a new kind gets the next one.
 type kind uint8
 
 const (
@@ -121,6 +122,23 @@ func kindOf(r *catalog.Rate) kind {
 		return a.kind
 	}
 	return kindUnknown
+}
+
+// Shape tells apart what states hold: one of another shape than r's cannot be priced by r, even if its rate had the same id. It is
+// stored; 0 is a sum and a number of events.
+func Shape(r *catalog.Rate) uint8 {
+	const (
+		charged = 1 << 6 // in log order
+		byDay   = 1 << 7
+	)
+	shape := uint8(kindOf(r) - kindQuantity)
+	if InLogOrder(r) {
+		shape |= charged
+	}
+	if r.ProrateByDay {
+		shape |= byDay
+	}
+	return shape
 }
 
 // SameKind says whether the states of a and b can be merged, so that tiers continue from one to the other.

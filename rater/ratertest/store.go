@@ -35,6 +35,7 @@ const (
 	Position   Operation = "position"
 	Lines      Operation = "lines"
 	Seals      Operation = "seals"
+	Markers    Operation = "markers"
 	Identities Operation = "identities"
 	Compact    Operation = "compact"
 	OpenLines  Operation = "open lines"
@@ -60,6 +61,7 @@ type row struct {
 	owner      rater.Owner
 	lines      map[activity.ID][]rater.LineState
 	seals      map[string]rater.SealState
+	markers    map[string]rater.MarkerState
 	rejected   []rater.RejectedUsage
 	commits    []int64 // the next offsets, in order
 }
@@ -103,6 +105,7 @@ func (s *Store) row(partition int32) *row {
 		s.rows[partition] = &row{
 			checkpoint: rater.Checkpoint{Partition: partition, Last: -1, LeaderEpoch: -1, Counts: map[rater.CountKey]rater.Counts{}},
 			lines:      map[activity.ID][]rater.LineState{}, seals: map[string]rater.SealState{},
+			markers: map[string]rater.MarkerState{},
 		}
 	}
 	return s.rows[partition]
@@ -120,6 +123,11 @@ func (s *Store) Acquire(ctx context.Context, partition int32, owner rater.Owner)
 	r.owner = owner
 	c := r.checkpoint
 	c.Counts, c.Identities = maps.Clone(c.Counts), slices.Clone(c.Identities)
+	for _, m := range r.markers {
+		if m.Open {
+			c.Markers = append(c.Markers, m)
+		}
+	}
 	c.Skips = map[rater.Skip]struct{}{}
 	for at, indexes := range s.skips {
 		for i := range indexes {
@@ -195,6 +203,9 @@ func (s *Store) commit(c *rater.Cut) rater.Outcome {
 	for _, seal := range c.Seals {
 		r.seals[seal.Account] = seal
 	}
+	for _, m := range c.Markers {
+		r.markers[m.Account] = m
+	}
 	r.rejected = append(r.rejected, c.Rejected...)
 	r.commits = append(r.commits, c.Next)
 	return rater.OutcomeCommitted
@@ -227,6 +238,18 @@ func (s *Store) Seals(ctx context.Context, f rater.Fence, accounts []string) (ou
 		for _, a := range accounts {
 			if seal, ok := r.seals[a]; ok {
 				out = append(out, seal)
+			}
+		}
+	})
+	return out, err
+}
+
+// Markers implements rater.Store.
+func (s *Store) Markers(ctx context.Context, f rater.Fence, accounts []string) (out []rater.MarkerState, err error) {
+	err = s.fenced(ctx, Markers, f, func(r *row) {
+		for _, a := range accounts {
+			if m, ok := r.markers[a]; ok {
+				out = append(out, m)
 			}
 		}
 	})

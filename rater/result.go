@@ -1,0 +1,358 @@
+package rater
+
+import (
+	"cmp"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tollstream/tollstream/collector/usage"
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/catalog"
+	"github.com/tollstream/tollstream/rater/price"
+)
+
+// merging is what a result makes of a family: its lines with what they amounted to before the marker and have gathered since.
+type merging struct {
+	f     *family
+	seq   int64 // of the definitions that price it
+	lines []line
+	like  *usage.ResultLine
+}
+
+// LevelCorrection stands in the place of a rate's level on a line that corrects one of a closed invoice; the rate's account is that
+// invoice's id, and the rate's id that line's.
+const LevelCorrection = "correction"
+
+// correcting is a correction and where it goes.
+type correcting struct {
+	*usage.Correction
+	f       *family
+	closed  activity.ID // the line
+	invoice activity.ID // the closed one
+	billed  string
+	period  catalog.Period
+}
+
+// lineNamed reads what activity.ID.String writes; zero: it is none.
+func lineNamed(text string) (id activity.ID) {
+	b, err := hex.DecodeString(text)
+	if err != nil || len(b) != len(id) {
+		return activity.ID{}
+	}
+	return activity.ID(b)
+}
+
+// takes says whether the part belongs to the account's open marker and is not there yet.
+func (m *machine) takes(s *MarkerState, r *usage.Result) bool {
+	switch {
+	case !s.Open || s.Over, s.Seq != r.Seq, r.At != s.At && !m.faults.ResultOfAnyMarker:
+		return false
+	case r.Attempt != s.Attempt && !m.faults.ResultOfAnyMarker:
+		return false
+	}
+	return len(s.Parts) == 0 || len(s.Parts) == r.Parts && s.Parts[r.Part-1] == nil
+}
+
+// partsWith gives the parts that are there with another one, and how many are missing.
+func partsWith(s *MarkerState, r *usage.Result) (parts [][]byte, missing int) {
+	parts = make([][]byte, r.Parts)
+	copy(parts, s.Parts)
+	parts[r.Part-1] = usage.AppendRecord(nil, &usage.Record{Kind: usage.KindResult, Result: r})
+	for _, p := range parts {
+		if p == nil {
+			missing++
+		}
+	}
+	return parts, missing
+}
+
+// prepareResult works out the merges when the last part is read. It changes nothing.
+func (m *machine) prepareResult(r *usage.Result, need *needs) {
+	m.merges, m.corrections = m.merges[:0], m.corrections[:0]
+	s, ok := m.markerOf(r.Account, need)
+	if !ok || !m.takes(s, r) {
+		return
+	}
+	parts, missing := partsWith(s, r)
+	if missing > 0 && !m.faults.PartLost {
+		return
+	}
+	var lines []usage.ResultLine
+	var corrections []usage.Correction
+	for _, p := range parts {
+		var rec usage.Record
+		if p == nil {
+			continue
+		}
+		if err := usage.Decode(p, &rec); err != nil {
+			need.fail(fmt.Errorf("a part of the result of account %s: %w", r.Account, err))
+			return
+		}
+		lines, corrections = append(lines, rec.Result.Lines...), append(corrections, rec.Result.Corrections...)
+	}
+	for i := range corrections {
+		if c, ok := m.prepareCorrection(s.Account, &corrections[i], need); ok {
+			m.corrections = append(m.corrections, c)
+		}
+	}
+	of := map[activity.ID][]*usage.ResultLine{}
+	var order []activity.ID
+	for i := range lines {
+		l := &lines[i]
+		id := activity.FamilyID(l.Seller, s.Account, l.Product, l.Package, l.Group, l.Owed, l.UsageStart)
+		if of[id] == nil {
+			order = append(order, id)
+		}
+		of[id] = append(of[id], l)
+	}
+	for _, id := range order {
+		if merge, ok := m.prepareMerge(s, id, of[id], need); ok && merge.f != nil {
+			m.merges = append(m.merges, merge)
+		}
+	}
+}
+
+// prepareMerge works out what a family becomes; a merge of no family: it is not rated anew. It reports false when something has to be
+// read first.
+func (m *machine) prepareMerge(s *MarkerState, id activity.ID, results []*usage.ResultLine, need *needs) (merging, bool) {
+	first := results[0]
+	period := catalog.Period{Start: first.UsageStart, End: first.UsageEnd}
+	plan, seq, ok := m.pricedUnder(s.Account, first.Owed, period, need)
+	f := m.families[id]
+	if f == nil {
+		need.family(id)
+	}
+	if !ok || f == nil {
+		return merging{}, false
+	}
+	if plan == nil || seq < s.Seq && !m.faults.ResultOnAnySeal || m.faults.ResultNotOnSealed && seq < m.act {
+		return merging{}, true
+	}
+	used := false
+	for _, l := range results {
+		used = used || l.Events > 0
+	}
+	if len(f.lines) == 0 && !used {
+		return merging{}, true
+	}
+	m.uses++
+	f.lastUsed = m.uses
+	out := merging{f: f, seq: seq, like: first}
+	if m.faults.ResultOnAnySeal {
+		plan, seq = m.defs.plans.of(s.Account).plan, m.act
+		out.seq = m.act
+	}
+	if err := out.join(f, s, results); err != nil {
+		need.fail(fmt.Errorf("the result of account %s: %w", s.Account, err))
+		return merging{}, false
+	}
+	for i := range out.lines {
+		if !m.bindSegments(out.lines[i].segments, s.Account, seq, plan, need) {
+			return merging{}, false
+		}
+	}
+	return out, m.addKept(&out, s, plan, need)
+}
+
+// join puts the result's lines and the second states together, in the order of the invoices' periods.
+func (g *merging) join(f *family, s *MarkerState, results []*usage.ResultLine) error {
+	for i := range f.lines {
+		l := f.lines[i]
+		l.segments, l.quantity, l.events, l.terms, l.termsRate = nil, money.Decimal{}, 0, nil, nil
+		if l.second != nil && f.gathers == s.At+1 {
+			l.segments = slices.Clone(l.second.segments)
+			l.quantity, l.events = l.second.quantity, l.second.events
+		}
+		if l.second == nil || !l.second.last {
+			l.last, l.shown = nil, lineRate{}
+		}
+		g.lines = append(g.lines, l)
+	}
+	for _, r := range results {
+		invoice := activity.InvoiceID(r.Seller, r.Billed, r.PeriodStart)
+		at := slices.IndexFunc(g.lines, func(l line) bool { return l.target.Invoice == invoice })
+		if at < 0 {
+			if r.Events == 0 {
+				continue
+			}
+			at = len(g.lines)
+			g.lines = append(g.lines, line{
+				period: catalog.Period{Start: r.PeriodStart, End: r.PeriodEnd},
+				target: activity.Target{Account: s.Account, Billed: strings.Clone(r.Billed), Invoice: invoice, Line: activity.LineID(f.id, invoice)},
+			})
+		}
+		l := &g.lines[at]
+		var err error
+		if l.quantity, l.events, err = addCounts(l.quantity, r.Quantity, l.events, r.Events); err != nil {
+			return err
+		}
+		if l.last == nil && l.shown == (lineRate{}) {
+			l.shown = lineRate{level: r.RateLevel, account: r.RateAccount, id: r.RateID, model: r.RateModel}
+		}
+		if len(r.Segments) == 0 {
+			continue
+		}
+		decoded, err := DecodeSegments(r.Segments)
+		if err != nil {
+			return err
+		}
+		segments := make([]segment, len(decoded))
+		for i := range decoded {
+			segments[i] = decoded[i].segment()
+		}
+		if l.segments, err = merged(l.segments, segments); err != nil {
+			return err
+		}
+	}
+	slices.SortStableFunc(g.lines, func(a, b line) int {
+		return cmp.Or(cmp.Compare(a.period.Start, b.period.Start), cmp.Compare(a.target.Billed, b.target.Billed))
+	})
+	return nil
+}
+
+// addKept aggregates the events that were kept behind the marker because their order counts, in their order.
+func (m *machine) addKept(g *merging, s *MarkerState, plan *catalog.Plan, need *needs) bool {
+	type event struct {
+		line int
+		*kept
+	}
+	var events []event
+	for i := range g.lines {
+		if x := g.lines[i].second; x != nil && g.f.gathers == s.At+1 {
+			for j := range x.kept {
+				events = append(events, event{i, &x.kept[j]})
+			}
+		}
+	}
+	slices.SortFunc(events, func(a, b event) int { return cmp.Compare(a.order, b.order) })
+	for _, e := range events {
+		bound := []segment{{owner: e.owner, segmentKey: e.key, seq: e.seq}}
+		if !m.bindSegments(bound, s.Account, g.seq, plan, need) {
+			return false
+		}
+		owed, _ := plan.Billing(e.time)
+		in := price.Input{
+			Quantity: e.quantity, Money: e.money, HasMoney: e.hasMoney, ID: e.id, Time: e.time, Zone: owed.ZoneAt(e.time),
+			Period: catalog.Period{Start: g.like.UsageStart, End: g.like.UsageEnd},
+		}
+		var others []segment
+		var err error
+		for i := range g.lines {
+			if i != e.line && err == nil {
+				others, err = merged(others, g.lines[i].segments)
+			}
+		}
+		l := &g.lines[e.line]
+		var segments []segment
+		if err == nil {
+			segments, err = addTo(nil, l.segments, bound[0].rate, in, others)
+		}
+		if err != nil {
+			need.fail(fmt.Errorf("the result of account %s: event %s: %w", s.Account, e.id, err))
+			return false
+		}
+		i, _ := placeOf(segments, &bound[0].segmentKey)
+		segments[i].gone, segments[i].seq = bound[0].gone, e.seq
+		l.segments = segments
+	}
+	return true
+}
+
+// prepareCorrection finds where a correction goes: as late usage of the closed invoice's period would.
+func (m *machine) prepareCorrection(account string, c *usage.Correction, need *needs) (correcting, bool) {
+	invoice := activity.InvoiceID(c.Seller, c.Billed, c.PeriodStart)
+	family := activity.FamilyID(c.Seller, account, c.Product, c.Package, c.Group, c.Owed, c.UsageStart)
+	out := correcting{Correction: c, invoice: invoice, closed: activity.LineID(family, invoice)}
+	var r resolution
+	ok := m.carry(c.Billed, catalog.Period{Start: c.PeriodStart, End: c.PeriodEnd}, &r, need)
+	out.billed, out.period = r.billed, r.period
+	id := activity.CorrectionID(out.closed)
+	if out.f = m.families[id]; out.f == nil {
+		need.family(id)
+		return out, false
+	}
+	m.uses++
+	out.f.lastUsed = m.uses
+	return out, ok
+}
+
+// correct charges what a closed invoice would have differed by. Nothing prices such a line anew.
+func (m *machine) correct(rec *activity.Record, s *MarkerState, c *correcting) {
+	f := c.f
+	if len(f.lines) == 0 {
+		f.account, f.product, f.pkg, f.group = s.Account, m.words.of(c.Product), m.words.of(c.Package), m.words.attributes(c.Group)
+		f.seller, f.currency, f.owed = m.words.of(c.Seller), m.words.of(c.Currency), m.words.of(c.Owed)
+		f.period, f.seq, f.corrects = catalog.Period{Start: c.UsageStart, End: c.UsageEnd}, s.Seq, true
+	}
+	invoice := activity.InvoiceID(f.seller, c.billed, c.period.Start)
+	at := slices.IndexFunc(f.lines, func(l line) bool { return l.target.Invoice == invoice })
+	if at < 0 {
+		at = f.open(c.period, m.words.of(c.billed), invoice)
+		f.lines[at].shown = lineRate{level: LevelCorrection, account: c.invoice.String(), id: c.closed.String()}
+	}
+	l := &f.lines[at]
+	amount, err := l.amount.Add(c.Amount)
+	if err != nil {
+		return // beyond what an amount can be: the closed invoice stays as it is
+	}
+	l.amount, l.version, f.seq = amount, rec.Offset+1, s.Seq
+	m.emit(rec, f, l, activity.Activity{
+		Kind: activity.KindAdjustment, EventID: c.invoice.String(), Source: causeOf(s.Seq), EventTime: f.period.Start, Charge: c.Amount,
+		Terms: m.termsOf(f, l, nil, s.Seq),
+	})
+	m.touch(f)
+}
+
+// result takes a part and, when it is the last one, merges.
+func (m *machine) result(rec *activity.Record, r *usage.Result) {
+	s := m.markers[r.Account]
+	if !m.takes(s, r) {
+		return
+	}
+	next := *s
+	parts, missing := partsWith(s, r)
+	if missing > 0 && !m.faults.PartLost {
+		next.Parts = parts
+		m.setMarker(s, next)
+		return
+	}
+	for i := range m.merges {
+		m.merge(rec, s, &m.merges[i])
+	}
+	for i := range m.corrections {
+		m.correct(rec, s, &m.corrections[i])
+	}
+	m.merges, m.corrections = m.merges[:0], m.corrections[:0]
+	next.Open, next.Done, next.Parts = false, s.Seq, nil
+	m.setMarker(s, next)
+}
+
+// merge replaces the family's lines, and charges what changes as adjustments. A family that overflows stays as it is.
+func (m *machine) merge(rec *activity.Record, s *MarkerState, g *merging) {
+	f := g.f
+	if len(f.lines) == 0 {
+		l := g.like
+		f.account, f.product, f.pkg, f.group = s.Account, strings.Clone(l.Product), m.words.of(l.Package), m.words.attributes(l.Group)
+		f.seller, f.currency, f.owed = m.words.of(l.Seller), m.words.of(l.Currency), strings.Clone(l.Owed)
+		f.period = catalog.Period{Start: l.UsageStart, End: l.UsageEnd}
+	}
+	before, gathers := f.lines, f.gathers
+	f.lines, f.gathers = g.lines, 0
+	for i := range f.lines {
+		l := &f.lines[i]
+		l.second, l.target.Group = nil, f.group
+	}
+	if !m.reprice(f, -1, nil) {
+		f.lines, f.gathers = before, gathers
+		return
+	}
+	for i := range f.lines {
+		f.lines[i].version = rec.Offset + 1
+		f.lines[i].settle(f)
+	}
+	f.bound, f.boundSeq, f.whole = true, g.seq, true
+	m.commitPrices(rec, f, -1, g.seq, causeOf(s.Seq))
+}

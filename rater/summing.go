@@ -1,0 +1,294 @@
+package rater
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tollstream/tollstream/collector/usage"
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/catalog"
+)
+
+// Summing adds up an account's stored usage under given definitions: what a marker's result is made of, and what a dry run shows.
+type Summing struct {
+	Definitions Definitions
+	Usage       StoredUsage
+	Lines       AccountLines
+}
+
+// StoredUsage reads rated usage where reports are kept.
+type StoredUsage interface {
+	// Each calls do with every activity of the account on the partition at an offset below, in log order. The
+	// activity is the callee's.
+	Each(ctx context.Context, partition int32, account string, below int64, do func(a *activity.Activity) error) error
+}
+
+// AccountLines reads what is committed, without a fence: what does not change once it is there.
+type AccountLines interface {
+	// LinesOfAccount reads every line of the account on the partition.
+	LinesOfAccount(ctx context.Context, partition int32, account string) ([]LineState, error)
+	// SealsOf reads the seals of billed accounts on the partition.
+	SealsOn(ctx context.Context, partition int32, accounts []string) ([]SealState, error)
+}
+
+// SumQuestion says what is summed up: the usage of an account on its partition below an offset, under definitions.
+type SumQuestion struct {
+	Partition int32
+	Account   string
+	Seq       int64
+	Below     int64
+	Product   string // empty: all
+	From      int64  // usage of periods that end after this instant; 0: all
+	Until     int64  // … and begin before this one; 0: all
+	Closed    bool   // what is sealed under older definitions is summed up too, as corrections
+}
+
+// Sum is what the usage comes to.
+type Sum struct {
+	Lines       []usage.ResultLine // of what may still change; those without events say that usage has gone elsewhere
+	Corrections []usage.Correction // of what is sealed under older definitions
+	Differences []Difference
+	Events      int64
+	Left        map[string]string // products that are left out, with the reason: some of their usage has no price any more
+}
+
+// Difference is what a line comes to, before and after. Of a line on a closed invoice the difference goes to the current one.
+type Difference struct {
+	Line, Invoice activity.ID
+	Account       string
+	Billed        string
+	Product       string
+	Package       string
+	Group         []activity.Attribute
+	Currency      string
+	Period        catalog.Period // of the invoice
+	UsagePeriod   catalog.Period
+	Before, After money.Decimal
+	Closed        bool
+}
+
+// home is where usage was charged.
+type home struct {
+	LineState
+	charged money.Decimal
+	used    bool
+	closed  bool
+}
+
+// Sum adds up. Asked again it gives the same, whatever comes after the offset.
+func (s *Summing) Sum(ctx context.Context, q SumQuestion) (*Sum, error) {
+	plan, err := s.plan(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	homes, order, err := s.homes(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	fold := NewFold()
+	fold.Under(q.Seq)
+	fold.Use(plan)
+	out := &Sum{Left: map[string]string{}}
+	err = s.Usage.Each(ctx, q.Partition, q.Account, q.Below, func(a *activity.Activity) error {
+		if !q.holds(a) {
+			return nil
+		}
+		h := homes[a.Line]
+		if h == nil {
+			return fmt.Errorf("line %s of a stored activity is not committed yet", a.Line)
+		}
+		if h.RateLevel == LevelCorrection { // belongs to the line that it corrects
+			if h = homes[lineNamed(h.RateID)]; h == nil {
+				return fmt.Errorf("line %s corrects one that is not there", a.Line)
+			}
+		}
+		if h.charged, err = h.charged.Add(a.Charge); err != nil {
+			return err
+		}
+		if a.Kind != activity.KindUsage {
+			return nil
+		}
+		h.used = true
+		out.Events++
+		e := EventOf(a)
+		on := Invoiced{Billed: a.Billed, Period: catalog.Period{Start: a.PeriodStart, End: a.PeriodEnd}, Owed: h.Owed, Usage: h.UsagePeriod}
+		if _, reason := fold.Add(&e, on); reason != "" && out.Left[a.Product] == "" {
+			out.Left[a.Product] = fmt.Sprintf("event %s of %s: %s", a.EventID, a.Source, reason)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sum up account %s: %w", q.Account, err)
+	}
+	out.collect(q, fold, homes, order)
+	return out, nil
+}
+
+// holds says whether the activity's line is asked for.
+func (q *SumQuestion) holds(a *activity.Activity) bool {
+	return (q.Product == "" || a.Product == q.Product) && (q.From == 0 || a.UsageEnd > q.From) && (q.Until == 0 || a.UsageStart < q.Until)
+}
+
+func (s *Summing) plan(ctx context.Context, q SumQuestion) (*catalog.Plan, error) {
+	snap, err := s.Definitions.Snapshot(ctx, q.Seq)
+	if err != nil {
+		return nil, fmt.Errorf("read the catalogue as of definition %d: %w", q.Seq, err)
+	}
+	accounts, err := s.Definitions.Accounts(ctx, q.Seq, []string{q.Account})
+	if err != nil {
+		return nil, fmt.Errorf("read account %s as of definition %d: %w", q.Account, q.Seq, err)
+	}
+	d := definitions{accounts: accounts}
+	chain, _ := d.chain(q.Account)
+	if chain == nil {
+		return nil, fmt.Errorf("account %s as of definition %d: there is none", q.Account, q.Seq)
+	}
+	return catalog.NewPlan(snap, chain)
+}
+
+// homes reads the lines of the account, and which of them are sealed under older definitions.
+func (s *Summing) homes(ctx context.Context, q SumQuestion) (map[activity.ID]*home, []*home, error) {
+	lines, err := s.Lines.LinesOfAccount(ctx, q.Partition, q.Account)
+	if err != nil {
+		return nil, nil, err
+	}
+	var owed []string
+	for i := range lines {
+		owed = append(owed, lines[i].Owed)
+	}
+	seals, err := s.Lines.SealsOn(ctx, q.Partition, owed)
+	if err != nil {
+		return nil, nil, err
+	}
+	sealed := map[string]*SealState{}
+	for i := range seals {
+		sealed[seals[i].Account] = &seals[i]
+	}
+	known := map[int64]bool{}
+	homes, order := map[activity.ID]*home{}, make([]*home, 0, len(lines))
+	for _, l := range lines {
+		h := &home{LineState: l}
+		if state := sealed[l.Owed]; state != nil {
+			if seq, ok := state.sealedUnder(l.UsagePeriod.End); ok && seq < q.Seq {
+				if h.closed, err = s.known(ctx, known, seq, q.Account); err != nil {
+					return nil, nil, err
+				}
+			}
+		}
+		homes[l.Line], order = h, append(order, h)
+	}
+	return homes, order, nil
+}
+
+// known says whether the account existed under definitions: what was sealed before that is priced as if it was not.
+func (s *Summing) known(ctx context.Context, answers map[int64]bool, seq int64, account string) (bool, error) {
+	known, asked := answers[seq]
+	if !asked {
+		accounts, err := s.Definitions.Accounts(ctx, seq, []string{account})
+		if err != nil {
+			return false, fmt.Errorf("read account %s as of definition %d: %w", account, seq, err)
+		}
+		known = accounts[account] != nil
+		answers[seq] = known
+	}
+	return known, nil
+}
+
+// EventOf gives the usage event that an activity was made of, as far as it decides the price.
+func EventOf(a *activity.Activity) usage.Event {
+	sent := a.Sent()
+	return usage.Event{
+		ID: a.EventID, Source: a.Source, Account: a.Account, RoutingKey: a.Account, Product: a.Product, Package: sent.EventPackage,
+		Time: a.EventTime, Quantity: a.Quantity, Amount: sent.Amount, HasAmount: sent.HasAmount, Currency: sent.AmountCurrency, Attributes: a.Attributes,
+	}
+}
+
+// collect gives what the fold came to as lines, and says of those from which all usage has gone that they are empty.
+func (out *Sum) collect(q SumQuestion, fold *Fold, homes map[activity.ID]*home, order []*home) {
+	sealedPeriods := map[string]bool{}
+	for _, h := range order {
+		if h.closed {
+			sealedPeriods[periodKey(h.Owed, h.UsagePeriod)] = true
+		}
+	}
+	after := map[activity.ID]LineState{}
+	for _, l := range fold.Lines() {
+		if out.Left[l.Product] != "" || l.Events == 0 {
+			continue
+		}
+		after[l.Line] = l
+		isClosed := sealedPeriods[periodKey(l.Owed, l.UsagePeriod)]
+		d := differenceOf(&l, isClosed)
+		if h := homes[l.Line]; h != nil {
+			d.Before = h.charged
+		}
+		d.After = l.Amount
+		out.add(q, &l, d)
+	}
+	for _, h := range order {
+		_, still := after[h.Line]
+		if still || !h.used || out.Left[h.Product] != "" {
+			continue
+		}
+		gone := h.LineState
+		gone.Quantity, gone.Events, gone.Segments = money.Decimal{}, 0, nil
+		gone.RateLevel, gone.RateAccount, gone.RateID, gone.RateModel = "", "", "", ""
+		d := differenceOf(&gone, h.closed)
+		d.Before = h.charged
+		out.add(q, &gone, d)
+	}
+}
+
+func periodKey(owed string, p catalog.Period) string { return fmt.Sprintf("%d %s", p.Start, owed) }
+
+func differenceOf(l *LineState, closed bool) Difference {
+	return Difference{
+		Line: l.Line, Invoice: l.Invoice, Account: l.Account, Billed: l.Billed, Product: l.Product, Package: l.Package, Group: l.Group,
+		Currency: l.Currency, Period: l.Period, UsagePeriod: l.UsagePeriod, Closed: closed,
+	}
+}
+
+// add notes what became of a line.
+func (out *Sum) add(q SumQuestion, l *LineState, d Difference) {
+	if d.Closed && !q.Closed {
+		return
+	}
+	out.Differences = append(out.Differences, d)
+	if d.Closed {
+		change := difference(d.After, d.Before)
+		if !change.IsZero() {
+			out.Corrections = append(out.Corrections, usage.Correction{
+				Seller: l.Seller, Billed: l.Billed, Product: l.Product, Package: l.Package, Currency: l.Currency, Group: l.Group, Owed: l.Owed,
+				UsageStart: l.UsagePeriod.Start, UsageEnd: l.UsagePeriod.End, PeriodStart: l.Period.Start, PeriodEnd: l.Period.End, Amount: change,
+			})
+		}
+		return
+	}
+	out.Lines = append(out.Lines, usage.ResultLine{
+		Product: l.Product, Package: l.Package, Seller: l.Seller, Currency: l.Currency, Owed: l.Owed, Billed: l.Billed, Group: l.Group,
+		UsageStart: l.UsagePeriod.Start, UsageEnd: l.UsagePeriod.End, PeriodStart: l.Period.Start, PeriodEnd: l.Period.End,
+		Quantity: l.Quantity, Events: l.Events, Segments: l.Segments,
+		RateLevel: l.RateLevel, RateAccount: l.RateAccount, RateID: l.RateID, RateModel: l.RateModel,
+	})
+}
+
+// Results cuts the sum into the records of a marker's result. It fails when there are too many lines.
+func (out *Sum) Results(account string, seq, attempt, at int64) ([]usage.Result, error) {
+	const most = usage.MaxResultLines * usage.MaxResultParts
+	if len(out.Lines) > most || len(out.Corrections) > most {
+		return nil, fmt.Errorf("account %s: %d lines are rated anew, at most %d can be at a time: do it product by product", account, max(len(out.Lines), len(out.Corrections)), most)
+	}
+	var parts []usage.Result
+	for lines, corrections := out.Lines, out.Corrections; len(parts) == 0 || len(lines)+len(corrections) > 0; {
+		n, c := min(len(lines), usage.MaxResultLines), min(len(corrections), usage.MaxResultLines)
+		parts = append(parts, usage.Result{
+			Account: account, Seq: seq, Attempt: attempt, At: at, Part: len(parts) + 1, Lines: lines[:n:n], Corrections: corrections[:c:c],
+		})
+		lines, corrections = lines[n:], corrections[c:]
+	}
+	for i := range parts {
+		parts[i].Parts = len(parts)
+	}
+	return parts, nil
+}
