@@ -68,19 +68,19 @@ func intakeError(err error) error {
 }
 
 // ParseEvent reads one event, for pricing it without recording it.
-func (i Intake) ParseEvent(body []byte) (usage.Event, error) {
+func (i Intake) ParseEvent(body []byte, at time.Time) (usage.Event, error) {
 	request, err := usage.Parse(usage.ShapeJSON, string(body))
 	if err != nil {
 		return usage.Event{}, intakeError(err)
 	}
 	if len(request.Refused) > 0 {
 		f := request.Refused[0]
-		return usage.Event{}, fmt.Errorf("%w: %s: %s", ErrInvalid, f.Code, f.Message)
+		return usage.Event{ID: f.ID}, &EventRefusal{Code: string(f.Code), Message: f.Message}
 	}
 	if len(request.Events) != 1 {
 		return usage.Event{}, fmt.Errorf("%w: the body has %d events, want one", ErrInvalid, len(request.Events))
 	}
-	e := request.Events[0].Event("rate", i.Now().UnixNano())
+	e := request.Events[0].Event("rate", at.UnixNano())
 	e.Subject = request.Events[0].Account
 	return e, nil
 }

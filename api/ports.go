@@ -74,10 +74,20 @@ type Refused struct {
 }
 
 // EventParser reads one usage event in the JSON shape of the outside contract, for pricing it without recording it: defaults
-// are filled in, the account is as it was sent. The error is an ErrInvalid that says what is wrong.
+// are filled in, at for a time that it does not say; the account is as it was sent. The error is an ErrInvalid that says what is wrong, an
+// *EventRefusal where the event can be told from what is around it.
 type EventParser interface {
-	ParseEvent(body []byte) (usage.Event, error)
+	ParseEvent(body []byte, at time.Time) (usage.Event, error)
 }
+
+// EventRefusal says what is wrong with one event.
+type EventRefusal struct{ Code, Message string }
+
+// Error is the code and the message.
+func (e *EventRefusal) Error() string { return ErrInvalid.Error() + ": " + e.Code + ": " + e.Message }
+
+// Is makes it an ErrInvalid.
+func (e *EventRefusal) Is(target error) bool { return target == ErrInvalid }
 
 // Invoices answers questions about current invoices; *invoicer.Desk is it.
 type Invoices interface {
@@ -85,7 +95,7 @@ type Invoices interface {
 	Children(ctx context.Context, q invoicer.Question) (*invoicer.Family, error)
 	Prices(ctx context.Context, q invoicer.Question) ([]invoicer.Price, error)
 	Line(ctx context.Context, q invoicer.Question, line string) (*invoicer.LineDetail, error)
-	Quote(ctx context.Context, e usage.Event) (*invoicer.Quote, error)
+	Trial(ctx context.Context, c invoicer.Conditions) (*invoicer.Trial, error)
 	// Find returns the account with its chain of parents and whom it is billed to.
 	Find(ctx context.Context, q invoicer.Question) (*invoicer.Target, error)
 }
@@ -146,6 +156,11 @@ type Catalog interface {
 	Apply(ctx context.Context, d Document, dryRun bool) (*Applied, error)
 	// Export returns the whole catalogue as one document that Apply takes.
 	Export(ctx context.Context, f Format) ([]byte, error)
+}
+
+// Drafts lays documents over the newest definitions in memory and writes nothing. Errors: DocumentErrors, ErrUnavailable.
+type Drafts interface {
+	Draft(ctx context.Context, d Document) (*catalog.Draft, error)
 }
 
 // CatalogKinds reads definitions of one kind, each in the shape that it has in a document.

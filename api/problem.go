@@ -90,6 +90,7 @@ var statuses = []struct {
 	{invoicer.ErrLineUnknown, http.StatusNotFound},
 	{invoicer.ErrProductUnknown, http.StatusUnprocessableEntity},
 	{invoicer.ErrNoPrice, http.StatusUnprocessableEntity},
+	{invoicer.ErrTooMuch, http.StatusRequestEntityTooLarge},
 	{invoicer.ErrPeriodInvalid, http.StatusUnprocessableEntity},
 	{ErrInvalid, http.StatusUnprocessableEntity},
 	{ErrConflict, http.StatusConflict},

@@ -43,6 +43,7 @@ type Config struct {
 	Invoices   Invoices
 	Watcher    Watcher
 	Catalog    Catalog
+	Drafts     Drafts // nil: nothing is priced under drafts
 	Kinds      CatalogKinds
 	Rejections Rejections
 	Collectors CollectorConfigs

@@ -87,7 +87,7 @@ func build(t *testing.T, change ...func(*api.Config)) *outside {
 	}
 	config := api.Config{
 		Version: "1.2.3", Log: slog.New(slog.NewTextHandler(testLog{t}, nil)), Now: o.world.Now, Metrics: o.registry, Access: access, Keys: o.keys,
-		Usage: intake, Parser: intake, Invoices: o.world.Desk(nil), Watcher: o.watcher, Catalog: o.catalog, Kinds: o.catalog,
+		Usage: intake, Parser: intake, Invoices: o.world.Desk(nil), Watcher: o.watcher, Catalog: o.catalog, Drafts: worldDrafts{o.world}, Kinds: o.catalog,
 		Rejections: o.stores, Collectors: o.stores, Runs: o.stores, Files: o.stores, Reports: o.stores, Reconciler: o.stores,
 		Activities: o.stores, Operations: o.stores, Closing: o.closing,
 		Ready: map[string]func(context.Context) error{"postgres": func(context.Context) error { return o.stores.err }},
@@ -110,6 +110,18 @@ func build(t *testing.T, change ...func(*api.Config)) *outside {
 		o.tokens[role] = o.key(role, account)
 	}
 	return o
+}
+
+// worldDrafts lays documents over the world's definitions.
+type worldDrafts struct{ world *invoicertest.World }
+
+func (d worldDrafts) Draft(_ context.Context, document api.Document) (*catalog.Draft, error) {
+	draft, err := d.world.Draft(string(document.Body))
+	var issues *catalog.Issues
+	if errors.As(err, &issues) {
+		return nil, api.DocumentErrors{{Path: issues.List[0].Path, Line: issues.List[0].Line, Message: issues.List[0].Message}}
+	}
+	return draft, err
 }
 
 type testLog struct{ t *testing.T }

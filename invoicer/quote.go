@@ -14,14 +14,14 @@ import (
 
 // Quote says what a usage event would cost on its account's line as it stands, and why. Nothing is recorded.
 type Quote struct {
-	Charge      money.Fixed      `json:"charge" doc:"what the event would cost"`
-	Currency    string           `json:"currency"`
-	Account     string           `json:"account"`
-	Billed      string           `json:"billed_account"`
-	Product     string           `json:"product"`
-	Package     *string          `json:"package"`
-	Period      Period           `json:"period" doc:"that the event would fall in"`
-	Explanation QuoteExplanation `json:"explanation"`
+	Charge      money.Fixed       `json:"charge" doc:"what the event would cost"`
+	Currency    string            `json:"currency"`
+	Account     string            `json:"account"`
+	Billed      string            `json:"billed_account"`
+	Product     string            `json:"product"`
+	Package     *string           `json:"package"`
+	Period      Period            `json:"period" doc:"that the event would fall in"`
+	Explanation *QuoteExplanation `json:"explanation,omitempty" doc:"left out where it was not asked for"`
 }
 
 // QuoteExplanation is how the charge comes about.

@@ -3,6 +3,7 @@ package invoicer
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,15 +23,17 @@ type Conditions struct {
 	At    time.Time      // the definitions as they stood then; zero, and later than now: the newest
 	Draft *catalog.Draft // laid over the newest definitions; At then counts for nothing
 	State bool           // on the accounts' lines as they stand; otherwise on lines that are empty at first
+	Brief bool           // charges without explanations
+	// May says who may be asked about; nil: everybody. An account that is unknown is asked for by the name that was given.
+	May func(ctx context.Context, account string) error
 }
 
 // Trial prices events that are not recorded, one after another, each on top of those before it. It is not safe for concurrent use.
 type Trial struct {
-	desk  *Desk
-	state bool
-	draft *catalog.Draft
-	base  int64 // sequence number of the definitions, below the draft
-	fold  *rater.Fold
+	Conditions
+	desk *Desk
+	base int64 // sequence number of the definitions, below the draft
+	fold *rater.Fold
 
 	snapshot *catalog.Snapshot // with the draft
 	plans    map[string]*catalog.Plan
@@ -58,7 +61,7 @@ const MaxTrialLines = 500_000
 // Trial begins pricing. No definitions at that time is ErrAccountUnknown of every event.
 func (d *Desk) Trial(ctx context.Context, c Conditions) (*Trial, error) {
 	t := &Trial{
-		desk: d, state: c.State, draft: c.Draft, fold: rater.NewFold(), plans: map[string]*catalog.Plan{}, found: map[string]string{},
+		Conditions: c, desk: d, fold: rater.NewFold(), plans: map[string]*catalog.Plan{}, found: map[string]string{},
 		lines: map[activity.ID]map[string][]rater.LineState{}, sums: map[sumKey]*TrialSum{},
 	}
 	var err error
@@ -85,13 +88,18 @@ func (d *Desk) Trial(ctx context.Context, c Conditions) (*Trial, error) {
 }
 
 // Seq is the sequence number of the definitions that price, and whether a draft lies over them.
-func (t *Trial) Seq() (seq int64, drafted bool) { return t.base, t.draft != nil }
+func (t *Trial) Seq() (seq int64, drafted bool) { return t.base, t.Draft != nil }
 
 // Rate prices an event on top of those before it. The event's account is an id or an identifier; its time is set. An event that has no
 // price does not count. Errors: ErrAccountUnknown, ErrProductUnknown, ErrNoPrice.
 func (t *Trial) Rate(ctx context.Context, e usage.Event) (*Quote, error) {
 	name := cmp.Or(e.Subject, e.Account)
 	account, err := t.find(ctx, name, e.Time)
+	if t.May != nil && (err == nil || errors.Is(err, ErrAccountUnknown)) {
+		if refused := t.May(ctx, cmp.Or(account, name)); refused != nil {
+			return nil, refused
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -108,39 +116,50 @@ func (t *Trial) Rate(ctx context.Context, e usage.Event) (*Quote, error) {
 	if err := t.load(ctx, plan, billed, period); err != nil {
 		return nil, err
 	}
-	spot, reason := t.fold.Spot(&e, rater.Invoiced{})
-	if reason != "" {
-		return nil, noPrice(reason, &e, product)
-	}
-	before, err := t.fold.Segments(spot)
-	if err != nil {
-		return nil, err
-	}
-	folded, reason := t.fold.Add(&e, rater.Invoiced{})
-	if reason != "" {
-		return nil, noPrice(reason, &e, product)
-	}
-	after, err := t.fold.Segments(spot)
-	if err != nil {
-		return nil, err
-	}
-	q := &Quote{
-		Charge: money.Fixed{Decimal: folded.Charge}, Currency: plan.Account().Currency, Account: account, Billed: billed.ID, Product: product.ID,
-		Period: periodIn(period, zoneOf(billed)),
-	}
 	answer, _ := plan.Resolve(product, e.Package, e.Time)
+	q := &Quote{
+		Currency: plan.Account().Currency, Account: account, Billed: billed.ID, Product: product.ID, Period: periodIn(period, zoneOf(billed)),
+	}
 	if answer.Package != "" {
 		q.Package = &answer.Package
 	}
-	if err := q.explain(plan, product, &e, folded, before, after); err != nil {
+	if err := t.charge(q, plan, product, &e); err != nil {
 		return nil, err
 	}
 	return q, t.sum(q, e.Quantity)
 }
 
+// charge adds the event to its line.
+func (t *Trial) charge(q *Quote, plan *catalog.Plan, product *catalog.Product, e *usage.Event) (err error) {
+	var before, after []price.Segment
+	var spot rater.Spot
+	if !t.Brief {
+		var reason string
+		if spot, reason = t.fold.Spot(e, rater.Invoiced{}); reason != "" {
+			return noPrice(reason, e, product)
+		}
+		if before, err = t.fold.Segments(spot); err != nil {
+			return err
+		}
+	}
+	folded, reason := t.fold.Add(e, rater.Invoiced{})
+	if reason != "" {
+		return noPrice(reason, e, product)
+	}
+	q.Charge.Decimal = folded.Charge
+	if t.Brief {
+		return nil
+	}
+	if after, err = t.fold.Segments(spot); err != nil {
+		return err
+	}
+	return q.explain(plan, product, e, folded, before, after)
+}
+
 // explain says how the charge comes about.
 func (q *Quote) explain(plan *catalog.Plan, product *catalog.Product, e *usage.Event, folded rater.Folded, before, after []price.Segment) error {
-	x := &q.Explanation
+	x := &QuoteExplanation{}
+	q.Explanation = x
 	billed, _ := plan.Billing(e.Time)
 	rate := folded.Rate
 	if rate.Matrix != nil {
@@ -165,9 +184,20 @@ func (q *Quote) explain(plan *catalog.Plan, product *catalog.Product, e *usage.E
 	return x.Line.Err
 }
 
-// noPrice says why an event has no price, and what would help.
+// NoPrice is an ErrNoPrice with the reason for which the usage would be rejected.
+type NoPrice struct {
+	Reason string
+	text   string
+}
+
+// Error says why, and what would help.
+func (n *NoPrice) Error() string { return ErrNoPrice.Error() + ": " + n.Reason + ": " + n.text }
+
+// Is makes it an ErrNoPrice.
+func (n *NoPrice) Is(target error) bool { return target == ErrNoPrice }
+
 func noPrice(reason string, e *usage.Event, product *catalog.Product) error {
-	return fmt.Errorf("%w: %s: product %q of account %q: %s", ErrNoPrice, reason, product.ID, e.Account, adviceOn(reason, e))
+	return &NoPrice{reason, fmt.Sprintf("product %q of account %q: %s", product.ID, e.Account, adviceOn(reason, e))}
 }
 
 // adviceOn says what to do about usage that is rejected with the reason.
@@ -199,8 +229,8 @@ func (t *Trial) find(ctx context.Context, name string, at int64) (string, error)
 	if err != nil {
 		return "", fmt.Errorf("find account %q: %w", name, err)
 	}
-	if t.draft != nil {
-		id = t.draft.Find(name, at, id)
+	if t.Draft != nil {
+		id = t.Draft.Find(name, at, id)
 	}
 	if id == "" {
 		return "", fmt.Errorf("account %q: %w", name, ErrAccountUnknown)
@@ -229,7 +259,7 @@ func (t *Trial) plan(ctx context.Context, account string) (*catalog.Plan, error)
 }
 
 func (t *Trial) planOf(ctx context.Context, account string) (*catalog.Plan, error) {
-	if t.draft == nil {
+	if t.Draft == nil {
 		return t.desk.plan(ctx, t.base, account)
 	}
 	known := map[string]*catalog.Account{}
@@ -243,7 +273,7 @@ func (t *Trial) planOf(ctx context.Context, account string) (*catalog.Plan, erro
 			known[id] = nil
 			maps.Copy(known, more)
 		}
-		a, err := t.draft.Account(id, known[id])
+		a, err := t.Draft.Account(id, known[id])
 		switch {
 		case err != nil:
 			return nil, fmt.Errorf("lay the draft over account %q: %w", id, err)
@@ -259,7 +289,7 @@ func (t *Trial) planOf(ctx context.Context, account string) (*catalog.Plan, erro
 
 // load puts the lines of the account on the invoice of the period under what is to come.
 func (t *Trial) load(ctx context.Context, plan *catalog.Plan, billed *catalog.Account, period catalog.Period) error {
-	if !t.state {
+	if !t.State {
 		return nil
 	}
 	ref := Ref{ID: activity.InvoiceID(billed.Seller, billed.ID, period.Start), Seller: billed.Seller, Billed: billed.ID, Period: period}

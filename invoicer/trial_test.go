@@ -95,12 +95,12 @@ func TestTrialOfRandomCatalogues(t *testing.T) {
 	}
 }
 
-// notQuoted is what needs more than an account's lines, and tiers that a rate without usage restarts, which charges do not know of.
-var notQuoted = []string{"unique", "pool", "capacity", "level_absolute", "carried", "tiers_restart"}
+// notQuoted is what needs more than an account's lines.
+var notQuoted = []string{"unique", "pool", "capacity", "level_absolute", "carried"}
 
 // worksOut says which equation of a quote does not give what it claims.
 func worksOut(q *invoicer.Quote) string {
-	x := &q.Explanation
+	x := q.Explanation
 	if x.Charge == nil {
 		return "the charge is not explained"
 	}
@@ -142,8 +142,8 @@ func oracleEvents(c *priceoracle.Case) []usage.Event {
 func TestTrialAddsUp(t *testing.T) {
 	w := filled(t)
 	d := w.Desk(nil)
-	dearer := w.Draft(`{products: [{id: api-calls, name: API calls, unit: request, identifiers: [api.requests], group_by: [region],
-		rates: [{model: graduated, tiers: [{up_to: 160, unit_price: 0.20}, {unit_price: 0.01}]}]}], accounts: [{id: fresh, currency: USD, identifiers: ["+1"]}]}`)
+	dearer := must(w.Draft(`{products: [{id: api-calls, name: API calls, unit: request, identifiers: [api.requests], group_by: [region],
+		rates: [{model: graduated, tiers: [{up_to: 160, unit_price: 0.20}, {unit_price: 0.01}]}]}], accounts: [{id: fresh, currency: USD, identifiers: ["+1"]}]}`))
 	type step struct{ account, product, quantity, charge string }
 	for _, tc := range []struct {
 		name       string
@@ -237,7 +237,7 @@ func TestTrialAtADate(t *testing.T) {
 func TestTrialPricesWhatIsGone(t *testing.T) {
 	w := filled(t)
 	d := w.Desk(nil)
-	draft := w.Draft(`delete: [{kind: contract, id: c-1}]`)
+	draft := must(w.Draft(`delete: [{kind: contract, id: c-1}]`))
 	trial := must(d.Trial(t.Context(), invoicer.Conditions{Draft: draft, State: true}))
 	q := must(trial.Rate(t.Context(), eventOf("lab", "sms", "1", now)))
 	if q.Charge.Decimal.String() != "0.02" || q.Explanation.Before.Decimal.String() != "3" || q.Explanation.Rate.Level != "product_default" {

@@ -219,19 +219,18 @@ func (w *World) rowsAt(seq int64) map[catalog.Ref]catalog.Row {
 }
 
 // Draft is a document laid over the newest definitions.
-func (w *World) Draft(document string) *catalog.Draft {
-	w.T.Helper()
+func (w *World) Draft(document string) (*catalog.Draft, error) {
 	doc, err := catalog.ParseDocument("draft.yaml", []byte(document))
 	if err != nil {
-		w.T.Fatal(err)
+		return nil, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	changes, err := doc.Revise(catalog.Stored{Rows: maps.Clone(w.rows)}, w.At.UnixNano())
 	if err != nil {
-		w.T.Fatal(err)
+		return nil, err
 	}
-	return catalog.NewDraft(changes, w.seq)
+	return catalog.NewDraft(changes, w.seq), nil
 }
 
 // SeqAt is the newest sequence number that was applied by the instant.

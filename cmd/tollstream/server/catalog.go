@@ -17,6 +17,7 @@ type catalogDesk struct{ p *process }
 
 var (
 	_ api.Catalog      = catalogDesk{}
+	_ api.Drafts       = catalogDesk{}
 	_ api.CatalogKinds = catalogDesk{}
 )
 
@@ -48,6 +49,23 @@ func (c catalogDesk) Apply(ctx context.Context, d api.Document, dryRun bool) (*a
 		out.Changes = append(out.Changes, describeChange(change))
 	}
 	return out, nil
+}
+
+// Draft implements api.Drafts. The newest definitions are those that the changes are told against, or newer ones that were applied meanwhile.
+func (c catalogDesk) Draft(ctx context.Context, d api.Document) (*catalog.Draft, error) {
+	doc, err := catalog.ParseDocument("catalog."+string(d.Format), d.Body)
+	if err != nil {
+		return nil, documentErrors(err)
+	}
+	changes, err := c.p.catalog.Diff(ctx, doc)
+	if err != nil {
+		return nil, documentErrors(err)
+	}
+	seq, err := c.p.catalog.CurrentSeq(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", api.ErrUnavailable, err)
+	}
+	return catalog.NewDraft(changes, seq), nil
 }
 
 func describeChange(c catalog.Change) api.Change {

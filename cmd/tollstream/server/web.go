@@ -23,7 +23,7 @@ func (p *process) newAPI(ctx context.Context) (*api.Server, error) {
 	closing := make(chan struct{})
 	config := api.Config{
 		Version: p.Version, Log: p.Log, Now: p.Now, Metrics: p.registry, Access: access, Keys: p.keys,
-		Usage: in, Parser: in, Invoices: desk, Watcher: watch, Catalog: catalog, Kinds: catalog, Rejections: rejected,
+		Usage: in, Parser: in, Invoices: desk, Watcher: watch, Catalog: catalog, Drafts: catalog, Kinds: catalog, Rejections: rejected,
 		Reports: p.reports, Reconciler: reconciler{p}, Activities: p.reports,
 		Ready: p.readiness(), Closing: closing, PublicURL: p.PublicURL,
 	}
