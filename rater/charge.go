@@ -19,9 +19,11 @@ type pricer struct {
 	scratch  []segment
 	together []segment
 	segments []price.Segment
-	in       price.Input     // what the event of the last put brought
-	rate     *catalog.Rate   // … to its rate, of a matrix the price that was selected
-	priced   []money.Decimal // the lines' amounts under new circumstances, computed before anything changes
+	in       price.Input   // what the event of the last put brought
+	rate     *catalog.Rate // … to its rate, of a matrix the price that was selected
+	cell     []price.Segment
+	priced   []money.Decimal                // the lines' amounts under new circumstances, computed before anything changes
+	values   [catalog.MostDimensions]string // of an event, by which a matrix selects
 }
 
 // charge puts the event on its line: charge = Total(after) − the line's stored amount. It returns the reason
@@ -32,7 +34,7 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 	f.lastUsed = m.uses
 	marker := m.openMarker(e, r)
 	if l := f.alone(r); l != nil && marker == nil {
-		charged, reason := l.chargeAlone(e, r)
+		charged, reason := m.chargeAlone(l, e, r)
 		if reason == "" {
 			l.version = rec.Offset + 1
 			m.touch(f)
@@ -62,7 +64,7 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 func (p *pricer) put(f *family, e *usage.Event, r *resolution, words words) (at int, reason string) {
 	rate := r.rate
 	if rate.Matrix != nil {
-		if rate = Selected(rate, e, r.usageZone); rate == nil {
+		if rate = p.selected(rate, e, r.usageZone); rate == nil {
 			return -1, ReasonNoRate
 		}
 	}
@@ -73,6 +75,7 @@ func (p *pricer) put(f *family, e *usage.Event, r *resolution, words words) (at 
 	segments := []segment(nil)
 	quantity, events := money.Decimal{}, int64(0)
 	if at >= 0 {
+		f.lines[at].inOrder()
 		segments, quantity, events = f.lines[at].segments, f.lines[at].quantity, f.lines[at].events
 	}
 	quantity, err := quantity.Add(e.Quantity)
@@ -106,15 +109,16 @@ func (p *pricer) put(f *family, e *usage.Event, r *resolution, words words) (at 
 	}
 	l := &f.lines[at]
 	l.segments = append(l.segments[:0], p.scratch...)
-	l.quantity, l.events, l.last = quantity, events+1, r.rate
+	l.ordered, l.capped = len(l.segments), l.capped || hasMaximum(rate)
+	l.quantity, l.events, l.last, l.selected = quantity, events+1, r.rate, rate
 	return at, ""
 }
 
-// alone gives the event's line where nothing but its own segment is priced: in a family of one line, on the event's invoice, with one
-// segment, of the event's rate, which is no matrix, under the definitions that price the event. There LineTotal is the rate's Total.
+// alone gives the event's line where the event changes nothing but what its cell costs: in a family of one line, on the event's invoice,
+// under the definitions that price the event, where no matrix has a maximum of the whole. There LineTotal is the sum over the cells.
 func (f *family) alone(r *resolution) *line {
 	if len(f.lines) == 1 && f.seq == r.seq && f.lines[0].target.Invoice == r.invoice {
-		if l := &f.lines[0]; len(l.segments) == 1 && l.segments[0].rate == r.rate && !l.segments[0].gone {
+		if l := &f.lines[0]; !l.capped && (r.rate.Matrix == nil || r.rate.Maximum.IsZero()) {
 			return l
 		}
 	}
@@ -122,7 +126,10 @@ func (f *family) alone(r *resolution) *line {
 }
 
 // chargeAlone is put and take for such a line. After a reason nothing has changed.
-func (l *line) chargeAlone(e *usage.Event, r *resolution) (charged money.Decimal, reason string) {
+func (p *pricer) chargeAlone(l *line, e *usage.Event, r *resolution) (charged money.Decimal, reason string) {
+	if len(l.segments) != 1 || l.segments[0].rate != r.rate || l.segments[0].gone {
+		return p.chargeCell(l, e, r)
+	}
 	s := &l.segments[0]
 	quantity, err := l.quantity.Add(e.Quantity)
 	if err != nil {
@@ -142,7 +149,64 @@ func (l *line) chargeAlone(e *usage.Event, r *resolution) (charged money.Decimal
 	}
 	charged = difference(total, l.amount)
 	s.state, s.seq = state, r.seq
-	l.quantity, l.events, l.last, l.amount = quantity, l.events+1, r.rate, total
+	l.quantity, l.events, l.last, l.selected, l.amount = quantity, l.events+1, r.rate, r.rate, total
+	return charged, ""
+}
+
+// chargeCell prices the event's cell without it and with it, however many cells the line has.
+func (p *pricer) chargeCell(l *line, e *usage.Event, r *resolution) (charged money.Decimal, reason string) {
+	rate := r.rate
+	if rate.Matrix != nil {
+		if rate = p.selected(rate, e, r.usageZone); rate == nil {
+			return charged, ReasonNoRate
+		}
+	}
+	quantity, err := l.quantity.Add(e.Quantity)
+	if err != nil {
+		return charged, ReasonOverflow
+	}
+	in, reason := InputOf(e, rate, r.usagePeriod, r.usageZone)
+	if reason != "" {
+		return charged, reason
+	}
+	at, found := l.placeOf(rate)
+	cell, own := l.cellAround(p.cell[:0], at, found, rate)
+	p.cell = cell
+	before, err := price.LineTotal(cell)
+	if err != nil {
+		return charged, ReasonOverflow
+	}
+	if !found {
+		cell = slices.Insert(cell, own, price.Segment{Cell: rate.Cell})
+	}
+	cell[own].Rate = rate
+	if price.InLogOrder(rate) {
+		accumulated, err := price.Before(cell, own)
+		if err != nil {
+			return charged, ReasonOverflow
+		}
+		in.Before = &accumulated
+	}
+	if cell[own].State, err = aggregate(rate, cell[own].State, in); err != nil {
+		return charged, reasonOf(err)
+	}
+	after, err := price.LineTotal(cell)
+	if err != nil {
+		return charged, ReasonOverflow
+	}
+	if charged, err = after.Sub(before); err != nil {
+		return charged, ReasonOverflow
+	}
+	amount, err := l.amount.Add(charged)
+	if err != nil {
+		return charged, ReasonOverflow
+	}
+	if !found {
+		at = l.insert(at, segment{owner: rate.Owner, segmentKey: keyOf(rate)})
+	}
+	s := &l.segments[at]
+	s.rate, s.gone, s.state, s.seq = rate, false, cell[own].State, r.seq
+	l.quantity, l.events, l.last, l.selected, l.amount = quantity, l.events+1, r.rate, rate, amount
 	return charged, ""
 }
 
@@ -157,14 +221,18 @@ func difference(a, b money.Decimal) money.Decimal {
 
 // Selected gives the price that a matrix selects for an event of the account whose days are in the zone, nil: it has none.
 func Selected(r *catalog.Rate, e *usage.Event, zone *time.Location) *catalog.Rate {
-	var values [catalog.MostDimensions]string
+	return new(pricer).selected(r, e, zone)
+}
+
+func (p *pricer) selected(r *catalog.Rate, e *usage.Event, zone *time.Location) *catalog.Rate {
 	dimensions := r.Matrix.Dimensions
 	for i := range dimensions {
+		p.values[i] = ""
 		if dimensions[i].From != "" {
-			values[i] = e.Attribute(dimensions[i].From)
+			p.values[i] = e.Attribute(dimensions[i].From)
 		}
 	}
-	return r.Matrix.Select(values[:len(dimensions)], e.Time, zone)
+	return r.Matrix.Select(p.values[:len(dimensions)], e.Time, zone)
 }
 
 // InputOf gives what an event brings to its rate, in the period and zone of its line's usage, or the reason why it cannot be priced.
@@ -206,6 +274,9 @@ func (f *family) begin(e *usage.Event, r *resolution, words words) {
 // continues the ones before it: Total(before + own) − Total(before). It reports false when the arithmetic overflows.
 func (p *pricer) reprice(f *family, at int, segments []segment) bool {
 	p.priced = p.priced[:0]
+	for i := range f.lines {
+		f.lines[i].inOrder()
+	}
 	if len(f.lines) == 1 {
 		if at < 0 {
 			segments = f.lines[0].segments
@@ -240,11 +311,16 @@ func (p *pricer) reprice(f *family, at int, segments []segment) bool {
 
 // lineTotal prices segments: the sum over k of Total_k(S_k) − Total_k(S_k−1), pricing.md §3.
 func (p *pricer) lineTotal(segments []segment) (money.Decimal, error) {
-	p.segments = p.segments[:0]
-	for i := range segments {
-		p.segments = append(p.segments, price.Segment{Rate: segments[i].rate, State: segments[i].state, Cell: segments[i].cell})
-	}
+	p.segments = appendPriced(p.segments[:0], segments)
 	return price.LineTotal(p.segments)
+}
+
+// appendPriced appends the segments as they are priced.
+func appendPriced(dst []price.Segment, segments []segment) []price.Segment {
+	for i := range segments {
+		dst = append(dst, price.Segment{Rate: segments[i].rate, State: segments[i].state, Cell: segments[i].cell})
+	}
+	return dst
 }
 
 // take takes over the amounts of the last reprice and returns the change of line at; other gets every other line that changed.
@@ -375,6 +451,7 @@ func (m *machine) bind(f *family, account string, seq int64, plan *catalog.Plan,
 		if !m.bindSegments(f.lines[i].segments, account, seq, plan, need) {
 			return false
 		}
+		f.lines[i].bound()
 	}
 	f.bound, f.boundSeq = true, seq
 	return true
@@ -382,9 +459,10 @@ func (m *machine) bind(f *family, account string, seq int64, plan *catalog.Plan,
 
 // bindSegments is bind for some segments.
 func (m *machine) bindSegments(segs []segment, account string, seq int64, plan *catalog.Plan, need *needs) bool {
+	var of outer
 	for j := range segs {
 		s := &segs[j]
-		r := s.rateIn(plan)
+		r := of.rateIn(plan, s)
 		gone := r == nil
 		if gone {
 			old, ok := m.defs.planAt(m, account, s.seq, need)
@@ -392,7 +470,7 @@ func (m *machine) bindSegments(segs []segment, account string, seq int64, plan *
 				return false
 			}
 			if old != nil {
-				r = s.rateIn(old)
+				r = of.rateIn(old, s)
 			}
 		}
 		if r == nil {

@@ -87,10 +87,10 @@ func (f *Fold) Add(e *usage.Event, on Invoiced) (Folded, string) {
 		f.resolved = late
 		r = &f.resolved
 	}
-	out := Folded{Family: r.f.id, Rate: r.rate}
+	out := Folded{Family: r.f.id}
 	if l := r.f.alone(r); l != nil {
-		out.Charge, reason = l.chargeAlone(e, r)
-		out.Line, out.Amount = l.target.Line, l.amount
+		out.Charge, reason = f.chargeAlone(l, e, r)
+		out.Line, out.Rate, out.Amount = l.target.Line, l.selected, l.amount
 		return out, reason
 	}
 	at, reason := f.put(r.f, e, r, f.words)
@@ -106,7 +106,8 @@ func (f *Fold) Add(e *usage.Event, on Invoiced) (Folded, string) {
 	if overflow { // each is a difference of amounts within bounds, and there are few lines
 		panic("bug: the sum of a family's adjustments overflows")
 	}
-	out.Line, out.Amount = r.f.lines[at].target.Line, r.f.lines[at].amount
+	l := &r.f.lines[at]
+	out.Line, out.Rate, out.Amount = l.target.Line, l.selected, l.amount
 	return out, ""
 }
 

@@ -45,6 +45,7 @@ func (f *Fold) Segments(at Spot) ([]price.Segment, error) {
 		if i == upTo && family.lines[i].target.Invoice != at.Invoice {
 			break
 		}
+		family.lines[i].inOrder()
 		var err error
 		if all, err = merged(all, family.lines[i].segments); err != nil {
 			return nil, fmt.Errorf("put the lines of family %s together: %w", at.Family, err)
@@ -53,11 +54,7 @@ func (f *Fold) Segments(at Spot) ([]price.Segment, error) {
 			break
 		}
 	}
-	out := make([]price.Segment, len(all))
-	for i := range all {
-		out[i] = price.Segment{Rate: all[i].rate, State: all[i].state, Cell: all[i].cell}
-	}
-	return out, nil
+	return appendPriced(make([]price.Segment, 0, len(all)), all), nil
 }
 
 // Load takes lines of the plan's account as they are stored, ordered by family and position, to add usage to them. They are priced under
@@ -85,23 +82,27 @@ func (f *Fold) load(stored []LineState, plan *catalog.Plan, old func(seq int64) 
 	if err != nil {
 		return err
 	}
+	var of outer
 	for i := range family.lines {
-		for j := range family.lines[i].segments {
-			s := &family.lines[i].segments[j]
-			if s.rate = s.rateIn(plan); s.rate != nil {
-				continue
+		l := &family.lines[i]
+		for j := range l.segments {
+			s := &l.segments[j]
+			r := of.rateIn(plan, s)
+			gone := r == nil
+			if gone {
+				before, err := old(s.seq)
+				if err != nil {
+					return err
+				}
+				if before != nil {
+					r = of.rateIn(before, s)
+				}
 			}
-			before, err := old(s.seq)
-			if err != nil {
-				return err
-			}
-			if before != nil {
-				s.rate, s.gone = s.rateIn(before), true
-			}
-			if s.rate == nil {
+			if s.rate, s.gone = r, gone; r == nil {
 				return fmt.Errorf("rate %q of %s %q is gone from the definitions at %d and at %d", s.id, s.owner.Kind, s.owner.ID, plan.Seq(), s.seq)
 			}
 		}
+		l.bound()
 	}
 	if !f.reprice(family, -1, nil) {
 		return fmt.Errorf("its amount is too large under the definitions at %d", plan.Seq())

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/activity"
@@ -69,8 +70,13 @@ type line struct {
 	events    int64
 	amount    money.Decimal
 	version   int64
-	last      *catalog.Rate   // of the event rated last; nil after loading
-	terms     *activity.Terms // of the last activity, and of which rate they are
+	last      *catalog.Rate         // of the event rated last; nil after loading
+	selected  *catalog.Rate         // what a matrix selected for it, else the same
+	capped    bool                  // a segment stands in a matrix with a maximum, to which all its cells add up
+	ordered   int                   // so many segments stand in order; each behind them is the first of its cell
+	young     map[string]int        // where those stand, by cell
+	places    map[*catalog.Rate]int // where segments stood, if there are many, see placeOf
+	terms     *activity.Terms       // of the last activity, and of which rate they are
 	termsRate *catalog.Rate
 	period    catalog.Period
 	shown     lineRate
@@ -148,6 +154,9 @@ func (s *segmentKey) compare(to *segmentKey) int {
 
 // placeOf gives where the segment stands or belongs, and whether it is there.
 func placeOf(segments []segment, key *segmentKey) (at int, found bool) {
+	if len(segments) > few {
+		return sort.Find(len(segments), func(i int) int { return key.compare(&segments[i].segmentKey) })
+	}
 	for at < len(segments) {
 		switch c := segments[at].compare(key); {
 		case c == 0:
@@ -160,9 +169,127 @@ func placeOf(segments []segment, key *segmentKey) (at int, found bool) {
 	return at, false
 }
 
+// few segments are searched one after another. Of more it is remembered where those were that events fell on, since the words that a search
+// compares are mostly in no cache.
+const few = 8
+
+// placeOf is placeOf for the segment of the rate.
+func (l *line) placeOf(r *catalog.Rate) (at int, found bool) {
+	key := keyOf(r)
+	if len(l.segments) <= few {
+		return placeOf(l.segments, &key)
+	}
+	if at, found = l.places[r]; found && l.segments[at].rate == r { // no segment ever goes
+		return at, true
+	}
+	if at, found = l.young[r.Cell]; found {
+		found = l.segments[at].compare(&key) == 0
+	}
+	if !found {
+		if len(l.young) > 0 && l.young[r.Cell] > 0 {
+			l.inOrder()
+		}
+		at, found = placeOf(l.segments[:l.ordered], &key)
+	}
+	if found {
+		if l.places == nil {
+			l.places = map[*catalog.Rate]int{}
+		}
+		l.places[r] = at
+	}
+	return at, found
+}
+
+// insert puts a segment where placeOf says that it belongs, and gives where it stands. The first of a cell is put behind all, where there
+// are many, since it would move half of them; inOrder moves them once for all that came.
+func (l *line) insert(at int, s segment) int {
+	inCell := at > 0 && l.segments[at-1].cell == s.cell || at < len(l.segments) && l.segments[at].cell == s.cell
+	if len(l.segments) <= few || inCell {
+		if l.ordered < len(l.segments) {
+			l.inOrder()
+			at, _ = placeOf(l.segments, &s.segmentKey)
+		}
+		l.segments = slices.Insert(l.segments, at, s)
+		l.ordered = len(l.segments)
+		return at
+	}
+	at = len(l.segments)
+	l.segments = append(l.segments, s)
+	if l.young == nil {
+		l.young = map[string]int{}
+	}
+	l.young[s.cell] = at
+	return at
+}
+
+// inOrder puts all segments in the order of price.CompareSegments.
+func (l *line) inOrder() {
+	if l.ordered >= len(l.segments) {
+		return
+	}
+	slices.SortFunc(l.segments[l.ordered:], func(a, b segment) int { return a.compare(&b.segmentKey) })
+	young := slices.Clone(l.segments[l.ordered:])
+	to := len(l.segments)
+	for old := l.ordered; len(young) > 0; { // the last of both goes behind
+		to--
+		if y := &young[len(young)-1]; old == 0 || l.segments[old-1].compare(&y.segmentKey) < 0 {
+			l.segments[to], young = *y, young[:len(young)-1]
+			continue
+		}
+		old--
+		l.segments[to] = l.segments[old]
+	}
+	l.ordered = len(l.segments)
+	clear(l.young)
+}
+
+// cellAround appends the segments of the rate's cell, whose own stands at if it was found, else belongs there, and gives where that is among them.
+func (l *line) cellAround(dst []price.Segment, at int, found bool, r *catalog.Rate) (cell []price.Segment, own int) {
+	from, to := at, at
+	if found {
+		to++
+	}
+	key := keyOf(r)
+	for from > 0 && l.segments[from-1].besides(&key) {
+		from--
+	}
+	for to < len(l.segments) && l.segments[to].besides(&key) {
+		to++
+	}
+	return appendPriced(dst, l.segments[from:to]), at - from
+}
+
+// besides says whether the segment, which is not own, stands in its cell. Most have the same rate in another: then cells,
+// whose words are in no cache, need not be compared.
+func (s *segmentKey) besides(own *segmentKey) bool {
+	return (s.start != own.start || s.id != own.id || s.shape != own.shape) && s.cell == own.cell
+}
+
+// hasMaximum says whether the rate stands in a matrix that has a maximum of the whole.
+func hasMaximum(r *catalog.Rate) bool { return r != nil && r.Outer != nil && !r.Outer.Maximum.IsZero() }
+
+// bound takes note that the line has other segments, or that they point at other rates.
+func (l *line) bound() {
+	l.capped, l.places = false, nil
+	for i := range l.segments {
+		l.capped = l.capped || hasMaximum(l.segments[i].rate)
+	}
+}
+
+// outer is the rate that was found last, to which all cells of a matrix lead.
+type outer struct {
+	owner catalog.Ref
+	id    string
+	rate  *catalog.Rate
+	plan  *catalog.Plan
+}
+
 // rateIn finds the segment's rate in a plan, nil where it is gone, or has states of another shape.
-func (s *segment) rateIn(plan *catalog.Plan) *catalog.Rate {
-	r := rateOf(plan, s.owner, s.id, s.cell)
+func (o *outer) rateIn(plan *catalog.Plan, s *segment) *catalog.Rate {
+	if o.plan != plan || o.owner != s.owner || o.id != s.id {
+		*o = outer{owner: s.owner, id: s.id, plan: plan, rate: plan.RateByID(s.owner, s.id)}
+	}
+	r := inCell(o.rate, s.cell)
 	if r == nil || price.Shape(r) != s.shape {
 		return nil
 	}
@@ -212,11 +339,7 @@ func beforeIn(segments []segment, i int, others []segment) (price.State, error) 
 		return price.State{}, err
 	}
 	at, _ := placeOf(all, &segments[i].segmentKey)
-	priced := make([]price.Segment, len(all))
-	for j := range all {
-		priced[j] = price.Segment{Rate: all[j].rate, State: all[j].state, Cell: all[j].cell}
-	}
-	before, err := price.Before(priced, at)
+	before, err := price.Before(appendPriced(nil, all), at)
 	if err != nil {
 		return price.State{}, err
 	}
@@ -226,19 +349,50 @@ func beforeIn(segments []segment, i int, others []segment) (price.State, error) 
 	return before, nil
 }
 
-// merged returns the segments of a and b together, in order.
+// merged returns the segments of dst and b together, in order.
 func merged(dst []segment, b []segment) ([]segment, error) {
-	for j := range b {
-		i, found := placeOf(dst, &b[j].segmentKey)
-		if !found {
-			dst = slices.Insert(dst, i, b[j])
+	added := 0
+	for i, j := 0, 0; j < len(b); {
+		c := 1
+		if i < len(dst) {
+			c = dst[i].compare(&b[j].segmentKey)
+		}
+		switch {
+		case c < 0:
+			i++
 			continue
+		case c == 0:
+			state, err := price.Merge(dst[i].state, b[j].state)
+			if err != nil {
+				return dst, err
+			}
+			dst[i].state = state
+			i++
+		default:
+			added++
 		}
-		state, err := price.Merge(dst[i].state, b[j].state)
-		if err != nil {
-			return dst, err
+		j++
+	}
+	if added == 0 {
+		return dst, nil
+	}
+	i, j := len(dst)-1, len(b)-1
+	dst = slices.Grow(dst, added)[:len(dst)+added]
+	for to := len(dst) - 1; added > 0; to-- { // the last of both goes behind
+		if i >= 0 {
+			c := dst[i].compare(&b[j].segmentKey)
+			if c >= 0 {
+				dst[to] = dst[i]
+				i--
+				if c == 0 {
+					j--
+				}
+				continue
+			}
 		}
-		dst[i].state = state
+		dst[to] = b[j]
+		j--
+		added--
 	}
 	return dst, nil
 }
@@ -249,6 +403,7 @@ func (f *family) othersThan(at int, to []segment) ([]segment, error) {
 		if i == at {
 			continue
 		}
+		f.lines[i].inOrder()
 		var err error
 		if to, err = merged(to, f.lines[i].segments); err != nil {
 			return to, err
@@ -261,6 +416,7 @@ func (f *family) othersThan(at int, to []segment) ([]segment, error) {
 func (f *family) states(dst []LineState) []LineState {
 	for i := range f.lines {
 		l := &f.lines[i]
+		l.inOrder()
 		shown := l.shown
 		if r := l.last; r != nil {
 			shown = lineRate{level: string(r.Level), account: r.OwnerAccount, id: r.ID, model: string(r.Model)}
@@ -299,6 +455,7 @@ func loadFamily(stored []LineState) (*family, error) {
 		for _, g := range segs {
 			l.segments = append(l.segments, g.segment())
 		}
+		l.ordered = len(l.segments)
 		if err := f.loadSecond(l, s.Second); err != nil {
 			return nil, fmt.Errorf("line %x: %w", s.Line, err)
 		}

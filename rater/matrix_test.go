@@ -3,6 +3,8 @@ package rater
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -236,4 +238,190 @@ func cellsOf(f *family) string {
 		words = append(words, s.Cell+"="+s.Rate)
 	}
 	return strings.Join(words, " ")
+}
+
+// BenchmarkCells rates events that fall on so many cells of one line in turn. Of most of them nothing but the cell may be looked at.
+func BenchmarkCells(b *testing.B) {
+	for _, cells := range []int{1, 100, 10_000} {
+		b.Run(fmt.Sprint(cells), func(b *testing.B) {
+			const batch = 100
+			log, records := cellsLog(b, cells, batch)
+			for _, value := range records { // every cell is there
+				log.again(value)
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			before := processor()
+			for i := 0; i < b.N; i++ {
+				log.again(records[i%len(records)])
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batch), "ns/event")
+			b.ReportMetric(float64(processor()-before)/float64(b.N*batch), "cpu-ns/event")
+		})
+	}
+}
+
+// BenchmarkNewCells rates the first event of each of many cells of a line.
+func BenchmarkNewCells(b *testing.B) {
+	const batch = 100
+	for range b.N {
+		b.StopTimer()
+		log, records := cellsLog(b, 10_000, batch)
+		b.StartTimer()
+		for _, value := range records {
+			log.again(value)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*10_000), "ns/event")
+}
+
+// BenchmarkFreezeCells encodes a line of so many cells, as each cut and each projection does in which it changed.
+func BenchmarkFreezeCells(b *testing.B) {
+	for _, cells := range []int{1, 100, 10_000} {
+		b.Run(fmt.Sprint(cells), func(b *testing.B) {
+			log, records := cellsLog(b, cells, 100)
+			for _, value := range records {
+				log.again(value)
+			}
+			f := onlyFamily(b, log.partition.machine)
+			b.ReportAllocs()
+			var lines []LineState
+			for b.Loop() {
+				lines = f.states(lines[:0])
+			}
+			b.ReportMetric(float64(len(lines[0].Segments)), "bytes")
+		})
+	}
+}
+
+// again rates a record's bytes, as if they came at the next offset: its events carry other ids each time.
+func (r *rated) again(value []byte) {
+	in := &Input{Offset: r.offset, LeaderEpoch: -1, Time: benchStart, Value: value}
+	r.partition.own.decode(in)
+	for i := range r.partition.own.ids.all {
+		r.sent++
+		r.partition.own.ids.all[i][0], r.partition.own.ids.all[i][1], r.partition.own.ids.all[i][2], r.partition.own.ids.all[i][3] = byte(r.sent), byte(r.sent>>8), byte(r.sent>>16), byte(r.sent>>24)
+	}
+	if err := r.partition.rate(context.Background(), &r.partition.own, in); err != nil {
+		r.t.Fatal(err)
+	}
+	if len(r.partition.own.out.Rejected) > 0 || r.partition.own.out.Duplicates > 0 {
+		r.t.Fatalf("%+v", r.partition.own.out)
+	}
+	r.offset++
+	r.partition.rated--
+}
+
+// cellsLog makes a partition and records whose events fall on the cells one after another: by number prefixes, one of them by the hour too.
+func cellsLog(t testing.TB, cells, batch int) (*rated, [][]byte) {
+	t.Helper()
+	prices := []any{object{"match": object{"to": "9", "at": object{"from": "22:00", "to": "06:00"}}, "model": "per_unit", "unit_price": "7"}}
+	for i := range cells {
+		prices = append(prices, object{"match": object{"to": cellNumber(i)}, "model": "graduated", "tiers": []any{
+			object{"up_to": "1000", "unit_price": "0.05"}, object{"unit_price": fmt.Sprintf("0.%05d", i+1)},
+		}})
+	}
+	s := newBerlinStores(t, object{"id": "p", "rates": []any{object{"id": "m", "currency": "USD", "model": "matrix", "prices": prices,
+		"dimensions": []any{object{"name": "to", "by": "prefix"}, object{"name": "at", "by": "time_of_day"}}}}})
+	var records [][]byte
+	for at := 0; at < max(cells, batch); {
+		u := usage.Record{Kind: usage.KindBatch}
+		for range batch {
+			u.Events = append(u.Events, usage.Event{
+				ID: fmt.Sprint("e", at), Source: "s", Account: "a", RoutingKey: "a", Product: "p", Time: benchStart + int64(at), Quantity: money.One,
+				Attributes: []usage.Attribute{{Name: "to", Value: cellNumber(at*7919%cells) + "77"}},
+			})
+			at++
+		}
+		records = append(records, usage.AppendRecord(nil, &u))
+	}
+	return s.open(t, 0), records
+}
+
+func cellNumber(i int) string { return fmt.Sprintf("%05d", i) }
+
+// TestManyCells rates usage that falls on many cells under two rates in random order, at times of late usage, of lines that were just read
+// back or not, and compares the family with sums made by hand: in cell i the first 10 units cost i+1 under the first rate, twice that under
+// the second; all others cost 1 cent.
+func TestManyCells(t *testing.T) {
+	for _, cells := range []int{3, 9, 40} {
+		rates := make([]any, 2)
+		for k, span := range []object{{"id": "m1", "end": "2026-03-20T00:00:00Z"}, {"id": "m2", "start": "2026-03-20T00:00:00Z"}} {
+			var prices []any
+			for i := range cells {
+				prices = append(prices, object{"match": object{"to": cellNumber(i)}, "model": "graduated", "tiers": []any{
+					object{"up_to": "10", "unit_price": fmt.Sprint((k + 1) * (i + 1))}, object{"unit_price": "0.01"},
+				}})
+			}
+			span["currency"], span["model"], span["dimensions"], span["prices"] = "USD", "matrix", []any{object{"name": "to", "by": "prefix"}}, prices
+			rates[k] = span
+		}
+		s := newBerlinStores(t, object{"id": "p", "rates": rates})
+		for seed := range uint64(12) {
+			random := rand.New(rand.NewPCG(seed, uint64(cells)))
+			log := s.open(t, 0)
+			used := map[[2]int]int64{}
+			charges := money.Zero
+			for range 300 {
+				cell, k, quantity := random.IntN(cells), random.IntN(2), int64(1+random.IntN(4))
+				day := 1 + random.IntN(18) + 20*k
+				if day > 31 {
+					day = 31
+				}
+				used[[2]int{cell, k}] += quantity
+				charge := log.event(usage.Event{
+					Product: "p", Quantity: money.FromInt(quantity), Time: localTime(t, "UTC", fmt.Sprintf("2026-03-%02d 01:00", day)),
+					Attributes: []usage.Attribute{{Name: "to", Value: cellNumber(cell)}},
+				})
+				for _, part := range strings.Split(charge, "+") {
+					charges = sum(t, charges, money.MustParse(part))
+				}
+				m := log.partition.machine
+				switch random.IntN(40) {
+				case 0:
+					m.reload(t)
+				case 1:
+					if seed%3 == 0 {
+						log.rate(0, &usage.Record{Kind: usage.KindSeal, Seal: &usage.Seal{Account: "a", PeriodEnd: localTime(t, "Europe/Berlin", "2026-04-01 00:00")}})
+						onlyFamily(t, m)
+					}
+				}
+				if !onlyFamily(t, m).lines[0].isOrdered() {
+					t.Fatal("segments are out of order where they say that they are not")
+				}
+			}
+			var cents int64
+			for i := range cells {
+				first, both := used[[2]int{i, 0}], used[[2]int{i, 0}]+used[[2]int{i, 1}]
+				at := func(k, q int64) int64 { return min(q, 10)*k*int64(i+1)*100 + max(0, q-10) }
+				cents += at(1, first) + at(2, both) - at(2, first)
+			}
+			want, err := money.FromInt(cents).Mul(money.MustParse("0.01"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			amount, segments := money.Zero, 0
+			f := onlyFamily(t, log.partition.machine)
+			for _, l := range f.states(nil) {
+				amount = sum(t, amount, l.Amount)
+			}
+			for i := range f.lines {
+				l := &f.lines[i]
+				if l.ordered != len(l.segments) || !l.isOrdered() {
+					t.Errorf("%d cells, seed %d: line %d is not in order", cells, seed, i)
+				}
+				segments = max(segments, len(l.segments))
+			}
+			if len(f.lines) == 1 && segments != len(used) {
+				t.Errorf("%d cells, seed %d: %d segments of %d", cells, seed, segments, len(used))
+			}
+			if amount != want || charges != want {
+				t.Errorf("%d cells, seed %d: lines of %s, charges of %s, want %s", cells, seed, amount, charges, want)
+			}
+		}
+	}
+}
+
+func (l *line) isOrdered() bool {
+	return slices.IsSortedFunc(l.segments[:l.ordered], func(a, b segment) int { return a.compare(&b.segmentKey) })
 }

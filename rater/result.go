@@ -344,6 +344,8 @@ func (m *machine) merge(rec *activity.Record, s *MarkerState, g *merging) {
 	for i := range f.lines {
 		l := &f.lines[i]
 		l.second, l.target.Group = nil, f.group
+		l.ordered, l.young = len(l.segments), nil
+		l.bound()
 	}
 	if !m.reprice(f, -1, nil) {
 		f.lines, f.gathers = before, gathers

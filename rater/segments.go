@@ -138,12 +138,11 @@ func (s *Segment) segment() segment {
 // RateIn finds the rate in a plan, nil where it is gone.
 func (s *Segment) RateIn(plan *catalog.Plan) *catalog.Rate {
 	g := s.segment()
-	return g.rateIn(plan)
+	return new(outer).rateIn(plan, &g)
 }
 
-// rateOf finds a segment's rate: of a matrix the price of its cell.
-func rateOf(plan *catalog.Plan, owner catalog.Ref, id, cell string) *catalog.Rate {
-	r := plan.RateByID(owner, id)
+// inCell gives the price of the cell, of a rate that is no matrix the rate itself; nil: there is none.
+func inCell(r *catalog.Rate, cell string) *catalog.Rate {
 	switch {
 	case r == nil || r.Matrix == nil && cell == "":
 		return r
