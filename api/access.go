@@ -29,10 +29,11 @@ type Permission string
 // The permissions. Every route names exactly one.
 const (
 	SendUsage      Permission = "usage:send"
-	ReadAccount    Permission = "account:read" // one account's invoice, prices, activity; the account is checked as well
-	ReadReports    Permission = "reports:read" // usage and revenue; a customer's only with its own accounts
-	ReadMoney      Permission = "money:read"   // reconciliation
-	ReadCatalog    Permission = "catalog:read" // everybody's definitions
+	ReadAccount    Permission = "account:read"  // one account's invoice, prices, activity; the account is checked as well
+	ReadReports    Permission = "reports:read"  // usage and revenue; a customer's only with its own accounts
+	ReadMoney      Permission = "money:read"    // reconciliation
+	RunBacktests   Permission = "backtests:run" // stored usage under other prices, which changes nothing
+	ReadCatalog    Permission = "catalog:read"  // everybody's definitions
 	WriteCatalog   Permission = "catalog:write"
 	ReadRejected   Permission = "rejected:read"
 	RetryRejected  Permission = "rejected:retry"
@@ -52,6 +53,7 @@ var allowed = map[Permission][]Role{
 	ReadAccount:    {RoleCustomer, RoleSupport, RoleFinance, RoleAdmin, RoleAuditor},
 	ReadReports:    {RoleCustomer, RoleSupport, RoleFinance, RoleAdmin, RoleAuditor},
 	ReadMoney:      {RoleFinance, RoleAdmin, RoleAuditor},
+	RunBacktests:   {RoleFinance, RoleAdmin, RoleAuditor},
 	ReadCatalog:    {RoleSupport, RoleFinance, RoleAdmin, RoleAuditor},
 	WriteCatalog:   {RoleAdmin},
 	ReadRejected:   {RoleSupport, RoleFinance, RoleAdmin, RoleAuditor},

@@ -53,6 +53,7 @@ type Config struct {
 	Reconciler Reconciler
 	Activities Activities
 	Operations Operations
+	Backtests  Backtests
 
 	// Ready asks each store whether it answers, by the store's name.
 	Ready map[string]func(context.Context) error
@@ -126,6 +127,7 @@ func (s *Server) registerAll() {
 	s.registerCollectors()
 	s.registerReports()
 	s.registerActivities()
+	s.registerBacktests()
 	s.registerKeys()
 	s.registerLogin()
 }

@@ -44,16 +44,17 @@ var noon = time.Date(2026, 11, 21, 11, 0, 0, 0, time.UTC)
 // outside is a server with everything around it in memory. What reads usage, definitions, prices and invoices is the real thing.
 type outside struct {
 	*testing.T
-	server   *api.Server
-	world    *invoicertest.World
-	keys     *memoryKeys
-	broker   *memoryBroker
-	stores   *memoryStores
-	watcher  *memoryWatcher
-	catalog  *memoryCatalog
-	registry *prometheus.Registry
-	tokens   map[api.Role]string
-	closing  chan struct{}
+	server    *api.Server
+	world     *invoicertest.World
+	keys      *memoryKeys
+	broker    *memoryBroker
+	stores    *memoryStores
+	watcher   *memoryWatcher
+	catalog   *memoryCatalog
+	backtests memoryBacktests
+	registry  *prometheus.Registry
+	tokens    map[api.Role]string
+	closing   chan struct{}
 }
 
 func build(t *testing.T, change ...func(*api.Config)) *outside {
@@ -89,7 +90,7 @@ func build(t *testing.T, change ...func(*api.Config)) *outside {
 		Version: "1.2.3", Log: slog.New(slog.NewTextHandler(testLog{t}, nil)), Now: o.world.Now, Metrics: o.registry, Access: access, Keys: o.keys,
 		Usage: intake, Parser: intake, Invoices: o.world.Desk(nil), Watcher: o.watcher, Catalog: o.catalog, Drafts: worldDrafts{o.world}, Kinds: o.catalog,
 		Rejections: o.stores, Collectors: o.stores, Runs: o.stores, Files: o.stores, Reports: o.stores, Reconciler: o.stores,
-		Activities: o.stores, Operations: o.stores, Closing: o.closing,
+		Activities: o.stores, Operations: o.stores, Backtests: &o.backtests, Closing: o.closing,
 		Ready: map[string]func(context.Context) error{"postgres": func(context.Context) error { return o.stores.err }},
 		Pages: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			p := api.PrincipalOf(r.Context())

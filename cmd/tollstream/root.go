@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -27,7 +28,10 @@ type app struct {
 const (
 	outputText = "text"
 	outputJSON = "json"
+	outputCSV  = "csv" // of commands with the annotation alsoCSV
 )
+
+const alsoCSV = "csv"
 
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
@@ -44,8 +48,8 @@ func (a *app) rootCommand() *cobra.Command {
 			if err := readEnvironment(cmd, a.getenv); err != nil {
 				return err
 			}
-			if a.output != outputText && a.output != outputJSON {
-				return wrongUsage("--output must be text or json, not %q", a.output)
+			if forms := outputForms(cmd); !slices.Contains(forms, a.output) {
+				return wrongUsage("--output must be %s, not %q", strings.Join(forms, " or "), a.output)
 			}
 			a.lines = slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: a.settings.LogLevel}))
 			return nil
@@ -56,11 +60,20 @@ func (a *app) rootCommand() *cobra.Command {
 	a.settings.commonFlags(root.PersistentFlags())
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", outputText, "`FORM` of what is printed: text or json")
 	root.AddCommand(a.runCommand(), a.migrateCommand(), a.catalogCommand(), a.collectCommand(), a.rateCommand(), a.rejectedCommand(),
-		a.reconcileCommand(), a.keyCommand(), a.demoCommand(), a.versionCommand())
+		a.backtestCommand(), a.reconcileCommand(), a.keyCommand(), a.demoCommand(), a.versionCommand())
 	group(root)
 	root.InitDefaultCompletionCmd()
 	exampleForCompletion(root)
 	return root
+}
+
+// outputForms are the values of --output that the command takes.
+func outputForms(cmd *cobra.Command) []string {
+	forms := []string{outputText, outputJSON}
+	if cmd.Annotations[alsoCSV] != "" {
+		forms = append(forms, outputCSV)
+	}
+	return forms
 }
 
 // group makes a command that only holds others: without one of them it shows them, and fails.

@@ -57,6 +57,7 @@ type world struct {
 	run        api.Run   // the answer to an upload
 	runs       []api.Run // one for each question for the history
 	reconciled api.Reconciliation
+	backtests  scriptedBacktests
 }
 
 func newWorld(t *testing.T) *world {
@@ -69,6 +70,7 @@ func newWorld(t *testing.T) *world {
 	}
 	server, err := api.New(api.Config{
 		Now: prices.Now, Access: access, Keys: w, Parser: api.Intake{Now: prices.Now}, Invoices: prices.Desk(nil), Catalog: w, Rejections: w, Collectors: w, Runs: w, Files: w, Reconciler: w,
+		Backtests: &w.backtests,
 	})
 	if err != nil {
 		t.Fatal(err)

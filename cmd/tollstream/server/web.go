@@ -27,6 +27,7 @@ func (p *process) newAPI(ctx context.Context) (*api.Server, error) {
 		Reports: p.reports, Reconciler: reconciler{p}, Activities: p.reports,
 		Ready: p.readiness(), Closing: closing, PublicURL: p.PublicURL,
 	}
+	config.Backtests = p.newBacktests(ctx)
 	config.Operations = operations{p, config.Ready}
 	config.Collectors, config.Runs, config.Files = p.collect, p.collect, p.collect
 	if err := p.addPages(&config, desk, watch, access); err != nil {
