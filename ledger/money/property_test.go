@@ -103,12 +103,40 @@ func TestArithmeticAgainstBig(t *testing.T) {
 		if !b.IsZero() {
 			got, err = CeilDiv(a, b)
 			agrees(t, "ceil div", got, err, new(big.Int).Mul(roundQuotient(x, y, RoundCeil), bigScale))
+			got, err = a.Div(b)
+			agrees(t, "div", got, err, roundQuotient(new(big.Int).Mul(x, bigScale), y, RoundHalfUp))
 		}
 		if a.Cmp(b) != x.Cmp(y) || a.Sign() != x.Sign() || (a == b) != (x.Cmp(y) == 0) {
 			t.Fatalf("order of %s and %s", a, b)
 		}
 		if toBig(a.Neg()).Cmp(new(big.Int).Neg(x)) != 0 || toBig(a.Abs()).Cmp(new(big.Int).Abs(x)) != 0 {
 			t.Fatalf("negation of %s", a)
+		}
+	})
+}
+
+// TestLongDivision meets estimates that are one or two too large, and divisors with their highest word full.
+func TestLongDivision(t *testing.T) {
+	words := func(t *rapid.T, label string) u128 {
+		word := rapid.SampledFrom([]uint64{0, 1, 2, 1 << 32, 1<<63 - 1, 1 << 63, 1<<63 + 1, 1<<64 - 2, 1<<64 - 1})
+		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, label), 0))
+		if rapid.Bool().Draw(t, label+" at random") {
+			return u128{random.Uint64() >> rapid.IntRange(0, 63).Draw(t, "shift"), random.Uint64()}
+		}
+		return u128{word.Draw(t, label), word.Draw(t, label)}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		low, high, v := words(t, "low"), words(t, "high"), words(t, "v")
+		if v.isZero() {
+			return
+		}
+		u := u256{w0: low.lo, w1: low.hi, w2: high.lo}
+		b := new(big.Int).Lsh(new(big.Int).SetUint64(u.w2), 128)
+		b.Add(b, low.big())
+		want, rest := new(big.Int).QuoRem(b, v.big(), new(big.Int))
+		quotient, left, ok := u.div(v)
+		if ok != (want.BitLen() <= 127) || ok && (quotient.big().Cmp(want) != 0 || left.big().Cmp(rest) != 0) {
+			t.Fatalf("%v / %v is %v rest %v %v, want %v rest %v", u, v, quotient, left, ok, want, rest)
 		}
 	})
 }

@@ -7,9 +7,6 @@
 package activity
 
 import (
-	"fmt"
-	"time"
-
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/ledger/money"
 )
@@ -77,32 +74,7 @@ func (a *Activity) Sent() Extra {
 }
 
 // Exchange is an exchange rate that a price rests on. The zero one says that there was none.
-type Exchange struct {
-	Rate money.Decimal
-	Date Date
-}
-
-// Used says whether there is one.
-func (x Exchange) Used() bool { return !x.Rate.IsZero() }
-
-// Date is a day, in days since 1970-01-01.
-type Date int32
-
-// String writes the day as 2006-01-02.
-func (d Date) String() string {
-	return time.Unix(int64(d)*secondsOfDay, 0).UTC().Format(time.DateOnly)
-}
-
-// ParseDate reads what String writes.
-func ParseDate(text string) (Date, error) {
-	t, err := time.Parse(time.DateOnly, text)
-	if err != nil {
-		return 0, fmt.Errorf("date %q: want one like 2026-11-20", text)
-	}
-	return Date(t.Unix() / secondsOfDay), nil //nolint:gosec // four digits of years
-}
-
-const secondsOfDay = 24 * 60 * 60
+type Exchange = money.Exchange
 
 // Terms are what an activity shares with others of the same product, period and rate.
 type Terms struct {

@@ -113,30 +113,13 @@ func TestDecodeTheFormatBefore(t *testing.T) {
 	}
 }
 
-func TestDates(t *testing.T) {
-	for _, c := range []struct {
-		date activity.Date
-		text string
-	}{{0, "1970-01-01"}, {-1, "1969-12-31"}, {20777, "2026-11-20"}, {10595, "1999-01-04"}, {11016, "2000-02-29"}} {
-		got, err := activity.ParseDate(c.text)
-		if c.date.String() != c.text || got != c.date || err != nil {
-			t.Errorf("%d is %s, want %s; read %d, %v", c.date, c.date, c.text, got, err)
-		}
-	}
-	for _, text := range []string{"", "2026-13-01", "2026-11-20T00:00:00Z", "20.11.2026"} {
-		if _, err := activity.ParseDate(text); err == nil {
-			t.Errorf("%q is a date", text)
-		}
-	}
-}
-
 // A record has an exchange a currency and day: far ones are written again.
 func TestManyExchanges(t *testing.T) {
 	r := activity.Record{Offset: 1}
 	for i := range 200 {
 		a := use(1, "e", "acme")
 		a.Index, a.Extra = i, &activity.Extra{Amount: money.One, HasAmount: true, AmountCurrency: "JPY",
-			AmountExchange: activity.Exchange{Rate: money.One, Date: activity.Date(i * 7 % 11)}}
+			AmountExchange: activity.Exchange{Rate: money.One, Date: money.Date(i * 7 % 11)}}
 		r.Activities = append(r.Activities, a)
 	}
 	var got activity.Record
@@ -260,7 +243,7 @@ func anyExchange(t *rapid.T) activity.Exchange {
 	if rate.IsZero() {
 		rate = money.One
 	}
-	return activity.Exchange{Rate: rate, Date: activity.Date(rapid.OneOf(rapid.Int32Range(20_000, 20_003), rapid.Int32()).Draw(t, "date"))}
+	return activity.Exchange{Rate: rate, Date: money.Date(rapid.OneOf(rapid.Int32Range(20_000, 20_003), rapid.Int32()).Draw(t, "date"))}
 }
 
 func anyRecord(t *rapid.T) activity.Record {

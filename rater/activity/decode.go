@@ -188,11 +188,11 @@ func (d *decoder) extra(x *Extra) {
 
 func (d *decoder) exchange() Exchange {
 	rate, date := d.decimal(), d.varint()
-	if rate.IsZero() || date != int64(Date(date)) { //nolint:gosec // compared
+	if rate.IsZero() || date != int64(money.Date(date)) { //nolint:gosec // compared
 		d.bad = true
 		return Exchange{}
 	}
-	return Exchange{Rate: rate, Date: Date(date)} //nolint:gosec // compared
+	return Exchange{Rate: rate, Date: money.Date(date)} //nolint:gosec // compared
 }
 
 // fill reads the names, unless they are those of the activity before, and the values.
