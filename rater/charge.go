@@ -16,6 +16,7 @@ import (
 // pricer works out what a usage event makes of its family. The machine and Fold share it, so that what is added up again from
 // stored usage is what was rated.
 type pricer struct {
+	faults   *Faults // nil: none
 	scratch  []segment
 	together []segment
 	segments []price.Segment
@@ -29,7 +30,12 @@ type pricer struct {
 // charge puts the event on its line: charge = Total(after) − the line's stored amount. It returns the reason
 // when the arithmetic overflows; then nothing has changed.
 func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) string {
-	f := r.f
+	f, sent := r.f, e
+	if m.faults.CellByLogTime && r.rate.Matrix != nil || m.faults.LatestByArrival && r.rate.Matrix == nil {
+		arrived := *e
+		arrived.Time = m.logTime
+		e = &arrived
+	}
 	m.uses++
 	f.lastUsed = m.uses
 	marker := m.openMarker(e, r)
@@ -38,7 +44,7 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 		if reason == "" {
 			l.version = rec.Offset + 1
 			m.touch(f)
-			m.emitUsage(rec, e, r, l, charged)
+			m.emitUsage(rec, sent, r, l, charged)
 		}
 		return reason
 	}
@@ -51,7 +57,7 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 	at, reason := m.put(f, e, r, m.words)
 	if reason == "" {
 		charged := m.commitPrices(rec, f, at, r.seq, "")
-		m.emitUsage(rec, e, r, &f.lines[at], charged)
+		m.emitUsage(rec, sent, r, &f.lines[at], charged)
 		if marker != nil {
 			m.gather(f, at, e, r, marker)
 		}
@@ -88,7 +94,7 @@ func (p *pricer) put(f *family, e *usage.Event, r *resolution, words words) (at 
 	}
 	p.in, p.rate = in, rate
 	p.together = p.together[:0]
-	if price.InLogOrder(rate) {
+	if price.InLogOrder(rate) && (p.faults == nil || !p.faults.LogOrderAlone) {
 		if p.together, err = f.othersThan(at, p.together); err != nil {
 			return at, ReasonOverflow
 		}
@@ -232,7 +238,12 @@ func (p *pricer) selected(r *catalog.Rate, e *usage.Event, zone *time.Location) 
 			p.values[i] = e.Attribute(dimensions[i].From)
 		}
 	}
-	return r.Matrix.Select(p.values[:len(dimensions)], e.Time, zone)
+	rate := r.Matrix.Select(p.values[:len(dimensions)], e.Time, zone)
+	if rate != nil && p.faults != nil && p.faults.CellsTogether {
+		alike := *rate
+		alike.Cell, rate = "", &alike
+	}
+	return rate
 }
 
 // InputOf gives what an event brings to its rate, in the period and zone of its line's usage, or the reason why it cannot be priced.
@@ -312,7 +323,24 @@ func (p *pricer) reprice(f *family, at int, segments []segment) bool {
 // lineTotal prices segments: the sum over k of Total_k(S_k) − Total_k(S_k−1), pricing.md §3.
 func (p *pricer) lineTotal(segments []segment) (money.Decimal, error) {
 	p.segments = appendPriced(p.segments[:0], segments)
+	if p.faults != nil && p.faults.TiersAnew {
+		return tiersAnew(p.segments)
+	}
 	return price.LineTotal(p.segments)
+}
+
+// tiersAnew is LineTotal under that fault.
+func tiersAnew(segments []price.Segment) (sum money.Decimal, err error) {
+	for i := range segments {
+		total, err := price.LineTotal(segments[i : i+1])
+		if err != nil {
+			return sum, err
+		}
+		if sum, err = sum.Add(total); err != nil {
+			return sum, err
+		}
+	}
+	return sum, nil
 }
 
 // appendPriced appends the segments as they are priced.

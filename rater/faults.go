@@ -31,6 +31,14 @@ type Faults struct {
 	SecondOutside            bool // … or second states
 	EvictDirty               bool // a family is let go of before its changes are committed
 
+	// of prices
+	CellByLogTime     bool // a matrix selects by when an event arrived, not by its time
+	LatestByArrival   bool // the latest quantity, a level and a unit's day go by when an event arrived
+	CellsTogether     bool // the cells of a matrix share their segments
+	TiersAnew         bool // tiers start anew wherever the rate changes
+	LogOrderAlone     bool // what prices in log order does not look at the lines that its own continues
+	RecallLeavesGroup bool // a resolution that is remembered is taken for events of other groups
+
 	// of the checkpoint
 	CheckpointBeforeAcks bool // a cut is committed before its rated records are acknowledged
 	NoReadBack           bool // a gap in the acknowledged offsets of `rated` is not read back

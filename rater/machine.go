@@ -98,6 +98,7 @@ func newMachine(c *Checkpoint, window time.Duration, faults Faults) *machine {
 		families: map[activity.ID]*family{}, terms: map[activity.Terms]*activity.Terms{}, words: words{}, seals: map[string]*SealState{}, skips: c.Skips,
 		counts: newTallies(c.Counts), sealed: map[string]struct{}{}, marked: map[string]struct{}{}, markers: map[string]*MarkerState{}, defs: newDefinitions(), work: new(work),
 	}
+	m.pricer.faults = &m.faults
 	m.index.Load(c.Identities, c.Filters)
 	for i := range c.Markers {
 		m.markers[c.Markers[i].Account] = &c.Markers[i]

@@ -86,6 +86,9 @@ func (m *machine) recall(p *planned, e *usage.Event) *resolution {
 		return nil
 	}
 	r := p.recall(m.circumstance, e)
+	if r == nil && m.faults.RecallLeavesGroup {
+		r = p.ungrouped(m.circumstance, e)
+	}
 	if r != nil {
 		m.uses++
 		r.f.lastUsed = m.uses
@@ -99,6 +102,16 @@ func (p *planned) recall(circumstance uint64, e *usage.Event) *resolution {
 			continue
 		}
 		return &k.resolution
+	}
+	return nil
+}
+
+// ungrouped is recall under the fault that leaves the group.
+func (p *planned) ungrouped(circumstance uint64, e *usage.Event) *resolution {
+	for _, k := range p.known {
+		if k.circumstance == circumstance && e.Time >= k.from && e.Time < k.until && k.sentProduct == e.Product && k.sentPackage == e.Package {
+			return &k.resolution
+		}
 	}
 	return nil
 }

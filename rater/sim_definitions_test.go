@@ -30,6 +30,10 @@ type simPrice struct {
 	volume        bool
 	limit         int64 // units at first, the rest at second
 	first, second int64 // hundredths
+
+	terms *simTerms // of any method, in place of these
+	end   int64     // of a product's, with terms
+	next  *simPrice // … and the one behind it, nil: none
 }
 
 type simBill struct {
@@ -69,6 +73,15 @@ func (w *world) begin() {
 	b := simBeginning()
 	w.defs, w.snapshots = slices.Clip(b.defs), slices.Clip(b.snapshots)
 	w.bill, w.accounts = maps.Clone(b.bill), maps.Clone(b.accounts)
+	if !w.rich {
+		return
+	}
+	w.families, w.dated = map[string]int{}, map[string]int64{}
+	w.defs, w.snapshots = nil, nil
+	for _, p := range simProducts {
+		w.define(priceRow(w.anyPrices(p)))
+	}
+	w.defs = append(w.defs, b.defs[len(w.defs):]...)
 }
 
 func (w *world) define(row *simRow) {
@@ -107,6 +120,18 @@ func priceRow(p *simPrice) *simRow {
 	ref := catalog.Ref{Kind: catalog.KindProduct, ID: p.product}
 	body := ""
 	switch {
+	case p.terms != nil && p.contract != "":
+		ref = catalog.Ref{Kind: catalog.KindContract, ID: p.contract}
+		body = fmt.Sprintf(`{"id":%q,"account":%q,"start":%q,"rates":[%s]}`, p.contract, p.account, simTime(p.start), p.terms.body(p.product))
+	case p.terms != nil:
+		rates := p.terms.body(p.product)
+		if p.next != nil {
+			rates += "," + p.next.terms.body(p.product)
+		}
+		body = fmt.Sprintf(`{"id":%q,"rates":[%s]}`, p.product, rates)
+		if p.product == "p1" {
+			body = fmt.Sprintf(`{"id":%q,"group_by":["region"],"rates":[%s]}`, p.product, rates)
+		}
 	case p.contract != "":
 		ref = catalog.Ref{Kind: catalog.KindContract, ID: p.contract}
 		body = fmt.Sprintf(`{"id":%q,"account":%q,"start":%q,"rates":[{"id":"contract:%s/%s","product":%q,%s}]}`,
@@ -150,6 +175,9 @@ func (w *world) change() {
 	price := &simPrice{product: simProducts[w.n(2)], limit: int64(20 + w.n(20)), first: int64(5 + w.n(10)), second: int64(1 + w.n(8)), volume: w.n(2) == 0}
 	switch w.n(5) {
 	case 0, 1:
+		if w.rich {
+			price = w.anyPrices(price.product)
+		}
 		w.define(priceRow(price))
 	case 2, 3:
 		price.account = simAccounts[w.n(len(simAccounts))]
@@ -162,6 +190,9 @@ func (w *world) change() {
 			}
 		}
 		price.deleted = !first && w.n(3) == 0
+		if w.rich {
+			price.terms = w.terms("contract:"+price.contract+"/"+price.product, price.start, never)
+		}
 		w.define(priceRow(price))
 	case 4:
 		a := simAccounts[1+w.n(2)]

@@ -131,6 +131,7 @@ var simSteered = map[string]simSteering{
 	"NoLeaderEpochCheck":     losses,
 	"CutLosesEpoch":          losses,
 	"PublisherTrustsAcks":    losses,
+	"LogOrderAlone":          {"seal": 40, "time": 20},
 }
 
 // losses are of usage that the broker has acknowledged.

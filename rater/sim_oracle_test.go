@@ -13,6 +13,7 @@ import (
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/activity"
+	priceoracle "github.com/tollstream/tollstream/rater/price/oracle"
 	"github.com/tollstream/tollstream/rater/sink"
 )
 
@@ -166,7 +167,7 @@ func (w *world) checkState(p int) string {
 	}
 	for k, v := range want {
 		if g, ok := got[k]; !ok || o.rat(g).Cmp(v) != 0 {
-			return fmt.Sprintf("line %v is %s, the oracle says %s", k, g, v.FloatString(12))
+			return fmt.Sprintf("line %v is %s, the oracle says %s", k, g, v.FloatString(12)) + o.prices(k)
 		}
 	}
 	if len(got) != len(want) {
@@ -274,6 +275,10 @@ type oracleUses struct {
 	uses   []oracleUse
 	lines  []oracleLine         // in the order of their first use
 	prices map[string]*simPrice // of its rates, by contract, as of the last event that found the rate existing
+
+	// With terms the prices are by the rate's id, and these stand in the place of uses.
+	ledger *priceoracle.Ledger
+	orders []int // of each event, the line's
 }
 
 type oracleUse struct {
@@ -428,9 +433,18 @@ func (o *oracle) place(e *usage.Event) string {
 		o.families[family] = f
 	}
 	at := slices.Index(f.lines, line)
+	if rate.terms != nil {
+		if reason := o.take(f, line, rate, e, seq); reason != "" {
+			return reason
+		}
+	}
 	if at < 0 {
 		at = len(f.lines)
 		f.lines = append(f.lines, line)
+	}
+	if rate.terms != nil {
+		f.orders = append(f.orders, at)
+		return ""
 	}
 	f.uses = append(f.uses, oracleUse{at, rate, start, o.rat(e.Quantity)})
 	for i := range f.uses {
@@ -483,7 +497,7 @@ func (o *oracle) rate(account, product string, t, seq int64) (*simPrice, int64) 
 		}
 	}
 	if p := o.latest("", product, seq); p != nil {
-		return p, -1 << 63
+		return p.at(t), -1 << 63
 	}
 	return nil, 0
 }
@@ -522,6 +536,9 @@ type oracleSegment struct {
 
 // total prices the usage of the first lines of a family: segment by segment, each continuing the ones before.
 func (f *oracleUses) total(upTo int) *big.Rat {
+	if f.ledger != nil {
+		return f.richTotal(upTo)
+	}
 	var segments []oracleSegment
 	for _, u := range f.uses {
 		if u.order > upTo {

@@ -61,6 +61,14 @@ var simRules = []simRule{
 	{rule: "activating drops what it makes stale", faults: []string{"StaleSnapshot", "StalePlans", "DefinitionsLeaveRecalled"}},
 	{rule: "a publisher repeats what did not reach every partition, also what the broker has lost again", faults: []string{"PublisherForgets", "PublisherTrustsAcks"}},
 
+	// prices
+	{rule: "a matrix selects by the event's time, in its zone", faults: []string{"CellByLogTime"}},
+	{rule: "… and usage in each of its cells is priced by itself", faults: []string{"CellsTogether"}},
+	{rule: "the latest quantity is that of the latest event, not of the last to arrive", faults: []string{"LatestByArrival"}},
+	{rule: "tiers go on where the rate changes", faults: []string{"TiersAnew"}},
+	{rule: "what is charged in log order follows what was charged before, on the line or on those that it continues", faults: []string{"LogOrderAlone"}},
+	{rule: "what is remembered of a resolution holds for events of the same group", faults: []string{"RecallLeavesGroup"}},
+
 	// duplicates
 	{rule: "identities count for the window and the future tolerance", faults: []string{"WindowWithoutTolerance"}},
 	{rule: "a retry's identity uses the routing key that it is retried under", faults: []string{"KeepRoutingKey"}},

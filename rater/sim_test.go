@@ -26,6 +26,7 @@ var simMust = []string{
 	"insert arrives late", "row inserted again", "definitions activated", "publisher killed between partitions",
 	"seal", "late usage carried", "rejected: " + ReasonLate, "duplicate", "rejected: " + ReasonDuplicateConflict, "sent again behind the window",
 	"retry rated", "event skipped", "invoice on several partitions", "day of identities folded",
+	"rejected: " + ReasonNegative, "rejected: " + ReasonNoAmount, "rejected: " + ReasonNoRate,
 }
 
 // simMost is within how many schedules a fault must be noticed.
@@ -54,7 +55,11 @@ func TestSimulation(t *testing.T) {
 	if why != "" {
 		t.Fatal(traceOf(seed, simMutant{}))
 	}
-	for _, what := range simMust {
+	must := slices.Clone(simMust)
+	for _, f := range simFamilies {
+		must = append(must, "usage under "+f.name)
+	}
+	for _, what := range must {
 		if n >= simMost && done[what] == 0 {
 			t.Errorf("no schedule exercises: %s", what)
 		}

@@ -88,6 +88,7 @@ type world struct {
 	faults   simFaults
 	upgrades bool   // raters of two versions meet; a partition may stop
 	lossy    bool   // the broker loses acknowledged usage
+	rich     bool   // prices are of all methods
 	lost     []bool // it did, of these partitions
 	leader   []int32
 	stopped  []bool
@@ -108,6 +109,9 @@ type world struct {
 	pub      int64
 	hidden   int64 // the definition that has a number and is not committed yet, 0: none
 	bill     map[string][]simBill
+
+	families map[string]int   // of rates, by id: the places in simFamilies
+	dated    map[string]int64 // where the prices of products change with time
 
 	snapshots []*catalog.Snapshot // by sequence number
 	accounts  map[simAccount]*catalog.Account
@@ -157,6 +161,7 @@ func newWorld(seed uint64, m simMutant, tracing bool) *world {
 	w := &world{r: rand.New(rand.NewPCG(seed, 7)), faults: m.faults, tracing: tracing, odds: odds(m.steer), now: simStart + 12*simHour, done: map[string]int{}}
 	w.parts = 2 + w.r.IntN(2)
 	w.upgrades, w.lossy = seed%8 == 7, seed%16 == 5 || m.steer["lose usage"] > 0
+	w.rich = w.n(2) == 0
 	w.lost, w.leader = make([]bool, w.parts), make([]int32, w.parts)
 	if seed%8 == 3 {
 		w.poison = &Skip{int64(w.n(25)), w.n(2)}
@@ -294,6 +299,9 @@ func (w *world) newEvent() usage.Event {
 	}
 	if region := w.n(4); region > 0 {
 		e.Attributes = []usage.Attribute{{Name: "region", Value: strconv.Itoa(region)}}
+	}
+	if w.rich {
+		w.enrich(&e)
 	}
 	switch w.n(12) {
 	case 0:

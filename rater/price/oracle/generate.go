@@ -247,9 +247,8 @@ func (g *generator) fit(e *Event) {
 				e.Quantity = num(int64(g.IntN(9)))
 			}
 		}
-		unwinds := (a == sumOf || a == timeWeighted) && r.Model != capacity && (!r.inLogOrder() || r.Model == graduated)
-		if !unwinds {
-			negative = negative && r.Model != percentage && r.Model != capacity && g.may("rejected", 8)
+		if unwinds := a == sumOf || a == timeWeighted; !unwinds || r.Model == capacity {
+			negative = negative && r.Model != capacity && g.may("rejected", 8)
 		}
 	}
 	if !negative {

@@ -102,6 +102,11 @@ func (l *line) take(e Event) (reason string, ok bool) {
 	if k < 0 {
 		return "no_rate", false
 	}
+	return l.takeUnder(k, e)
+}
+
+// takeUnder is take for the rate k.
+func (l *line) takeUnder(k int, e Event) (reason string, ok bool) {
 	c, ok := l.cells[k][0], true
 	if l.rates[k].Model == matrix {
 		c, ok = l.rates[k].choose(l.cells[k], e, l.usage.Zone)
@@ -170,11 +175,13 @@ func (r *Rate) ofPayment(v *big.Rat, before []*used) *big.Rat {
 	spent := sum(before, func(e *used) *big.Rat { return e.value })
 	charged := v
 	if r.FreeEvents > len(before) || r.FreeEvents == 0 && positive(r.FreeAmount) {
-		left := sub(or(r.FreeAmount), spent)
-		if !positive(r.FreeAmount) || v.Cmp(left) <= 0 {
+		// What is paid back gives back of the free amount, and of what was charged above it.
+		above := func(x *big.Rat) *big.Rat { return most(sub(x, r.FreeAmount), num(0)) }
+		after := add(spent, v)
+		if !positive(r.FreeAmount) || spent.Cmp(r.FreeAmount) <= 0 && after.Cmp(r.FreeAmount) <= 0 {
 			return num(0)
 		}
-		charged = sub(v, most(left, num(0)))
+		charged = sub(above(after), above(spent))
 	}
 	c := add(percent(r.Percent, charged), or(r.Fixed))
 	if r.Min != nil {

@@ -19,6 +19,9 @@ type cell struct {
 
 // cells are the parts of a rate. Those of a matrix take aggregation and rounding from it, and stand in the order of its entries.
 func (r *Rate) cells() []cell {
+	if r.settled != nil {
+		return r.settled
+	}
 	if r.Model != matrix {
 		return []cell{{"", r}}
 	}

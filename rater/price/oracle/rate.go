@@ -26,6 +26,7 @@ import (
 
 // Rate is a rating method with its prices. Absent numbers are nil; the names of models and options are the catalogue's.
 type Rate struct {
+	ID         string    // where it matters which rate is which: in a Ledger
 	Start, End time.Time // half open; zero: unbounded
 	Model      string
 
@@ -48,6 +49,8 @@ type Rate struct {
 	HalfOpen, ZeroFlat, WholeEvent bool     // bounds: half_open, zero_usage_flat: charge, split: false
 	ProrateDay, Restart            bool     // prorate: day, tiers_restart: true
 	Pool                           string
+
+	settled []cell
 }
 
 // Tier is a step of any model with steps; each uses the fields of its model.
