@@ -30,6 +30,9 @@ func nextOf(l *rater.LineState, plan *catalog.Plan, t int64) *NextStep {
 			return nil
 		}
 	}
+	if rate.Currency != l.Currency {
+		return nil // its prices are not the line's
+	}
 	segments, err := rater.DecodeSegments(l.Segments)
 	if err != nil {
 		return nil

@@ -71,11 +71,11 @@ func bind(plan *catalog.Plan, l *rater.LineState) ([]price.Segment, error) {
 	}
 	segments := make([]price.Segment, 0, len(stored)+1)
 	for _, s := range stored {
-		r := s.RateIn(plan)
-		if r == nil {
+		priced, ok := s.Priced(plan, l.UsagePeriod)
+		if !ok {
 			return nil, fmt.Errorf("line %s: rate %q of %s %q is gone from the definitions at %d", l.Line, s.Rate, s.Owner.Kind, s.Owner.ID, plan.Seq())
 		}
-		segments = append(segments, price.Segment{Rate: r, State: s.State, Cell: s.Cell})
+		segments = append(segments, priced)
 	}
 	slices.SortFunc(segments, price.CompareSegments)
 	return segments, nil

@@ -25,6 +25,10 @@ type pricer struct {
 	cell     []price.Segment
 	priced   []money.Decimal                // the lines' amounts under new circumstances, computed before anything changes
 	values   [catalog.MostDimensions]string // of an event, by which a matrix selects
+	exchange money.Exchange                 // turned the last event's amount into its rate's currency
+
+	conversion *conversion // of the last put's rate
+	known      Exchanges   // that the event was rated with before
 }
 
 // charge puts the event on its line: charge = Total(after) − the line's stored amount. It returns the reason
@@ -88,10 +92,15 @@ func (p *pricer) put(f *family, e *usage.Event, r *resolution, words words) (at 
 	if err != nil {
 		return at, ReasonOverflow
 	}
-	in, reason := InputOf(e, rate, r.usagePeriod, r.usageZone)
+	in, reason := p.inputOf(e, rate, r)
 	if reason != "" {
 		return at, reason
 	}
+	conversion, ok := f.conversionIn(rate, r.usagePeriod, p.known.prices(rate), r.plan)
+	if !ok {
+		return at, ReasonNoRate
+	}
+	p.conversion = conversion
 	p.in, p.rate = in, rate
 	p.together = p.together[:0]
 	if price.InLogOrder(rate) && (p.faults == nil || !p.faults.LogOrderAlone) {
@@ -99,7 +108,7 @@ func (p *pricer) put(f *family, e *usage.Event, r *resolution, words words) (at 
 			return at, ReasonOverflow
 		}
 	}
-	p.scratch, err = addTo(p.scratch, segments, rate, in, p.together)
+	p.scratch, err = addTo(p.scratch, segments, rate, conversion, in, p.together)
 	if err != nil {
 		return at, reasonOf(err)
 	}
@@ -141,7 +150,7 @@ func (p *pricer) chargeAlone(l *line, e *usage.Event, r *resolution) (charged mo
 	if err != nil {
 		return charged, ReasonOverflow
 	}
-	in, reason := InputOf(e, r.rate, r.usagePeriod, r.usageZone)
+	in, reason := p.inputOf(e, r.rate, r)
 	if reason != "" {
 		return charged, reason
 	}
@@ -150,6 +159,9 @@ func (p *pricer) chargeAlone(l *line, e *usage.Event, r *resolution) (charged mo
 		return charged, reasonOf(err)
 	}
 	total, err := price.Total(r.rate, state)
+	if err == nil && s.conversion != nil {
+		total, err = s.conversion.exchange.Convert(total)
+	}
 	if err != nil {
 		return charged, ReasonOverflow
 	}
@@ -171,9 +183,13 @@ func (p *pricer) chargeCell(l *line, e *usage.Event, r *resolution) (charged mon
 	if err != nil {
 		return charged, ReasonOverflow
 	}
-	in, reason := InputOf(e, rate, r.usagePeriod, r.usageZone)
+	in, reason := p.inputOf(e, rate, r)
 	if reason != "" {
 		return charged, reason
+	}
+	c, ok := r.f.conversionIn(rate, r.usagePeriod, p.known.prices(rate), r.plan)
+	if !ok {
+		return charged, ReasonNoRate
 	}
 	at, found := l.placeOf(rate)
 	cell, own := l.cellAround(p.cell[:0], at, found, rate)
@@ -186,6 +202,9 @@ func (p *pricer) chargeCell(l *line, e *usage.Event, r *resolution) (charged mon
 		cell = slices.Insert(cell, own, price.Segment{Cell: rate.Cell})
 	}
 	cell[own].Rate = rate
+	if c != nil {
+		cell[own].Exchange = c.exchange
+	}
 	if price.InLogOrder(rate) {
 		accumulated, err := price.Before(cell, own)
 		if err != nil {
@@ -211,7 +230,7 @@ func (p *pricer) chargeCell(l *line, e *usage.Event, r *resolution) (charged mon
 		at = l.insert(at, segment{owner: rate.Owner, segmentKey: keyOf(rate)})
 	}
 	s := &l.segments[at]
-	s.rate, s.gone, s.state, s.seq = rate, false, cell[own].State, r.seq
+	s.rate, s.gone, s.state, s.seq, s.conversion, s.pinned = rate, false, cell[own].State, r.seq, c, c
 	l.quantity, l.events, l.last, l.selected, l.amount = quantity, l.events+1, r.rate, rate, amount
 	return charged, ""
 }
@@ -246,20 +265,46 @@ func (p *pricer) selected(r *catalog.Rate, e *usage.Event, zone *time.Location) 
 	return rate
 }
 
-// InputOf gives what an event brings to its rate, in the period and zone of its line's usage, or the reason why it cannot be priced.
-func InputOf(e *usage.Event, r *catalog.Rate, period catalog.Period, zone *time.Location) (in price.Input, reason string) {
+func (p *pricer) inputOf(e *usage.Event, rate *catalog.Rate, r *resolution) (in price.Input, reason string) {
+	in, p.exchange, reason = inputOf(e, rate, r.usagePeriod, r.usageZone, r.plan.Snapshot(), p.known.amount(rate))
+	return in, reason
+}
+
+// InputOf gives what an event brings to its rate, in the period and zone of its line's usage, or the reason why it cannot be priced. An amount
+// in another currency than the rate's is converted at the last exchange rate that is known of the event's day in UTC, or before.
+func InputOf(
+	e *usage.Event, r *catalog.Rate, period catalog.Period, zone *time.Location, known *catalog.Snapshot,
+) (in price.Input, x money.Exchange, reason string) {
+	return inputOf(e, r, period, zone, known, x)
+}
+
+// inputOf is InputOf with the exchange rate that an amount was converted with before, if there is one.
+func inputOf(
+	e *usage.Event, r *catalog.Rate, period catalog.Period, zone *time.Location, known *catalog.Snapshot, before money.Exchange,
+) (in price.Input, x money.Exchange, reason string) {
 	in.Quantity = e.Quantity
 	if price.QuantityAlone(r) {
-		return in, ""
+		return in, x, ""
 	}
 	in.ID, in.Time, in.Period, in.Zone = e.ID, e.Time, period, zone
-	if e.HasAmount && price.OfMoney(r) {
-		if e.Currency != r.Currency {
-			return in, ReasonNoRate
-		}
-		in.Money, in.HasMoney = e.Amount, true
+	if !e.HasAmount || !price.OfMoney(r) {
+		return in, x, ""
 	}
-	return in, ""
+	in.Money, in.HasMoney = e.Amount, true
+	if e.Currency == r.Currency {
+		return in, x, ""
+	}
+	if x = before; !x.Used() {
+		var ok bool
+		if x, ok = known.Exchange(e.Currency, r.Currency, money.DateOf(e.Time, time.UTC)); !ok {
+			return in, x, ReasonNoRate
+		}
+	}
+	var err error
+	if in.Money, err = x.Convert(e.Amount); err != nil {
+		return in, x, ReasonOverflow
+	}
+	return in, x, ""
 }
 
 // reasonOf says why an event is rejected that cannot be aggregated.
@@ -278,7 +323,7 @@ func reasonOf(err error) string {
 // begin fills in a family that has no lines yet.
 func (f *family) begin(e *usage.Event, r *resolution, words words) {
 	f.account, f.product, f.pkg, f.group = strings.Clone(e.Account), r.product.ID, words.of(r.pkg), words.attributes(r.group)
-	f.seller, f.currency, f.period, f.seq, f.owed = r.seller, r.rate.Currency, r.usagePeriod, r.seq, r.owed
+	f.seller, f.currency, f.period, f.seq, f.owed = r.seller, r.plan.Account().Currency, r.usagePeriod, r.seq, r.owed
 }
 
 // reprice computes every line's amount anew into p.priced, with the segments given in place of those of line at. Each line
@@ -346,7 +391,7 @@ func tiersAnew(segments []price.Segment) (sum money.Decimal, err error) {
 // appendPriced appends the segments as they are priced.
 func appendPriced(dst []price.Segment, segments []segment) []price.Segment {
 	for i := range segments {
-		dst = append(dst, price.Segment{Rate: segments[i].rate, State: segments[i].state, Cell: segments[i].cell})
+		dst = append(dst, segments[i].priced())
 	}
 	return dst
 }
@@ -367,7 +412,7 @@ func (p *pricer) take(f *family, at int, seq int64, other func(l *line, change m
 	for i := range f.lines {
 		for j := range f.lines[i].segments {
 			if s := &f.lines[i].segments[j]; !s.gone {
-				s.seq = seq
+				s.seq, s.pinned = seq, s.conversion
 			}
 		}
 	}
@@ -407,7 +452,7 @@ func (m *machine) extraOf(e *usage.Event) *activity.Extra {
 		m.extras = make([]activity.Extra, 0, max(16, 2*cap(m.extras)))
 	}
 	m.extras = append(m.extras, activity.Extra{
-		EventPackage: e.Package, Amount: e.Amount, HasAmount: e.HasAmount, AmountCurrency: e.Currency,
+		EventPackage: e.Package, Amount: e.Amount, HasAmount: e.HasAmount, AmountCurrency: e.Currency, AmountExchange: m.exchange,
 	})
 	return &m.extras[len(m.extras)-1]
 }
@@ -446,6 +491,9 @@ func (m *machine) termsOf(f *family, l *line, r *catalog.Rate, seq int64) *activ
 	}
 	if r != nil {
 		t.Level, t.RateAccount, t.RateID, t.RateSeq, t.RateModel = string(r.Level), r.OwnerAccount, r.ID, r.Seq, string(r.Model)
+		if r.Currency != f.currency {
+			t.RateCurrency, t.RateExchange = r.Currency, l.exchangeOf(r)
+		}
 	}
 	shared := m.terms[t]
 	if shared == nil {
@@ -457,6 +505,16 @@ func (m *machine) termsOf(f *family, l *line, r *catalog.Rate, seq int64) *activ
 	}
 	l.terms, l.termsRate = shared, r
 	return shared
+}
+
+// exchangeOf gives the exchange by which the line's usage under the rate, or in a cell of it, is priced.
+func (l *line) exchangeOf(r *catalog.Rate) (x money.Exchange) {
+	for i := range l.segments {
+		if s := &l.segments[i]; s.conversion != nil && (s.rate == r || s.rate.Outer == r) {
+			return s.conversion.exchange
+		}
+	}
+	return x
 }
 
 // touch marks the family as changed for the next cut and the next projection.
@@ -476,7 +534,7 @@ func (m *machine) bind(f *family, account string, seq int64, plan *catalog.Plan,
 		return true
 	}
 	for i := range f.lines {
-		if !m.bindSegments(f.lines[i].segments, account, seq, plan, need) {
+		if !m.bindSegments(f.lines[i].segments, account, f.period, seq, plan, need) {
 			return false
 		}
 		f.lines[i].bound()
@@ -486,13 +544,22 @@ func (m *machine) bind(f *family, account string, seq int64, plan *catalog.Plan,
 }
 
 // bindSegments is bind for some segments.
-func (m *machine) bindSegments(segs []segment, account string, seq int64, plan *catalog.Plan, need *needs) bool {
+func (m *machine) bindSegments(segs []segment, account string, period catalog.Period, seq int64, plan *catalog.Plan, need *needs) bool {
 	var of outer
 	for j := range segs {
 		s := &segs[j]
-		r := of.rateIn(plan, s)
-		gone := r == nil
+		r, c, gone := of.rateIn(plan, s), s.pinned, true
+		if r != nil {
+			if m.faults.NewerExchange {
+				c = nil
+			}
+			var ok bool
+			if c, ok = conversionOf(r, period, c, plan); ok {
+				gone = false
+			}
+		}
 		if gone {
+			r, c = nil, s.pinned
 			old, ok := m.defs.planAt(m, account, s.seq, need)
 			if !ok {
 				return false
@@ -504,7 +571,7 @@ func (m *machine) bindSegments(segs []segment, account string, seq int64, plan *
 		if r == nil {
 			panic("bug: a segment's rate is gone from the definitions that it was priced under")
 		}
-		s.rate, s.gone = r, gone
+		s.rate, s.gone, s.conversion = r, gone, c
 	}
 	return true
 }

@@ -57,6 +57,9 @@ type Faults struct {
 	RebuildLeavesUnsaved  bool // a rebuild leaves out what is not committed yet
 	RebuildOnePage        bool // … or what stands behind the first page
 
+	// of prices
+	NewerExchange bool // prices in another currency follow the exchange rates that are known now, not those that they began with
+
 	// Not violations.
 	OtherVersion bool                               // this rater is of another version, its results differ
 	PanicAt      func(offset int64, index int) bool // rating panics at such an event

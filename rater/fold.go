@@ -31,6 +31,45 @@ type Invoiced struct {
 	// Whose the usage's own period is, and which it is, where that was settled when the usage was rated; empty: as the plan says.
 	Owed  string
 	Usage catalog.Period
+
+	Exchanges Exchanges
+}
+
+// Exchanges are the exchange rates that an activity rests on: to rate its usage anew does not change them, as long as the same
+// currencies are exchanged.
+type Exchanges struct {
+	RateID   string
+	Currency string         // of the rate
+	Prices   money.Exchange // turned the rate's prices into the line's currency
+	Amount   money.Exchange // turned the event's amount into the rate's
+}
+
+// ExchangesOf gives those of an activity.
+func ExchangesOf(a *activity.Activity) Exchanges {
+	x := Exchanges{RateID: a.RateID, Currency: a.RateCurrency, Prices: a.RateExchange}
+	if x.Currency == "" {
+		x.Currency = a.Terms.Currency
+	}
+	if a.Extra != nil {
+		x.Amount = a.Extra.AmountExchange
+	}
+	return x
+}
+
+// amount gives what turned the amount into the currency of the rate; the zero one for nothing that is known.
+func (x *Exchanges) amount(r *catalog.Rate) money.Exchange {
+	if x.Currency != r.Currency {
+		return money.Exchange{}
+	}
+	return x.Amount
+}
+
+// prices gives what turned prices of the rate; nil for nothing that is known.
+func (x *Exchanges) prices(r *catalog.Rate) *conversion {
+	if !x.Prices.Used() || x.RateID != r.ID {
+		return nil
+	}
+	return &conversion{from: x.Currency, exchange: x.Prices}
 }
 
 // Folded is what an event added.
@@ -72,6 +111,7 @@ func (f *Fold) Uses(account string) bool { return f.plans.of(account) != nil }
 // Add adds an event, or says the reason for which it cannot be rated; then it does not count. Usage of an account without a plan is of
 // an unknown account.
 func (f *Fold) Add(e *usage.Event, on Invoiced) (Folded, string) {
+	f.known = on.Exchanges
 	r, reason := f.resolve(e)
 	if reason != "" {
 		return Folded{}, reason
@@ -80,7 +120,7 @@ func (f *Fold) Add(e *usage.Event, on Invoiced) (Folded, string) {
 		f.resolved = f.owedBy(r, e, on)
 		r = &f.resolved
 	}
-	if on != (Invoiced{}) && (on.Period != r.period || on.Billed != r.billed) {
+	if on.Billed != "" && (on.Period != r.period || on.Billed != r.billed) {
 		late := *r
 		late.billed, late.period = f.words.of(on.Billed), on.Period
 		late.invoice = activity.InvoiceID(r.seller, late.billed, late.period.Start)

@@ -25,7 +25,7 @@ func (f *Fold) Spot(e *usage.Event, on Invoiced) (Spot, string) {
 		return Spot{}, reason
 	}
 	s := Spot{r.f.id, r.invoice, r.billed, r.period}
-	if on != (Invoiced{}) {
+	if on.Billed != "" {
 		s.billed, s.period = on.Billed, on.Period
 		s.Invoice = activity.InvoiceID(r.seller, on.Billed, on.Period.Start)
 	}
@@ -87,13 +87,19 @@ func (f *Fold) load(stored []LineState, plan *catalog.Plan, old func(seq int64) 
 		l := &family.lines[i]
 		for j := range l.segments {
 			s := &l.segments[j]
-			r := of.rateIn(plan, s)
-			gone := r == nil
+			r, gone := of.rateIn(plan, s), true
+			if r != nil {
+				var ok bool
+				if s.conversion, ok = conversionOf(r, family.period, s.pinned, plan); ok {
+					gone = false
+				}
+			}
 			if gone {
 				before, err := old(s.seq)
 				if err != nil {
 					return err
 				}
+				r, s.conversion = nil, s.pinned
 				if before != nil {
 					r = of.rateIn(before, s)
 				}

@@ -130,6 +130,9 @@ type segment struct {
 	gone  bool        // the rate no longer exists in the definitions that the family is bound to, or not with states of this shape
 	owner catalog.Ref // with id and seq finds the rate again
 	segmentKey
+
+	conversion *conversion // of the rate, nil for one in the line's currency
+	pinned     *conversion // the one that the family was last priced with
 }
 
 // segmentKey names a segment of a line.
@@ -142,6 +145,59 @@ type segmentKey struct {
 
 func keyOf(r *catalog.Rate) segmentKey {
 	return segmentKey{id: r.ID, cell: r.Cell, start: r.Start, shape: price.Shape(r)}
+}
+
+// conversion turns a rate's prices into the line's currency. It is never changed: what was priced stays priced so.
+type conversion struct {
+	from     string // the rate's currency
+	exchange money.Exchange
+}
+
+// priced is the segment as it is priced.
+func (s *segment) priced() price.Segment {
+	p := price.Segment{Rate: s.rate, State: s.state, Cell: s.cell}
+	if s.conversion != nil {
+		p.Exchange = s.conversion.exchange
+	}
+	return p
+}
+
+// conversionOf gives what turns prices of the rate, for usage in the period, into the account's currency, nil where they are in that: the
+// pinned one, if it is of the rate's currency, else what the plan knows of the day on which the rate takes effect. ok is false where it
+// knows nothing.
+func conversionOf(r *catalog.Rate, period catalog.Period, pinned *conversion, plan *catalog.Plan) (c *conversion, ok bool) {
+	if r.Currency == plan.Account().Currency {
+		return nil, true
+	}
+	if pinned != nil && pinned.from == r.Currency {
+		return pinned, true
+	}
+	x, ok := plan.ExchangeOf(r, period)
+	if !ok {
+		return nil, false
+	}
+	return &conversion{from: r.Currency, exchange: x}, true
+}
+
+// conversionIn is conversionOf for usage that falls on the family, which may have some under the rate: one rate has one conversion.
+func (f *family) conversionIn(r *catalog.Rate, period catalog.Period, pinned *conversion, plan *catalog.Plan) (c *conversion, ok bool) {
+	if r.Currency == plan.Account().Currency {
+		return nil, true
+	}
+	for i := range f.lines {
+		for j := range f.lines[i].segments {
+			s := &f.lines[i].segments[j]
+			if s.id != r.ID || s.start != r.Start || s.owner != r.Owner {
+				continue
+			}
+			for _, known := range [...]*conversion{s.conversion, s.pinned} {
+				if known != nil && known.from == r.Currency {
+					return known, true
+				}
+			}
+		}
+	}
+	return conversionOf(r, period, pinned, plan)
 }
 
 // compare orders segments as price.CompareSegments does.
@@ -299,14 +355,14 @@ func (o *outer) rateIn(plan *catalog.Plan, s *segment) *catalog.Rate {
 // addTo puts in into the segment of the rate, at its place in the order; it returns the changed copy of the
 // segments so that a failed pricing leaves the line as it was. The copy is made in scratch. A rate that prices in log order also looks
 // at the others: the segments of the family's other lines.
-func addTo(scratch []segment, segments []segment, r *catalog.Rate, in price.Input, others []segment) ([]segment, error) {
+func addTo(scratch []segment, segments []segment, r *catalog.Rate, c *conversion, in price.Input, others []segment) ([]segment, error) {
 	scratch = append(scratch[:0], segments...)
 	key := keyOf(r)
 	i, found := placeOf(scratch, &key)
 	if !found {
 		scratch = slices.Insert(scratch, i, segment{owner: r.Owner, segmentKey: key})
 	}
-	scratch[i].rate, scratch[i].gone = r, false
+	scratch[i].rate, scratch[i].gone, scratch[i].conversion = r, false, c
 	if price.InLogOrder(r) {
 		before, err := beforeIn(scratch, i, others)
 		if err != nil {

@@ -203,12 +203,12 @@ func (m *machine) gather(f *family, at int, e *usage.Event, r *resolution, marke
 	case err != nil:
 	case n == 0 && !price.InLogOrder(m.rate):
 		var segments []segment
-		if segments, err = addTo(m.scratch, s.segments, m.rate, m.in, nil); err == nil {
+		if segments, err = addTo(m.scratch, s.segments, m.rate, m.conversion, m.in, nil); err == nil {
 			m.scratch = segments
 			s.segments = append(s.segments[:0], segments...)
 			key := keyOf(m.rate)
 			i, _ := placeOf(s.segments, &key)
-			s.segments[i].seq = r.seq
+			s.segments[i].seq, s.segments[i].pinned = r.seq, m.conversion
 		}
 	case n == maxKept:
 		err = money.ErrOverflow

@@ -22,6 +22,7 @@ type resolution struct {
 	invoice activity.ID
 	reason  string
 
+	plan        *catalog.Plan // under which it is resolved
 	product     *catalog.Product
 	pkg         string
 	seller      string
@@ -101,6 +102,7 @@ func (r *resolution) answer(plan *catalog.Plan, e *usage.Event, owed string) (fa
 		r.reason = ReasonProductUnknown
 		return family
 	}
+	r.plan = plan
 	answer, refusal := plan.Resolve(r.product, e.Package, e.Time)
 	if refusal != "" {
 		r.reason = string(refusal)

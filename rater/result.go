@@ -150,7 +150,7 @@ func (m *machine) prepareMerge(s *MarkerState, id activity.ID, results []*usage.
 		return merging{}, false
 	}
 	for i := range out.lines {
-		if !m.bindSegments(out.lines[i].segments, s.Account, seq, plan, need) {
+		if !m.bindSegments(out.lines[i].segments, s.Account, period, seq, plan, need) {
 			return merging{}, false
 		}
 	}
@@ -230,13 +230,21 @@ func (m *machine) addKept(g *merging, s *MarkerState, plan *catalog.Plan, need *
 	slices.SortFunc(events, func(a, b event) int { return cmp.Compare(a.order, b.order) })
 	for _, e := range events {
 		bound := []segment{{owner: e.owner, segmentKey: e.key, seq: e.seq}}
-		if !m.bindSegments(bound, s.Account, g.seq, plan, need) {
+		period := catalog.Period{Start: g.like.UsageStart, End: g.like.UsageEnd}
+		if !m.bindSegments(bound, s.Account, period, g.seq, plan, need) {
 			return false
+		}
+		c := bound[0].conversion
+		if !bound[0].gone {
+			var ok bool
+			if c, ok = g.f.conversionIn(bound[0].rate, period, c, plan); !ok {
+				panic("bug: a segment's rate was bound that cannot be converted")
+			}
 		}
 		owed, _ := plan.Billing(e.time)
 		in := price.Input{
 			Quantity: e.quantity, Money: e.money, HasMoney: e.hasMoney, ID: e.id, Time: e.time, Zone: owed.ZoneAt(e.time),
-			Period: catalog.Period{Start: g.like.UsageStart, End: g.like.UsageEnd},
+			Period: period,
 		}
 		var others []segment
 		var err error
@@ -248,7 +256,7 @@ func (m *machine) addKept(g *merging, s *MarkerState, plan *catalog.Plan, need *
 		l := &g.lines[e.line]
 		var segments []segment
 		if err == nil {
-			segments, err = addTo(nil, l.segments, bound[0].rate, in, others)
+			segments, err = addTo(nil, l.segments, bound[0].rate, c, in, others)
 		}
 		if err != nil {
 			need.fail(fmt.Errorf("the result of account %s: event %s: %w", s.Account, e.id, err))

@@ -27,11 +27,12 @@ const (
 	hasID
 	hasDays
 	hasShape
+	hasExchange
 	allFlags = 1<<iota - 1
 )
 
 // more gives the flags of the segment.
-func (s *segment) more() (flags byte) {
+func (s *segment) more() (flags uint64) {
 	if s.cell != "" {
 		flags |= hasCell
 	}
@@ -51,6 +52,9 @@ func (s *segment) more() (flags byte) {
 		flags |= hasDays
 	} else if rest != nil {
 		flags |= hasID
+	}
+	if s.pinned != nil {
+		flags |= hasExchange
 	}
 	return flags
 }
@@ -84,7 +88,7 @@ func appendSegments(b []byte, segments []segment) []byte {
 
 func (s *segment) appendMore(b []byte) []byte {
 	flags := s.more()
-	b = append(b, flags)
+	b = binary.AppendUvarint(b, flags)
 	if flags&hasCell != 0 {
 		b = appendString(b, s.cell)
 	}
@@ -111,6 +115,11 @@ func (s *segment) appendMore(b []byte) []byte {
 	if flags&hasShape != 0 {
 		b = append(b, s.shape)
 	}
+	if flags&hasExchange != 0 {
+		b = appendString(b, s.pinned.from)
+		b = s.pinned.exchange.Rate.AppendBinary16(b)
+		b = binary.AppendVarint(b, int64(s.pinned.exchange.Date))
+	}
 	return b
 }
 
@@ -129,10 +138,35 @@ type Segment struct {
 	Shape uint8 // see price.Shape
 	Seq   int64
 	State price.State
+
+	Currency string         // of the rate, where it is another than the line's
+	Exchange money.Exchange // which turned its prices into the line's
+}
+
+// Priced is the segment, of usage in the period, as the plan prices it; ok is false where the rate is gone, or nothing turns it into
+// the account's currency. It keeps its exchange as long as the rate is in the currency that it was in.
+func (s *Segment) Priced(plan *catalog.Plan, period catalog.Period) (p price.Segment, ok bool) {
+	p = price.Segment{Rate: s.RateIn(plan), State: s.State, Cell: s.Cell}
+	if p.Rate == nil {
+		return p, false
+	}
+	if p.Rate.Currency == s.Currency {
+		p.Exchange = s.Exchange
+		return p, true
+	}
+	p.Exchange, ok = plan.ExchangeOf(p.Rate, period)
+	return p, ok
+}
+
+func (s *Segment) pinned() *conversion {
+	if s.Currency == "" {
+		return nil
+	}
+	return &conversion{from: s.Currency, exchange: s.Exchange}
 }
 
 func (s *Segment) segment() segment {
-	return segment{owner: s.Owner, segmentKey: segmentKey{id: s.Rate, cell: s.Cell, start: s.Start, shape: s.Shape}, seq: s.Seq, state: s.State}
+	return segment{owner: s.Owner, segmentKey: segmentKey{id: s.Rate, cell: s.Cell, start: s.Start, shape: s.Shape}, seq: s.Seq, state: s.State, pinned: s.pinned()}
 }
 
 // RateIn finds the rate in a plan, nil where it is gone.
@@ -189,7 +223,7 @@ func DecodeSegments(b []byte) ([]Segment, error) {
 
 // more reads what the flags say.
 func (d *decoder) more(s *Segment) {
-	flags := d.byte()
+	flags := d.uvarint()
 	if flags > allFlags {
 		d.b, d.bad = nil, true
 	}
@@ -214,10 +248,22 @@ func (d *decoder) more(s *Segment) {
 	if flags&hasShape != 0 {
 		s.Shape = d.byte()
 	}
+	if flags&hasExchange != 0 {
+		d.exchange(s)
+	}
+}
+
+func (d *decoder) exchange(s *Segment) {
+	s.Currency, s.Exchange.Rate = d.string(), d.decimal()
+	date := d.varint()
+	s.Exchange.Date = money.Date(date) //nolint:gosec // compared below
+	if s.Currency == "" || s.Exchange.Rate.IsZero() || int64(s.Exchange.Date) != date {
+		d.b, d.bad = nil, true
+	}
 }
 
 // days reads units by day, whose days follow one another to the end of the period. A state with days has no id.
-func (d *decoder) days(flags byte) *price.Rest {
+func (d *decoder) days(flags uint64) *price.Rest {
 	length, n := d.uvarint(), d.uvarint()
 	if n == 0 || n > length || n > uint64(len(d.b)) || length > math.MaxInt32 || flags&hasID != 0 {
 		d.b, d.bad = nil, true

@@ -2,9 +2,11 @@ package rater
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/tollstream/tollstream/ledger/money"
@@ -57,7 +59,12 @@ func TestFullSegments(t *testing.T) {
 		"by day": {with("", price.State{Events: 3, Sum: money.MustParse("2"), Rest: &price.Rest{Length: 31, Days: []price.Day{
 			{Left: 31, Units: money.MustParse("3.5")}, {Left: 30}, {Left: 1, Units: money.MustParse("-1.5")},
 		}}})},
-		"a shape":    {func() segment { g := with("", price.State{Events: 1}); g.shape = 0xc5; return g }()},
+		"a shape": {func() segment { g := with("", price.State{Events: 1}); g.shape = 0xc5; return g }()},
+		"exchanged": {func() segment {
+			g := with("a", price.State{Events: 1, At: 1})
+			g.pinned = &conversion{from: "USD", exchange: money.Exchange{Rate: money.MustParse("0.869565217391"), Date: -20}}
+			return g
+		}()},
 		"averaged":   {with("", price.State{Events: 3, Sum: money.MustParse("-2"), At: 2678400e9, Exact: exact})},
 		"everything": {with("", price.State{Sum: money.One, Events: 1}), with("a=b&c=d", price.State{Sum: money.One, Events: 1, Peak: money.One, At: 1, Exact: exact, Rest: &price.Rest{ID: "x"}})},
 	} {
@@ -80,7 +87,8 @@ func TestFullSegments(t *testing.T) {
 		t.Errorf("another format: %v", err)
 	}
 	flagged := appendSegments(nil, []segment{with("", price.State{Events: 1, At: 1})})
-	flagged[len(flagged)-2] |= allFlags + 1
+	n := len(flagged)
+	flagged = slices.Concat(flagged[:n-2], binary.AppendUvarint(nil, uint64(flagged[n-2])|(allFlags+1)), flagged[n-1:])
 	if _, err := DecodeSegments(flagged); !errors.Is(err, errSegments) {
 		t.Errorf("an unknown flag: %v", err)
 	}

@@ -94,6 +94,11 @@ var simRules = []simRule{
 	{rule: "a sweep reaches every line, sealed ones too", later: "re-rating"},
 }
 
+// simElsewhere are faults that the simulation's definitions cannot show, and the test that catches each.
+var simElsewhere = map[string]string{
+	"NewerExchange": "TestPricesKeepTheirExchangeRate", // prices in another currency keep the exchange rate that they began with
+}
+
 // Every rule has its fault and every fault its rule.
 func TestSimulationRules(t *testing.T) {
 	var named []string

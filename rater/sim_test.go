@@ -160,7 +160,7 @@ func switches(of reflect.Type, at []int) [][]int {
 		switch f := of.Field(i); {
 		case f.Type.Kind() == reflect.Struct:
 			out = append(out, switches(f.Type, path)...)
-		case f.Type.Kind() == reflect.Bool && f.Name != "OtherVersion":
+		case f.Type.Kind() == reflect.Bool && f.Name != "OtherVersion" && simElsewhere[f.Name] == "":
 			out = append(out, path)
 		}
 	}

@@ -36,6 +36,8 @@ const (
 	KindPackage   Kind = "package"
 	KindAccount   Kind = "account"
 	KindContract  Kind = "contract"
+
+	KindExchangeRates Kind = "exchange_rates" // of one base currency on one day
 )
 
 // Ref names a definition.

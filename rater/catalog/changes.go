@@ -61,6 +61,11 @@ func (v *revision) changes() ([]Change, error) {
 			return nil, err
 		}
 	}
+	for _, x := range v.doc.exchange {
+		if err := add(KindExchangeRates, x.id(), "", x, nil); err != nil {
+			return nil, err
+		}
+	}
 	deletes, err := v.deleteChanges()
 	return append(changes, deletes...), err
 }

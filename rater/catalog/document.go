@@ -18,6 +18,7 @@ type Document struct {
 	packages []*packageDef
 	accounts []*accountDef
 	contract []*contractDef
+	exchange []*exchangeDef
 	deletes  []*deleteDef
 }
 
@@ -67,7 +68,7 @@ func (d *Document) fields(r *reader) []field {
 		{"contracts", objects(r, &d.contract, r.contractFields)},
 		{"delete", objects(r, &d.deletes, r.deleteFields)},
 		{"tax_rules", r.unsupported(notYet)},
-		{"exchange_rates", r.unsupported(notYet)},
+		{"exchange_rates", objects(r, &d.exchange, r.exchangeFields)},
 		{"dunning_flows", r.unsupported(notYet)},
 		{"campaigns", r.unsupported(notYet)},
 	}
@@ -160,11 +161,11 @@ func (r *reader) deleteFields(d *deleteDef, at *place) []field {
 		{"kind", func(n *node, at *place) {
 			s, ok := r.scalar(n, at, "a kind")
 			switch Kind(s) {
-			case KindProduct, KindRateClass, KindPackage, KindAccount, KindContract:
+			case KindProduct, KindRateClass, KindPackage, KindAccount, KindContract, KindExchangeRates:
 				d.kind = s
 			default:
 				if ok {
-					r.fail(at, "must be one of product, rate_class, package, account, contract, not %q", shorten(s))
+					r.fail(at, "must be one of product, rate_class, package, account, contract, exchange_rates, not %q", shorten(s))
 				}
 			}
 		}},

@@ -20,6 +20,7 @@ type exported struct {
 	Packages  []*packageDef   `json:"packages,omitempty"`
 	Accounts  []*accountDef   `json:"accounts,omitempty"`
 	Contracts []*contractDef  `json:"contracts,omitempty"`
+	Exchange  []*exchangeDef  `json:"exchange_rates,omitempty"`
 }
 
 // ExportJSON writes the newest rows as a document; applying it again changes nothing. Deleted rows
@@ -28,7 +29,7 @@ func ExportJSON(rows []Row) ([]byte, error) {
 	e := exported{}
 	zones := map[string]*time.Location{} // by account
 	rows = slices.Clone(rows)
-	order := map[Kind]int{KindSettings: 0, KindProduct: 1, KindRateClass: 2, KindPackage: 3, KindAccount: 4, KindContract: 5}
+	order := map[Kind]int{KindSettings: 0, KindProduct: 1, KindRateClass: 2, KindPackage: 3, KindAccount: 4, KindContract: 5, KindExchangeRates: 6}
 	slices.SortFunc(rows, func(a, b Row) int {
 		if a.Kind != b.Kind {
 			return order[a.Kind] - order[b.Kind]
@@ -78,6 +79,9 @@ func (e *exported) add(row Row, zones map[string]*time.Location) error {
 		for _, p := range d.Products {
 			exportRates(p.Rates, e.Currency, time.UTC)
 		}
+	case KindExchangeRates:
+		_, err := appended(row, &e.Exchange)
+		return err
 	case KindAccount:
 		d, err := appended(row, &e.Accounts)
 		if err != nil {
@@ -151,8 +155,11 @@ func (b Bound) local(zone *time.Location) Bound {
 // plainMembers are written without quotes in YAML though they are strings in JSON.
 var plainMembers = []string{
 	"unit_price", "flat_price", "up_to", "amount", "size", "price", "free", "first", "next", "start", "end", "block_size", "max_blocks", "included", "maximum", "minimum",
-	"rate", "fixed", "free_amount", "min", "max",
+	"rate", "fixed", "free_amount", "min", "max", "date", exchangeMember,
 }
+
+// exchangeMember stands for the member rates of exchange rates, an object, where those of a product are a list.
+const exchangeMember = "exchange rates"
 
 // ExportYAML writes what ExportJSON writes, in YAML.
 func ExportYAML(rows []Row) ([]byte, error) {
@@ -196,13 +203,16 @@ func (n *node) yaml(member string) *yaml.Node {
 		return y
 	case nodeObject:
 		y := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
-		if member == "cycle" || member == "rounding" || member == "seller" {
+		if member == "cycle" || member == "rounding" || member == "seller" || member == exchangeMember {
 			y.Style = yaml.FlowStyle
 		}
 		for i, key := range n.keys {
 			name := key.text
-			if member == "match" {
+			switch {
+			case member == "match" || member == exchangeMember:
 				name = member // its members' names are free
+			case name == "rates" && n.items[i].form == nodeObject:
+				name = exchangeMember
 			}
 			y.Content = append(y.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: key.text, Tag: "!!str"}, n.items[i].yaml(name))
 		}

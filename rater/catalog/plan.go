@@ -137,6 +137,9 @@ func (p *Plan) compile(product *Product, pkg string) timeline {
 	rates := func(list []*Rate) {
 		for _, r := range list {
 			cuts = append(cuts, r.Start, r.End)
+			if r.Currency != p.chain[0].Currency {
+				cuts = append(cuts, p.convertsFrom(r))
+			}
 		}
 	}
 	rates(product.Rates)

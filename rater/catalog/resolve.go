@@ -24,6 +24,7 @@ func (p *Plan) Explain(product *Product, pkg string, t int64) []Step {
 
 // asking is one resolution: what is asked for, and who is told about each step.
 type asking struct {
+	plan     *Plan
 	currency string
 	t        int64
 	note     func(Step) // nil: nobody
@@ -43,7 +44,7 @@ func (p *Plan) resolveAt(product *Product, pkg string, t int64, note func(Step))
 		}
 		return out
 	}
-	q := asking{currency: p.chain[0].Currency, t: t, note: note}
+	q := asking{plan: p, currency: p.chain[0].Currency, t: t, note: note}
 	for i, a := range p.chain {
 		if r := p.own(q, i, product, k); r != nil {
 			out.answer.Rate = r
@@ -139,18 +140,31 @@ func splitByPackage(rates []*Rate, k string) (limited, other []*Rate) {
 	return limited, other
 }
 
-// pick finds the rate in the account's currency whose period contains t.
+// pick finds the rate whose period contains t: one in the account's currency or, where there is none, one whose prices an exchange
+// rate converts, in the catalogue's currency before others, those in the order of the alphabet.
 func (q asking) pick(level Level, account string, rates []*Rate) *Rate {
+	var foreign *Rate
 	for _, r := range rates {
 		switch {
-		case r.Currency != q.currency || q.t < r.Start || q.t >= r.End:
+		case q.t < r.Start || q.t >= r.End:
 			q.skip(level, account, r)
-		default:
+		case r.Currency == q.currency:
 			if q.note != nil {
 				q.note(Step{Level: level, Account: account, RateID: r.ID, Why: "in effect, in the account's currency", Answered: true})
 			}
 			return r
+		case q.t < q.plan.convertsFrom(r):
+			q.skip(level, account, r)
+		case foreign == nil || q.before(r, foreign):
+			foreign = r
 		}
+	}
+	if foreign != nil {
+		if q.note != nil {
+			why := fmt.Sprintf("in effect, in %s, which an exchange rate turns into the account's %s", foreign.Currency, q.currency)
+			q.note(Step{Level: level, Account: account, RateID: foreign.ID, Why: why, Answered: true})
+		}
+		return foreign
 	}
 	if len(rates) == 0 && q.note != nil {
 		q.note(Step{Level: level, Account: account, Why: "no rate for the product"})
@@ -158,13 +172,24 @@ func (q asking) pick(level Level, account string, rates []*Rate) *Rate {
 	return nil
 }
 
+// before says whether a rate in another currency than the account's is taken rather than another one.
+func (q asking) before(a, b *Rate) bool {
+	if first := q.plan.snap.settings.Currency; a.Currency != b.Currency && (a.Currency == first || b.Currency == first) {
+		return a.Currency == first
+	}
+	return a.Currency < b.Currency
+}
+
 func (q asking) skip(level Level, account string, r *Rate) {
 	if q.note == nil {
 		return
 	}
-	why := fmt.Sprintf("is in %s, the account is in %s", r.Currency, q.currency)
-	if r.Currency == q.currency {
-		why = fmt.Sprintf("in effect from %s to %s only", instantText(r.Start), instantText(r.End))
+	why := fmt.Sprintf("in effect from %s to %s only", instantText(r.Start), instantText(r.End))
+	if r.Start <= q.t && q.t < r.End {
+		why = fmt.Sprintf("is in %s, the account is in %s, and no exchange rate between them is known", r.Currency, q.currency)
+		if from := q.plan.convertsFrom(r); from < Never {
+			why += " before " + instantText(from)
+		}
 	}
 	q.note(Step{Level: level, Account: account, RateID: r.ID, Why: why})
 }

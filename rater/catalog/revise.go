@@ -6,8 +6,8 @@ import (
 )
 
 // Needs names what must be read before a document can be revised: the newest rows of the accounts
-// with all their parents, the contracts, all contracts of ContractAccounts, every row of the shared
-// kinds, who holds the identifiers and the rate ids, and who uses what is deleted.
+// with all their parents, the contracts, all contracts of ContractAccounts, the exchange rates, every row of the other
+// shared kinds, who holds the identifiers and the rate ids, and who uses what is deleted.
 type Needs struct {
 	Accounts         []string // some are names that only may be accounts
 	Contracts        []string
@@ -15,6 +15,7 @@ type Needs struct {
 	Identifiers      []string
 	RateIDs          []string
 	Deletes          []Ref
+	ExchangeRates    []string
 }
 
 // Stored is what was read: see [Needs]. Rows hold deleted definitions too.
@@ -96,14 +97,19 @@ func (d *Document) Needs() Needs {
 			n.Accounts = append(n.Accounts, x.id)
 		case KindContract:
 			n.Contracts = append(n.Contracts, x.id)
+		case KindExchangeRates:
+			n.ExchangeRates = append(n.ExchangeRates, x.id)
 		}
+	}
+	for _, x := range d.exchange {
+		n.ExchangeRates = append(n.ExchangeRates, x.id())
 	}
 	d.eachRate(func(r *rateDef) {
 		if r.ID != "" {
 			n.RateIDs = append(n.RateIDs, r.ID)
 		}
 	})
-	for _, list := range []*[]string{&n.Accounts, &n.Contracts, &n.ContractAccounts, &n.Identifiers, &n.RateIDs} {
+	for _, list := range []*[]string{&n.Accounts, &n.Contracts, &n.ContractAccounts, &n.Identifiers, &n.RateIDs, &n.ExchangeRates} {
 		slices.Sort(*list)
 		*list = slices.Compact(*list)
 	}
@@ -186,6 +192,7 @@ func (d *Document) revise(stored Stored, now int64, granted bool) ([]Change, err
 	v.provisions()
 	v.identifiers()
 	v.contracts()
+	v.exchangeRates()
 	v.deletions()
 	if err := v.err(); err != nil || granted {
 		return nil, err
@@ -233,6 +240,11 @@ func (v *revision) index() {
 	}
 	for _, c := range v.doc.contract {
 		define(KindContract, c.ID, &c.at)
+	}
+	for _, x := range v.doc.exchange {
+		if id := x.id(); id != "" { // else exchangeRates says what is missing
+			define(KindExchangeRates, id, &x.at)
+		}
 	}
 	for _, x := range v.doc.deletes {
 		if ref := (Ref{Kind(x.kind), x.id}); v.defined[ref] != nil {

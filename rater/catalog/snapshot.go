@@ -5,8 +5,8 @@ import (
 	"maps"
 )
 
-// Snapshot is what all accounts share at one sequence number: products, rate classes, packages and
-// settings. It is immutable.
+// Snapshot is what all accounts share at one sequence number: products, rate classes, packages,
+// settings and exchange rates. It is immutable.
 type Snapshot struct {
 	seq      int64
 	settings Settings
@@ -14,6 +14,8 @@ type Snapshot struct {
 	names    map[string]*Product // by id and by identifier; an id wins
 	classes  map[string]*RateClass
 	packages map[string]*Package
+
+	exchanges exchanges
 }
 
 // Settings are the catalogue's own members.
@@ -40,8 +42,13 @@ func (s *Snapshot) With(rows []Row, seq int64) (*Snapshot, error) {
 	next := *s
 	next.seq = max(seq, s.seq)
 	shared := false
+	var days []Row
 	for _, row := range rows {
-		if row.Kind == KindAccount || row.Kind == KindContract {
+		switch row.Kind {
+		case KindAccount, KindContract:
+			continue
+		case KindExchangeRates:
+			days = append(days, row)
 			continue
 		}
 		if !shared {
@@ -60,6 +67,12 @@ func (s *Snapshot) With(rows []Row, seq int64) (*Snapshot, error) {
 			}
 		}
 		maps.Copy(next.names, next.products)
+	}
+	if len(days) > 0 {
+		var err error
+		if next.exchanges, err = s.exchanges.with(days); err != nil {
+			return nil, err
+		}
 	}
 	return &next, nil
 }

@@ -55,10 +55,20 @@ type term struct {
 	tier    int  // number of the rate's tier, from 1; 0: none
 
 	left, of int64 // counts for left days of the period's; zero: for all of it
+
+	exchange money.Decimal // turns it into the line's currency; zero: it is
 }
 
 // amount gives what the term comes to.
 func (t term) amount() (money.Decimal, error) {
+	amount, err := t.inRatesCurrency()
+	if err != nil || t.exchange.IsZero() {
+		return amount, err
+	}
+	return amount.Mul(t.exchange)
+}
+
+func (t term) inRatesCurrency() (money.Decimal, error) {
 	switch {
 	case t.percent:
 		return quotient(t.units, t.price, 100)
@@ -85,15 +95,18 @@ func fixed(label string, amount money.Decimal) term {
 
 // text writes the term without a deduction's sign; negative numbers stand in parentheses.
 func (t term) text() string {
-	if t.once {
-		return operand(t.price)
+	text := operand(t.price)
+	if !t.once {
+		text = operand(t.units) + " × " + text
 	}
-	text := operand(t.units) + " × " + operand(t.price)
 	if t.percent {
 		text += "%"
 	}
 	if t.of > 0 {
 		text += fmt.Sprintf(" × %d / %d", t.left, t.of)
+	}
+	if !t.exchange.IsZero() {
+		text += " × " + t.exchange.String()
 	}
 	return text
 }
@@ -164,8 +177,12 @@ func partsOf(segments []Segment) ([]part, error) {
 		if err != nil {
 			return nil, fmt.Errorf("explain rate %s: %w", s.Rate.ID, err)
 		}
-		p.plus, p.minus = difference(termsOf(s.Rate, w.after), termsOf(s.Rate, w.before))
+		p.plus, p.minus = difference(exchanged(termsOf(s.Rate, w.after), s), exchanged(termsOf(s.Rate, w.before), s))
 		p.note = note(s.Rate, &w.before, &w.after)
+		if s.Exchange.Used() {
+			p.note = strings.TrimPrefix(p.note+"; ", "; ") +
+				fmt.Sprintf("prices in %s, turned into the line's currency at %s, the exchange rate of %s", s.Rate.Currency, s.Exchange.Rate, s.Exchange.Date)
+		}
 		parts = append(parts, p)
 	}
 	for i := range segments {
@@ -183,6 +200,14 @@ func partsOf(segments []Segment) ([]part, error) {
 		}
 	}
 	return parts, nil
+}
+
+// exchanged turns terms into the line's currency.
+func exchanged(terms []term, s *Segment) []term {
+	for i := range terms {
+		terms[i].exchange = s.Exchange.Rate
+	}
+	return terms
 }
 
 // termsOf expects a rate and a state that have a price.
@@ -213,7 +238,7 @@ func difference(after, before []term) (plus, minus []term) {
 		matched := false
 		for i := range after {
 			a := &after[i]
-			if a.label != b.label || a.price != b.price || a.once != b.once || a.percent != b.percent || a.left != b.left || a.of != b.of {
+			if a.label != b.label || a.price != b.price || a.once != b.once || a.percent != b.percent || a.left != b.left || a.of != b.of || a.exchange != b.exchange {
 				continue
 			}
 			if units, err := a.units.Sub(b.units); err == nil {
@@ -280,6 +305,15 @@ func (e exactly) equal(amount money.Decimal) bool {
 	var sum money.Wide
 	sum.SubProduct(amount, money.FromInt(n))
 	for _, t := range e {
+		if !t.exchange.IsZero() { // the amount before, which must be exact, times the exchange
+			plain := t
+			plain.exchange = money.Decimal{}
+			amount, err := plain.amount()
+			if err != nil || !(exactly{plain}).equal(amount) {
+				return false
+			}
+			t = term{units: amount, price: t.exchange}
+		}
 		times := n
 		switch {
 		case t.percent:

@@ -13,7 +13,7 @@ import (
 // aboveMaximum gives by how much the cells of the matrix of segment i exceed its maximum through its usage: what lies above the maximum with
 // it, less what lay above with the usage before it. Only the first of the matrix's segments answers; the others give 0.
 func aboveMaximum(segments []Segment, i int) (money.Decimal, error) {
-	r := segments[i].Rate.Outer
+	r, exchange := segments[i].Rate.Outer, segments[i].Exchange
 	for j := range segments[:i] {
 		if compareRates(segments[j].Rate, r) == 0 {
 			return money.Decimal{}, nil
@@ -26,7 +26,7 @@ func aboveMaximum(segments []Segment, i int) (money.Decimal, error) {
 			end++
 		}
 		if entry := r.Matrix.Entry(segments[first].Cell); entry != nil {
-			up, already, err := cellTotals(segments[first:end], r, entry)
+			up, already, err := cellTotals(segments[first:end], &Segment{Rate: entry, Exchange: exchange}, r)
 			if err == nil {
 				after, err = after.Add(up)
 			}
@@ -39,19 +39,23 @@ func aboveMaximum(segments []Segment, i int) (money.Decimal, error) {
 		}
 		first = end
 	}
-	above, err := beyond(after, r.Maximum)
+	maximum, err := exchange.Convert(r.Maximum)
 	if err != nil {
 		return money.Decimal{}, err
 	}
-	already, err := beyond(before, r.Maximum)
+	above, err := beyond(after, maximum)
+	if err != nil {
+		return money.Decimal{}, err
+	}
+	already, err := beyond(before, maximum)
 	if err != nil {
 		return money.Decimal{}, err
 	}
 	return above.Sub(already)
 }
 
-// cellTotals prices the usage of a cell through the rate and before it, as the rate prices the cell.
-func cellTotals(cell []Segment, r, entry *catalog.Rate) (after, before money.Decimal, err error) {
+// cellTotals prices the usage of a cell through the rate r and before it, as r prices the cell: as entry says.
+func cellTotals(cell []Segment, entry *Segment, r *catalog.Rate) (after, before money.Decimal, err error) {
 	from, at, own := 0, 0, State{}
 	for ; at < len(cell) && compareRates(cell[at].Rate, r) <= 0; at++ {
 		from = goesOn(cell[:at], from, cell[at].Rate)
@@ -61,17 +65,17 @@ func cellTotals(cell []Segment, r, entry *catalog.Rate) (after, before money.Dec
 		}
 	}
 	from = goesOn(cell[:at], from, r)
-	s, err := accumulated(cell[from:at], kindOf(entry))
+	s, err := accumulated(cell[from:at], heldBy(entry.Rate))
 	if err != nil {
 		return after, before, err
 	}
-	if before, err = capped(entry, &s); err != nil {
+	if before, err = entry.total(&s); err != nil {
 		return after, before, err
 	}
 	if s, err = Merge(s, own); err != nil {
 		return after, before, err
 	}
-	after, err = capped(entry, &s)
+	after, err = entry.total(&s)
 	return after, before, err
 }
 

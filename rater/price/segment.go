@@ -12,6 +12,17 @@ type Segment struct {
 	Rate  *catalog.Rate // of a matrix the price that was selected
 	State State
 	Cell  string // the rate's: usage in a cell of a matrix has tiers of its own
+
+	Exchange money.Exchange // turns totals under the rate into the line's currency; the zero one where that is the rate's
+}
+
+// total prices a state as the segment's rate does, in the line's currency.
+func (s *Segment) total(state *State) (money.Decimal, error) {
+	total, err := capped(s.Rate, state)
+	if err != nil || !s.Exchange.Used() {
+		return total, err
+	}
+	return s.Exchange.Convert(total)
 }
 
 // CompareSegments orders the segments of a line: by cell, then the start of the rate, then its id.
@@ -24,14 +35,14 @@ func CompareSegments(a, b Segment) int {
 //	Σ Total_k(S_k) − Total_k(S_k−1), where S_k is the state accumulated through segment k
 //
 // so that tiers continue when the rate changes. Accumulated are the segments of one cell whose states are of the same
-// kind as the rate's: where the kind changes, tiers start anew. A rate with TiersRestart accumulates from an empty
+// kind as the rate's: where the kind changes, tiers start anew. Totals of a rate in another currency are converted, each rounded once more. A rate with TiersRestart accumulates from an empty
 // state: its own segment starts at the first tier, and later segments go on from there, also where nothing was used under
 // it. The charge of an event is the difference of the line's totals after and before it.
 //
 // Cells are apart from one another, so where no matrix has a maximum a line's amount is the sum of LineTotal of each cell.
 func LineTotal(segments []Segment) (money.Decimal, error) {
 	if len(segments) == 1 && segments[0].Rate.Outer == nil {
-		return capped(segments[0].Rate, &segments[0].State)
+		return segments[0].total(&segments[0].State)
 	}
 	var total money.Decimal
 	w := walk{segments: segments}
@@ -77,14 +88,14 @@ type walk struct {
 	segments      []Segment
 	at            int // the segment reached
 	from          int // the first that is accumulated
-	kind          kind
+	kind          held
 	before, after State // S_k−1 and S_k
 }
 
 // to reaches segment i, the one after the last that was reached.
 func (w *walk) to(i int) (err error) {
 	s := &w.segments[i]
-	k, from := kindOf(s.Rate), w.from
+	k, from := heldBy(s.Rate), w.from
 	if i > 0 && s.Cell != w.segments[i-1].Cell {
 		from = i
 	}
@@ -115,10 +126,10 @@ func goesOn(segments []Segment, from int, r *catalog.Rate) int {
 }
 
 // accumulated merges the states of the kind.
-func accumulated(segments []Segment, k kind) (State, error) {
+func accumulated(segments []Segment, k held) (State, error) {
 	var sum State
 	for i := range segments {
-		if kindOf(segments[i].Rate) == k {
+		if heldBy(segments[i].Rate) == k {
 			if err := sum.merge(&segments[i].State); err != nil {
 				return State{}, err
 			}
@@ -129,12 +140,12 @@ func accumulated(segments []Segment, k kind) (State, error) {
 
 // amount prices the segment reached.
 func (w *walk) amount() (money.Decimal, error) {
-	r := w.segments[w.at].Rate
-	upTo, err := capped(r, &w.after)
+	s := &w.segments[w.at]
+	upTo, err := s.total(&w.after)
 	if err != nil {
 		return money.Decimal{}, err
 	}
-	already, err := capped(r, &w.before)
+	already, err := s.total(&w.before)
 	if err != nil {
 		return money.Decimal{}, err
 	}

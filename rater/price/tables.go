@@ -141,5 +141,19 @@ func Shape(r *catalog.Rate) uint8 {
 	return shape
 }
 
+// held is what the states of a rate hold, so that they can be merged with others: sums of money are in a currency.
+type held struct {
+	kind     kind
+	currency string
+}
+
+func heldBy(r *catalog.Rate) held {
+	k := held{kind: kindOf(r)}
+	if k.kind == kindMoney {
+		k.currency = r.Currency
+	}
+	return k
+}
+
 // SameKind says whether the states of a and b can be merged, so that tiers continue from one to the other.
-func SameKind(a, b *catalog.Rate) bool { return kindOf(a) == kindOf(b) }
+func SameKind(a, b *catalog.Rate) bool { return heldBy(a) == heldBy(b) }

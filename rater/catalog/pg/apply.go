@@ -15,6 +15,8 @@ import (
 )
 
 var (
+	//go:embed queries/load_definitions.sql
+	loadDefinitions string
 	//go:embed queries/load_newest_accounts.sql
 	loadNewestAccounts string
 	//go:embed queries/load_newest_contracts.sql
@@ -119,7 +121,7 @@ func load(ctx context.Context, tx pgx.Tx, needs catalog.Needs) (catalog.Stored, 
 		}
 		return err
 	}
-	if err := put(loadShared, int64(1<<63-1)); err != nil {
+	if err := put(loadDefinitions, needs.ExchangeRates); err != nil {
 		return stored, err
 	}
 	if len(needs.Accounts) > 0 {

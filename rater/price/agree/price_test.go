@@ -115,7 +115,7 @@ func (b *book) rate(p *priced, c *oracle.Case, e *usage.Event) (charge money.Dec
 			return charge, rater.ReasonNoRate, nil
 		}
 	}
-	in, reason := rater.InputOf(e, r, period, zone)
+	in, _, reason := rater.InputOf(e, r, period, zone, plan.Snapshot())
 	if reason != "" {
 		return charge, reason, nil
 	}
