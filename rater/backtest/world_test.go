@@ -28,6 +28,7 @@ type world struct {
 	offset  int64
 	logTime int64
 	stored  []sink.Stored
+	rows    []sink.Row    // the same, as a sink inserts them
 	periods []sink.Extent // of each
 }
 
@@ -169,6 +170,7 @@ func (w *world) rate(record *usage.Record) {
 	w.offset++
 	for i := range rec.Activities {
 		a := &rec.Activities[i]
+		w.rows = append(w.rows, sink.Row{Offset: rec.Offset, LogTime: rec.LogTime, Activity: *a})
 		sent := a.Sent()
 		w.stored = append(w.stored, sink.Stored{
 			Place: sink.Place{Offset: rec.Offset, Index: a.Index}, Kind: a.Kind, Charge: a.Charge, Currency: a.Currency,

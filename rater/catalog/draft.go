@@ -9,6 +9,7 @@ import (
 // written. It is immutable.
 type Draft struct {
 	seq       int64
+	changes   int
 	shared    []Row
 	accounts  map[string]Row
 	contracts map[string][]Row    // by account
@@ -20,7 +21,7 @@ type Draft struct {
 // the next one.
 func NewDraft(changes []Change, over int64) *Draft {
 	d := &Draft{
-		seq: over + 1, accounts: map[string]Row{}, contracts: map[string][]Row{}, revised: map[string]bool{}, holders: map[string][]Holder{},
+		seq: over + 1, changes: len(changes), accounts: map[string]Row{}, contracts: map[string][]Row{}, revised: map[string]bool{}, holders: map[string][]Holder{},
 	}
 	for _, c := range changes {
 		row := Row{Ref: c.Ref, Seq: d.seq, Deleted: c.Deleted, Body: c.Body}
@@ -44,6 +45,9 @@ func NewDraft(changes []Change, over int64) *Draft {
 
 // Seq is the sequence number that the draft's definitions carry: the one after those that it lies over.
 func (d *Draft) Seq() int64 { return d.seq }
+
+// Changes is how many definitions the draft creates, changes or deletes.
+func (d *Draft) Changes() int { return d.changes }
 
 // Snapshot lays the draft over what all accounts share.
 func (d *Draft) Snapshot(base *Snapshot) (*Snapshot, error) { return base.With(d.shared, d.seq) }

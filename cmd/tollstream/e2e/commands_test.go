@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -152,6 +153,34 @@ mapping:
 		admin.proveReconciled(t, eventTime.Format("2006-01"))
 		if _, _, code := admin.command(t, "", "reconcile", "--period", "November"); code != 2 {
 			t.Errorf("a wrong period: exit code %d", code)
+		}
+	})
+
+	t.Run("backtest", func(t *testing.T) {
+		month := time.Date(eventTime.Year(), eventTime.Month(), 1, 0, 0, 0, 0, time.UTC)
+		args := []string{"--from", month.Format(time.DateOnly), "--to", month.AddDate(0, 1, 0).Format(time.DateOnly), "--output", "csv", "--catalog"}
+		live := admin.must(t, "catalog", "export")
+		draft := write(t, "draft.yaml", "products: [{id: calls, rates: [{model: volume, tiers: [{up_to: 10, unit_price: 0.10}, {unit_price: 0.06}]}]}]")
+		// As it is, 10 at 0.10 and 1.25 at 0.05; under the draft 11.25 at 0.06.
+		for file, want := range map[string]string{
+			draft: "acme,calls,EUR,2,1.062500000000,0.675000000000,-0.387500000000,-36.47,0,0.000000000000\n" +
+				"stranger,calls,EUR,1,0.100000000000,0.100000000000,0.000000000000,0,0,0.000000000000\n",
+			write(t, "live.yaml", live): "acme,calls,EUR,2,1.062500000000,1.062500000000,0.000000000000,0,0,0.000000000000\n" +
+				"stranger,calls,EUR,1,0.100000000000,0.100000000000,0.000000000000,0,0,0.000000000000\n",
+		} {
+			eventually(t, "the report store has the usage", func() error {
+				out := admin.must(t, append([]string{"backtest"}, append(args, file)...)...)
+				if _, rows, _ := strings.Cut(out, "\n"); rows != want {
+					return fmt.Errorf("backtest of %s:\n%s, want\n%s", file, out, want)
+				}
+				return nil
+			})
+		}
+		if now := admin.must(t, "catalog", "export"); now != live {
+			t.Errorf("a backtest changed the catalogue:\n%s", now)
+		}
+		if got, err := admin.InvoiceAt("acme", eventTime); err != nil || oracle.Same(got.Total, oracle.Rat("1.0625")) != nil {
+			t.Errorf("a backtest changed the invoice: %+v, %v", got, err)
 		}
 	})
 

@@ -15,7 +15,6 @@ import (
 	"github.com/tollstream/tollstream/api"
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/backtest"
-	"github.com/tollstream/tollstream/rater/catalog"
 	"github.com/tollstream/tollstream/rater/sink"
 )
 
@@ -52,19 +51,16 @@ func (p *process) newBacktests(ctx context.Context) *backtests {
 
 // StartBacktest implements api.Backtests.
 func (b *backtests) StartBacktest(ctx context.Context, q api.BacktestQuery) (*api.Backtest, error) {
-	doc, err := catalog.ParseDocument("draft."+string(q.Draft.Format), q.Draft.Body)
-	if err != nil {
-		return nil, documentErrors(err)
-	}
-	changes, seq, err := b.p.changesOf(ctx, doc)
+	draft, err := catalogDesk{b.p}.Draft(ctx, q.Draft)
 	if err != nil {
 		return nil, err
 	}
+	seq := draft.Seq() - 1
 	snapshot, err := b.p.definitions.Snapshot(ctx, seq)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", api.ErrUnavailable, err)
 	}
-	book, err := backtest.NewOverlay(b.p.definitions, snapshot, catalog.NewDraft(changes, seq))
+	book, err := backtest.NewOverlay(b.p.definitions, snapshot, draft)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +73,7 @@ func (b *backtests) StartBacktest(ctx context.Context, q api.BacktestQuery) (*ap
 	name := random()
 	job := &backtestJob{stop: stop, about: api.Backtest{
 		ID: hex.EncodeToString(name[:8]), State: api.BacktestRunning, StartedAt: b.p.Now().UTC(), Account: q.Account, From: q.From, To: q.To,
-		Seq: seq, Changes: len(changes),
+		Seq: seq, Changes: draft.Changes(),
 	}}
 	if b.jobs = append(b.jobs, job); len(b.jobs) > keptBacktests {
 		b.jobs = slices.Delete(b.jobs, 0, 1)
@@ -93,26 +89,6 @@ func (b *backtests) StartBacktest(ctx context.Context, q api.BacktestQuery) (*ap
 	})
 	about := job.about
 	return &about, nil
-}
-
-// changesOf tells what a document would change, and over which definitions: those that are the newest before and after the comparison.
-func (p *process) changesOf(ctx context.Context, doc *catalog.Document) ([]catalog.Change, int64, error) {
-	seq, err := p.catalog.CurrentSeq(ctx)
-	if err != nil {
-		return nil, 0, fmt.Errorf("%w: %w", api.ErrUnavailable, err)
-	}
-	changes, err := p.catalog.Diff(ctx, doc)
-	if err != nil {
-		return nil, 0, documentErrors(err)
-	}
-	after, err := p.catalog.CurrentSeq(ctx)
-	switch {
-	case err != nil:
-		return nil, 0, fmt.Errorf("%w: %w", api.ErrUnavailable, err)
-	case after != seq:
-		return nil, 0, fmt.Errorf("%w: the catalogue was changed in this moment; send the draft again", api.ErrConflict)
-	}
-	return changes, seq, nil
 }
 
 // end notes how a backtest came out.
