@@ -58,6 +58,9 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 		}
 		m.commitPrices(rec, f, -1, r.seq, "")
 	}
+	if r.pool != nil {
+		return m.chargePooled(rec, e, r)
+	}
 	at, reason := m.put(f, e, r, m.words)
 	if reason == "" {
 		charged := m.commitPrices(rec, f, at, r.seq, "")
@@ -133,7 +136,7 @@ func (p *pricer) put(f *family, e *usage.Event, r *resolution, words words) (at 
 // under the definitions that price the event, where no matrix has a maximum of the whole. There LineTotal is the sum over the cells.
 func (f *family) alone(r *resolution) *line {
 	if len(f.lines) == 1 && f.seq == r.seq && f.lines[0].target.Invoice == r.invoice {
-		if l := &f.lines[0]; !l.capped && (r.rate.Matrix == nil || r.rate.Maximum.IsZero()) {
+		if l := &f.lines[0]; !l.capped && !l.shares && r.pool == nil && (r.rate.Matrix == nil || r.rate.Maximum.IsZero()) {
 			return l
 		}
 	}
@@ -368,6 +371,22 @@ func (p *pricer) reprice(f *family, at int, segments []segment) bool {
 // lineTotal prices segments: the sum over k of Total_k(S_k) − Total_k(S_k−1), pricing.md §3.
 func (p *pricer) lineTotal(segments []segment) (money.Decimal, error) {
 	p.segments = appendPriced(p.segments[:0], segments)
+	total, err := p.ownTotal()
+	if err != nil {
+		return money.Decimal{}, err
+	}
+	for i := range segments {
+		if s := segments[i].share; s != nil {
+			if total, err = total.Add(s.charged); err != nil {
+				return money.Decimal{}, err
+			}
+		}
+	}
+	return total, nil
+}
+
+// ownTotal prices p.segments, whose tiers are the line's own.
+func (p *pricer) ownTotal() (money.Decimal, error) {
 	if p.faults != nil && p.faults.TiersAnew {
 		return tiersAnew(p.segments)
 	}
@@ -388,10 +407,12 @@ func tiersAnew(segments []price.Segment) (sum money.Decimal, err error) {
 	return sum, nil
 }
 
-// appendPriced appends the segments as they are priced.
+// appendPriced appends the segments as they are priced; those that are shared are priced in their pools.
 func appendPriced(dst []price.Segment, segments []segment) []price.Segment {
 	for i := range segments {
-		dst = append(dst, segments[i].priced())
+		if segments[i].share == nil {
+			dst = append(dst, segments[i].priced())
+		}
 	}
 	return dst
 }

@@ -48,6 +48,7 @@ type needs struct {
 	seals     map[string]struct{}
 	markers   map[string]struct{}
 	families  map[activity.ID]struct{}
+	pools     map[activity.ID]struct{}
 	asks      []dedup.Question
 	err       error // what no reading can mend
 }
@@ -55,7 +56,7 @@ type needs struct {
 func (n *needs) fail(err error) { n.err = errors.Join(n.err, err) }
 
 func (n *needs) empty() bool {
-	return len(n.snapshots) == 0 && len(n.accounts) == 0 && len(n.seals) == 0 && len(n.markers) == 0 && len(n.families) == 0 && len(n.asks) == 0
+	return len(n.snapshots) == 0 && len(n.accounts) == 0 && len(n.seals) == 0 && len(n.markers) == 0 && len(n.families) == 0 && len(n.pools) == 0 && len(n.asks) == 0
 }
 
 func (n *needs) snapshot(seq int64) {
@@ -94,6 +95,25 @@ func (n *needs) family(id activity.ID) {
 		n.families = map[activity.ID]struct{}{}
 	}
 	n.families[id] = struct{}{}
+}
+
+func (n *needs) pool(id activity.ID) {
+	if n.pools == nil {
+		n.pools = map[activity.ID]struct{}{}
+	}
+	n.pools[id] = struct{}{}
+}
+
+// snapshotAt returns what all accounts share as of seq, nil when it has to be read first.
+func (d *definitions) snapshotAt(m *machine, seq int64, need *needs) *catalog.Snapshot {
+	if seq == m.act && m.snap != nil {
+		return m.snap
+	}
+	snap := d.snapshots[seq]
+	if snap == nil {
+		need.snapshot(seq)
+	}
+	return snap
 }
 
 // planAt returns the account's plan as of seq: nil, true when there is no such account; false when it

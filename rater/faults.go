@@ -46,6 +46,7 @@ type Faults struct {
 	TailFromTheEnd       bool // the tail of `rated` is taken to begin where this rater has read to
 	NoReplayCheck        bool // a replay is not compared with what stands in `rated`
 	LiveLines            bool // lines are taken live instead of as of the cut
+	LivePools            bool // … or pools
 	LiveNext             bool // … or the offset
 	LostDirtyFlag        bool // a line that changes while a cut is in flight is not part of the next cut
 	IdentitiesOutside    bool // the duplicates index is not part of the checkpoint

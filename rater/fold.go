@@ -18,6 +18,7 @@ type Fold struct {
 	words    words
 	plans    plans
 	families map[activity.ID]*family
+	pools    map[activity.ID]*pool
 	order    []*family // as usage first fell on them
 	resolved resolution
 	seq      int64 // of the definitions, see Under
@@ -76,6 +77,7 @@ func (x *Exchanges) prices(r *catalog.Rate) *conversion {
 type Folded struct {
 	Family activity.ID
 	Line   activity.ID
+	Pool   activity.ID   // in which it has its tiers, zero: its line has them
 	Rate   *catalog.Rate // of a matrix the price that was selected
 	Charge money.Decimal // the change of its line
 	Others money.Decimal // the change of the family's other lines, for which the machine makes adjustments
@@ -84,13 +86,14 @@ type Folded struct {
 
 // NewFold returns a fold of nothing.
 func NewFold() *Fold {
-	return &Fold{words: words{}, plans: newPlans(), families: map[activity.ID]*family{}}
+	return &Fold{words: words{}, plans: newPlans(), families: map[activity.ID]*family{}, pools: map[activity.ID]*pool{}}
 }
 
 // Reset forgets all usage and all plans.
 func (f *Fold) Reset() {
 	f.plans = newPlans()
 	clear(f.families)
+	clear(f.pools)
 	clear(f.order)
 	f.order = f.order[:0]
 }
@@ -133,7 +136,13 @@ func (f *Fold) Add(e *usage.Event, on Invoiced) (Folded, string) {
 		out.Line, out.Rate, out.Amount = l.target.Line, l.selected, l.amount
 		return out, reason
 	}
-	at, reason := f.put(r.f, e, r, f.words)
+	at, reason := 0, ""
+	if r.pool != nil {
+		out.Pool = r.pool.id
+		at, _, reason = f.putPooled(r.f, e, r, f.words)
+	} else {
+		at, reason = f.put(r.f, e, r, f.words)
+	}
 	if reason != "" {
 		return Folded{}, reason
 	}
@@ -168,6 +177,7 @@ func (f *Fold) resolve(e *usage.Event) (*resolution, string) {
 		return nil, r.reason
 	}
 	r.f = f.family(id)
+	f.share(r, e)
 	p.remember(f.words, 0, e, r)
 	return r, ""
 }
@@ -186,7 +196,20 @@ func (f *Fold) owedBy(r *resolution, e *usage.Event, on Invoiced) resolution {
 	x := *r
 	x.owed, x.usagePeriod = f.words.of(on.Owed), on.Usage
 	x.f = f.family(activity.FamilyID(r.seller, e.Account, r.product.ID, r.pkg, r.group, on.Owed, on.Usage.Start))
+	f.share(&x, e)
 	return x
+}
+
+// share finds the pool in which the event's rate has its tiers.
+func (f *Fold) share(r *resolution, e *usage.Event) {
+	id, ok := r.poolID(e)
+	if !ok {
+		return
+	}
+	if f.pools[id] == nil {
+		f.pools[id] = &pool{id: id}
+	}
+	r.pool, r.poolSeq, r.pooled = f.pools[id], r.seq, pooled{rate: r.rate}
 }
 
 // Lines gives every line as the machine would store it, but for its version: families in the order in which usage first fell on them,

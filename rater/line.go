@@ -72,6 +72,7 @@ type line struct {
 	version   int64
 	last      *catalog.Rate         // of the event rated last; nil after loading
 	selected  *catalog.Rate         // what a matrix selected for it, else the same
+	shares    bool                  // pools have charged to the line
 	capped    bool                  // a segment stands in a matrix with a maximum, to which all its cells add up
 	ordered   int                   // so many segments stand in order; each behind them is the first of its cell
 	young     map[string]int        // where those stand, by cell
@@ -140,7 +141,8 @@ type segmentKey struct {
 	id    string
 	cell  string // of the matrix, see catalog.Rate.Cell
 	start int64
-	shape uint8 // see price.Shape
+	shape uint8  // see price.Shape
+	share *share // of a pool, whose segment stands behind the line's own of the rate; nil: it is that
 }
 
 func keyOf(r *catalog.Rate) segmentKey {
@@ -205,7 +207,10 @@ func (s *segmentKey) compare(to *segmentKey) int {
 	if s.cell != to.cell {
 		return cmp.Compare(s.cell, to.cell)
 	}
-	return cmp.Or(cmp.Compare(s.start, to.start), cmp.Compare(s.id, to.id), cmp.Compare(s.shape, to.shape))
+	if c := cmp.Or(cmp.Compare(s.start, to.start), cmp.Compare(s.id, to.id), cmp.Compare(s.shape, to.shape)); c != 0 || s.share == to.share {
+		return c
+	}
+	return s.share.compare(to.share)
 }
 
 // placeOf gives where the segment stands or belongs, and whether it is there.
@@ -326,8 +331,9 @@ func hasMaximum(r *catalog.Rate) bool { return r != nil && r.Outer != nil && !r.
 
 // bound takes note that the line has other segments, or that they point at other rates.
 func (l *line) bound() {
-	l.capped, l.places = false, nil
+	l.capped, l.shares, l.places = false, false, nil
 	for i := range l.segments {
+		l.shares = l.shares || l.segments[i].share != nil
 		l.capped = l.capped || hasMaximum(l.segments[i].rate)
 	}
 }
@@ -394,6 +400,7 @@ func beforeIn(segments []segment, i int, others []segment) (price.State, error) 
 	if err != nil {
 		return price.State{}, err
 	}
+	all = slices.DeleteFunc(all, func(s segment) bool { return s.share != nil })
 	at, _ := placeOf(all, &segments[i].segmentKey)
 	before, err := price.Before(appendPriced(nil, all), at)
 	if err != nil {
@@ -419,6 +426,9 @@ func merged(dst []segment, b []segment) ([]segment, error) {
 			continue
 		case c == 0:
 			state, err := price.Merge(dst[i].state, b[j].state)
+			if err == nil && dst[i].share != nil {
+				dst[i].share, err = dst[i].share.plus(b[j].share.charged)
+			}
 			if err != nil {
 				return dst, err
 			}

@@ -56,6 +56,7 @@ type machine struct {
 
 	index    *dedup.Index
 	families map[activity.ID]*family
+	pools    map[activity.ID]*pool
 	terms    map[activity.Terms]*activity.Terms // what lines share, see termsOf
 	seals    map[string]*SealState              // by billed account; an empty one is known to have none
 	markers  map[string]*MarkerState            // by account; the open ones are all there
@@ -67,6 +68,7 @@ type machine struct {
 
 	// since the last cut
 	dirty    []*family
+	pooled   []*pool // that have changed
 	rejected []RejectedUsage
 	sealed   map[string]struct{}
 	marked   map[string]struct{}
@@ -95,7 +97,7 @@ func newMachine(c *Checkpoint, window time.Duration, faults Faults) *machine {
 		partition: c.Partition, window: window, faults: faults,
 		last: c.Last, logTime: c.LogTime, act: c.ActivatedSeq, sum: c.ActivatedSum,
 		index:    dedup.New(remembered(window, faults)),
-		families: map[activity.ID]*family{}, terms: map[activity.Terms]*activity.Terms{}, words: words{}, seals: map[string]*SealState{}, skips: c.Skips,
+		families: map[activity.ID]*family{}, pools: map[activity.ID]*pool{}, terms: map[activity.Terms]*activity.Terms{}, words: words{}, seals: map[string]*SealState{}, skips: c.Skips,
 		counts: newTallies(c.Counts), sealed: map[string]struct{}{}, marked: map[string]struct{}{}, markers: map[string]*MarkerState{}, defs: newDefinitions(), work: new(work),
 	}
 	m.pricer.faults = &m.faults

@@ -30,6 +30,7 @@ type Stores struct {
 type Limits struct {
 	Window    time.Duration // of the duplicates index
 	Families  int           // line families kept, dirty ones not counted
+	Pools     int           // … and pools
 	Dirty     int           // line families changed since the last commit; beyond it rating pauses
 	Unacked   int           // rated records produced and not acknowledged
 	PageLines int           // lines in a page of a rebuild, line families in a projection
@@ -42,7 +43,7 @@ type Limits struct {
 // DefaultLimits suit a process of 1 GiB.
 func DefaultLimits() Limits {
 	return Limits{
-		Window: 35 * 24 * time.Hour, Families: 200_000, Dirty: 200_000, Unacked: 4096, PageLines: 2000,
+		Window: 35 * 24 * time.Hour, Families: 200_000, Pools: 100_000, Dirty: 200_000, Unacked: 4096, PageLines: 2000,
 		AheadBytes: 128 << 10, Processors: runtime.GOMAXPROCS(0),
 	}
 }
@@ -72,7 +73,8 @@ type Partition struct {
 	cut       *Cut
 	cutSent   bool
 	inCut     []*family
-	committed int64 // log time of the last commit
+	poolsCut  []*pool // in the cut
+	committed int64   // log time of the last commit
 	own       work
 	encoder   activity.Encoder
 
@@ -127,7 +129,7 @@ func (p *Partition) LogTime() time.Time { return time.Unix(0, p.machine.logTime)
 
 // Room says whether more may be rated now: the bounds of unsaved and unacknowledged work are not reached.
 func (p *Partition) Room() bool {
-	return len(p.machine.dirty)+len(p.inCut) < p.limits.Dirty && len(p.unacked)+p.rated < p.limits.Unacked
+	return len(p.machine.dirty)+len(p.machine.pooled)+len(p.inCut)+len(p.poolsCut) < p.limits.Dirty && len(p.unacked)+p.rated < p.limits.Unacked
 }
 
 // HalfFull says that the next cut would hold half of what may be unsaved: it should not wait any longer.
@@ -296,7 +298,12 @@ func (p *Partition) Freeze() bool {
 		}
 		f.dirty, f.inCut, f.whole, f.cutLines = false, true, false, len(f.lines)
 	}
+	for _, q := range m.pooled {
+		c.Pools = append(c.Pools, q.state())
+		q.dirty, q.inCut = false, true
+	}
 	p.inCut, m.dirty, m.rejected = m.dirty, nil, nil
+	p.poolsCut, m.pooled = m.pooled, nil
 	if !p.faults.IdentitiesOutside {
 		c.Identities = m.index.Fresh()
 	}
@@ -337,6 +344,12 @@ func (p *Partition) Commit() *Cut {
 			c.Lines = f.states(c.Lines)
 		}
 	}
+	if p.faults.LivePools {
+		c.Pools = c.Pools[:0]
+		for _, q := range p.poolsCut {
+			c.Pools = append(c.Pools, q.state())
+		}
+	}
 	p.cutSent, p.fence.InFlight = true, c.Next
 	return c
 }
@@ -374,6 +387,9 @@ func (p *Partition) commit() {
 	for _, f := range p.inCut {
 		f.inCut, f.stored = false, f.cutLines
 	}
+	for _, q := range p.poolsCut {
+		q.inCut = false
+	}
 	for o := range p.mine {
 		if o <= last {
 			delete(p.mine, o)
@@ -385,9 +401,10 @@ func (p *Partition) commit() {
 	}
 	p.chain = append(p.chain[:0], p.chain[i:]...)
 	p.fence.Next, p.fence.InFlight, p.committed = p.cut.Next, -1, p.cut.LogTime
-	p.cut, p.inCut, p.cutSent = nil, nil, false
+	p.cut, p.inCut, p.poolsCut, p.cutSent = nil, nil, nil, false
 	p.machine.evict(p.limits.Families)
 	p.machine.forgetMarkers()
+	p.machine.evictPools(p.limits.Pools)
 }
 
 // Idle says that everything rated is committed: nothing is in flight.

@@ -111,6 +111,24 @@ type LineState struct {
 	Version int64 // usage offset of its last change, plus one: an older version never replaces a newer one
 }
 
+// PoolState is a pool as it is stored: usage of a period whose tiers several lines have together. Its lines' shares, see
+// Segment, add up to its amount.
+type PoolState struct {
+	ID       activity.ID
+	Scope    catalog.Pool
+	Of       string // the account or the package; "": all that are billed together
+	Seller   string
+	Billed   string // who is invoiced for the period of the usage
+	Product  string // "": the capacities of the account
+	Currency string
+	Period   catalog.Period // of the usage
+
+	Amount   money.Decimal
+	Segments []byte // encoded rates and states, see PoolSegment
+	Seq      int64  // of the definitions it was priced under
+	Version  int64  // usage offset of its last change, plus one
+}
+
 // RejectedUsage is an event that could not be rated, kept whole so that it can be retried.
 type RejectedUsage struct {
 	Offset  int64
@@ -161,6 +179,7 @@ type Cut struct {
 	ActivatedSum uint64
 	Lines        []LineState
 	Stored       []bool // of each of Lines: it stands in the store, as far as the rater knows, which is a hint
+	Pools        []PoolState
 	Rejected     []RejectedUsage
 	Identities   []dedup.Entry       // rated since the cut before
 	Seals        []SealState         // changed since the cut before, whole
@@ -193,6 +212,8 @@ type Store interface {
 	Position(ctx context.Context, partition int32) (epoch int64, owner Owner, next int64, err error)
 	// Lines reads every line of the families, ordered by family and position. A family without a row is absent.
 	Lines(ctx context.Context, f Fence, families []activity.ID) ([]LineState, error)
+	// Pools reads pools. One without a row is absent.
+	Pools(ctx context.Context, f Fence, pools []activity.ID) ([]PoolState, error)
 	// Seals reads the seals of billed accounts. An account without a row is absent.
 	Seals(ctx context.Context, f Fence, accounts []string) ([]SealState, error)
 	// Markers reads where rating accounts anew stands. An account without a row is absent.

@@ -60,7 +60,8 @@ func (m *machine) swept(id activity.ID, need *needs) (f *family, seq int64, ok b
 	if plan == nil || f.seq >= seq || m.faults.SweepSkipsSealed && seq < m.act {
 		return nil, 0, true
 	}
-	return f, seq, m.bind(f, f.account, seq, plan, need)
+	shared := m.shared(f, seq, need)
+	return f, seq, m.bind(f, f.account, seq, plan, need) && shared
 }
 
 func (m *machine) prepareSweep(s *usage.Sweep, need *needs) {
@@ -80,6 +81,7 @@ func (m *machine) sweep(rec *activity.Record, s *usage.Sweep) {
 		if f == nil {
 			continue
 		}
+		m.sweepPools(rec, f, seq, causeOf(s.Seq))
 		if m.reprice(f, -1, nil) {
 			m.commitPrices(rec, f, -1, seq, causeOf(s.Seq))
 		} else {

@@ -16,9 +16,12 @@ import (
 // reason for which there is none.
 type resolution struct {
 	f       *family
+	pool    *pool // that has the rate's tiers, nil: the line has them
 	group   []activity.Attribute
 	rate    *catalog.Rate // of a matrix the whole: what it selects differs from event to event
 	seq     int64         // of the definitions that price it: the activated ones or, for late usage, those of the seal
+	pooled  pooled
+	poolSeq int64 // of those that price its pool: the same, but for late usage of an account that came after the seal
 	invoice activity.ID
 	reason  string
 
@@ -31,6 +34,12 @@ type resolution struct {
 	owed        string         // who is billed for the usage's own period
 	billed      string         // who is invoiced
 	period      catalog.Period
+}
+
+// pooled is what a pool has to know of an event.
+type pooled struct {
+	rate  *catalog.Rate // that prices it there
+	since bool          // the definitions under which the pool is priced do not have that rate
 }
 
 // maxCarry bounds how many sealed periods late usage passes on its way to an open one.
@@ -52,7 +61,7 @@ func (m *machine) resolve(e *usage.Event, r *resolution, need *needs) bool {
 		r.reason = ReasonAccountUnknown
 		return true
 	}
-	r.seq = m.act
+	r.seq, r.poolSeq = m.act, m.act
 	owed, period := r.bill(plan, e.Time)
 	seals, ok := m.sealsOf(owed, need)
 	if !ok {
@@ -70,7 +79,7 @@ func (m *machine) resolve(e *usage.Event, r *resolution, need *needs) bool {
 		if ok := m.carry(owed, period, r, need); !ok {
 			return false
 		}
-		r.seq = seq
+		r.seq, r.poolSeq = seq, seq
 		if plan, ok = m.defs.planAt(m, e.Account, seq, need); !ok {
 			return false
 		}
@@ -128,7 +137,8 @@ func (m *machine) price(e *usage.Event, r *resolution, plan *catalog.Plan, owed 
 	}
 	m.uses++
 	r.f.lastUsed = m.uses
-	return m.bind(r.f, e.Account, r.seq, plan, need)
+	bound := m.bind(r.f, e.Account, r.seq, plan, need)
+	return m.share(e, r, need) && bound
 }
 
 // carry finds where late usage goes: the earliest unsealed period of whoever is then billed for the account that
@@ -234,9 +244,9 @@ func (m *machine) prepare(offset, logTime int64, need *needs) {
 	}
 }
 
-// maxRounds bounds how often prepare finds that what it read needs more: accounts, then seals and families, then
-// old definitions, each at most twice.
-const maxRounds = 12
+// maxRounds bounds how often prepare finds that what it read needs more: accounts, then seals and families, then pools and the accounts
+// whose rates are in them, then old definitions, each at most twice.
+const maxRounds = 16
 
 // errUnratable says that the definitions contradict themselves for an event: to read them again cannot help.
 var errUnratable = errors.New("the event cannot be rated")
@@ -309,6 +319,11 @@ func (m *machine) provide(ctx context.Context, need *needs, fence Fence, store S
 	}
 	if len(need.families) > 0 {
 		if err := m.provideFamilies(ctx, need, fence, store); err != nil {
+			return err
+		}
+	}
+	if len(need.pools) > 0 {
+		if err := m.providePools(ctx, need, fence, store); err != nil {
 			return err
 		}
 	}

@@ -135,7 +135,7 @@ func (m *machine) prepareMerge(s *MarkerState, id activity.ID, results []*usage.
 	for _, l := range results {
 		used = used || l.Events > 0
 	}
-	if len(f.lines) == 0 && !used {
+	if len(f.lines) == 0 && !used || f.shares() { // what is shared goes on as it is
 		return merging{}, true
 	}
 	m.uses++

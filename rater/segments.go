@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/activity"
 	"github.com/tollstream/tollstream/rater/catalog"
 	"github.com/tollstream/tollstream/rater/price"
 )
@@ -28,6 +29,7 @@ const (
 	hasDays
 	hasShape
 	hasExchange
+	hasShare
 	allFlags = 1<<iota - 1
 )
 
@@ -55,6 +57,9 @@ func (s *segment) more() (flags uint64) {
 	}
 	if s.pinned != nil {
 		flags |= hasExchange
+	}
+	if s.share != nil {
+		flags |= hasShare
 	}
 	return flags
 }
@@ -120,6 +125,10 @@ func (s *segment) appendMore(b []byte) []byte {
 		b = s.pinned.exchange.Rate.AppendBinary16(b)
 		b = binary.AppendVarint(b, int64(s.pinned.exchange.Date))
 	}
+	if flags&hasShare != 0 {
+		b = append(b, s.share.pool[:]...)
+		b = s.share.charged.AppendBinary16(b)
+	}
 	return b
 }
 
@@ -141,6 +150,9 @@ type Segment struct {
 
 	Currency string         // of the rate, where it is another than the line's
 	Exchange money.Exchange // which turned its prices into the line's
+
+	Pool    activity.ID   // in which it has its tiers, zero: they are the line's own
+	Charged money.Decimal // what the pool's charges to it add up to
 }
 
 // Priced is the segment, of usage in the period, as the plan prices it; ok is false where the rate is gone, or nothing turns it into
@@ -166,7 +178,11 @@ func (s *Segment) pinned() *conversion {
 }
 
 func (s *Segment) segment() segment {
-	return segment{owner: s.Owner, segmentKey: segmentKey{id: s.Rate, cell: s.Cell, start: s.Start, shape: s.Shape}, seq: s.Seq, state: s.State, pinned: s.pinned()}
+	g := segment{owner: s.Owner, segmentKey: segmentKey{id: s.Rate, cell: s.Cell, start: s.Start, shape: s.Shape}, seq: s.Seq, state: s.State, pinned: s.pinned()}
+	if !s.Pool.IsZero() {
+		g.share = &share{pool: s.Pool, charged: s.Charged}
+	}
+	return g
 }
 
 // RateIn finds the rate in a plan, nil where it is gone.
@@ -178,6 +194,8 @@ func (s *Segment) RateIn(plan *catalog.Plan) *catalog.Rate {
 // inCell gives the price of the cell, of a rate that is no matrix the rate itself; nil: there is none.
 func inCell(r *catalog.Rate, cell string) *catalog.Rate {
 	switch {
+	case r != nil && r.Model == catalog.ModelCapacity: // in a pool the cell is the product
+		return r
 	case r == nil || r.Matrix == nil && cell == "":
 		return r
 	case r.Matrix == nil:
@@ -250,6 +268,10 @@ func (d *decoder) more(s *Segment) {
 	}
 	if flags&hasExchange != 0 {
 		d.exchange(s)
+	}
+	if flags&hasShare != 0 {
+		copy(s.Pool[:], d.take(uint64(len(s.Pool))))
+		s.Charged = d.decimal()
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/activity"
 	"github.com/tollstream/tollstream/rater/catalog"
 	"github.com/tollstream/tollstream/rater/price"
 )
@@ -65,7 +66,12 @@ func TestFullSegments(t *testing.T) {
 			g.pinned = &conversion{from: "USD", exchange: money.Exchange{Rate: money.MustParse("0.869565217391"), Date: -20}}
 			return g
 		}()},
-		"averaged":   {with("", price.State{Events: 3, Sum: money.MustParse("-2"), At: 2678400e9, Exact: exact})},
+		"averaged": {with("", price.State{Events: 3, Sum: money.MustParse("-2"), At: 2678400e9, Exact: exact})},
+		"a share": {func() segment {
+			g := with("", price.State{Events: 1})
+			g.share = &share{activity.ID{7}, money.MustParse("-3")}
+			return g
+		}()},
 		"everything": {with("", price.State{Sum: money.One, Events: 1}), with("a=b&c=d", price.State{Sum: money.One, Events: 1, Peak: money.One, At: 1, Exact: exact, Rest: &price.Rest{ID: "x"}})},
 	} {
 		b := appendSegments(nil, list)

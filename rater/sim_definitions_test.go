@@ -27,6 +27,7 @@ type simPrice struct {
 	product       string
 	start         int64
 	deleted       bool
+	pool          catalog.Pool
 	volume        bool
 	limit         int64 // units at first, the rest at second
 	first, second int64 // hundredths
@@ -35,6 +36,9 @@ type simPrice struct {
 	end   int64     // of a product's, with terms
 	next  *simPrice // … and the one behind it, nil: none
 }
+
+// simPools are those of the prices that change; p1 has groups, which an account's pool has together.
+var simPools = []catalog.Pool{"", "", catalog.PoolAccount, catalog.PoolInvoice}
 
 type simBill struct {
 	account string
@@ -53,7 +57,11 @@ type simBegin struct {
 var simBeginning = sync.OnceValue(func() *simBegin {
 	w := &world{bill: map[string][]simBill{}, accounts: map[simAccount]*catalog.Account{}}
 	for _, p := range simProducts {
-		w.define(priceRow(&simPrice{product: p, limit: 30, first: 10, second: 7}))
+		price := &simPrice{product: p, limit: 30, first: 10, second: 7}
+		if p == "p1" {
+			price.pool = catalog.PoolInvoice
+		}
+		w.define(priceRow(price))
 	}
 	for _, a := range simAccounts {
 		w.bill[a] = []simBill{{account: a, from: -1 << 63, parent: a == "a1"}}
@@ -117,6 +125,9 @@ func priceRow(p *simPrice) *simRow {
 		model = "volume"
 	}
 	rate := fmt.Sprintf(`"model":%q,"currency":"USD","tiers":[{"up_to":"%d","unit_price":%q},{"unit_price":%q}]`, model, p.limit, cents(p.first), cents(p.second))
+	if p.pool != "" {
+		rate += fmt.Sprintf(`,"pool":%q`, p.pool)
+	}
 	ref := catalog.Ref{Kind: catalog.KindProduct, ID: p.product}
 	body := ""
 	switch {
@@ -173,6 +184,9 @@ func (w *world) change() {
 		return
 	}
 	price := &simPrice{product: simProducts[w.n(2)], limit: int64(20 + w.n(20)), first: int64(5 + w.n(10)), second: int64(1 + w.n(8)), volume: w.n(2) == 0}
+	if !w.rich {
+		price.pool = simPools[w.n(len(simPools))]
+	}
 	switch w.n(5) {
 	case 0, 1:
 		if w.rich {

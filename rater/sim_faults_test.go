@@ -20,6 +20,7 @@ type simFaults struct {
 	FenceOnEpochAlone   bool // … or only its epoch, after a failover not enough
 	FenceWithoutOffset  bool // … or only its epoch and owner
 	UnfencedLines       bool // lines are read without looking at the row
+	UnfencedPools       bool // … or pools
 	UnfencedSeals       bool // … or seals
 	UnfencedMarkers     bool // … or markers
 	UnfencedIdentities  bool // … or older identities
@@ -40,6 +41,7 @@ type simFaults struct {
 // cutFaults are what a checkpoint may lack or have wrong.
 type cutFaults struct {
 	LosesLine       bool
+	LosesPool       bool
 	LosesRejected   bool
 	LosesIdentity   bool
 	LosesSeals      bool
@@ -63,6 +65,8 @@ func (w *world) spoil(c *Cut) *Cut {
 	switch {
 	case f.LosesLine && len(v.Lines) > 0:
 		v.Lines = slices.Clone(v.Lines)[1:]
+	case f.LosesPool && len(v.Pools) > 0:
+		v.Pools = v.Pools[1:]
 	case f.LosesRejected && len(v.Rejected) > 0:
 		v.Rejected = v.Rejected[1:]
 	case f.LosesIdentity && len(v.Identities) > 0:
@@ -124,6 +128,7 @@ var simSteered = map[string]simSteering{
 	"WindowWithoutTolerance": {"time": 80},
 	"CutLosesSeals":          {"seal": 40},
 	"UnfencedLines":          zombies,
+	"UnfencedPools":          zombies,
 	"UnfencedSeals":          zombies,
 	"UnfencedIdentities":     failovers,
 	"FoldingUnseen":          failovers,

@@ -13,6 +13,7 @@ import (
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/catalog"
 	priceoracle "github.com/tollstream/tollstream/rater/price/oracle"
 	"github.com/tollstream/tollstream/rater/sink"
 )
@@ -122,6 +123,7 @@ func (w *world) replay(p int) ([][]byte, map[simVersion]money.Decimal) {
 type emptyStore struct{ *world }
 
 func (emptyStore) Lines(context.Context, Fence, []activity.ID) ([]LineState, error) { return nil, nil }
+func (emptyStore) Pools(context.Context, Fence, []activity.ID) ([]PoolState, error) { return nil, nil }
 func (emptyStore) Seals(context.Context, Fence, []string) ([]SealState, error)      { return nil, nil }
 func (emptyStore) Markers(context.Context, Fence, []string) ([]MarkerState, error)  { return nil, nil }
 
@@ -278,7 +280,22 @@ type oracleUses struct {
 
 	// With terms the prices are by the rate's id, and these stand in the place of uses.
 	ledger *priceoracle.Ledger
-	orders []int // of each event, the line's
+	orders []int      // of each event, the line's
+	shared []*big.Rat // what pools have charged to each line
+}
+
+// oraclePool is what is priced together.
+type oraclePool struct {
+	scope       catalog.Pool
+	of, product string
+	usage       int64
+	owed        string
+}
+
+// oracleShared is what is known of a pool: the same as of one line, and what it came to when it was touched last.
+type oracleShared struct {
+	oracleUses
+	amount *big.Rat
 }
 
 type oracleUse struct {
@@ -295,6 +312,7 @@ type oracle struct {
 	seen     map[usage.Identity]*usage.Event
 	arrived  map[usage.Identity]int64
 	families map[oracleFamily]*oracleUses
+	pools    map[oraclePool]*oracleShared
 	counts   map[CountKey]Counts        // without charges
 	rejected map[Skip]string            // why
 	skips    map[Skip]struct{}          // what the operator told the rater to pass over
@@ -305,7 +323,7 @@ func (w *world) oracle(p int) *oracle {
 	o := &oracle{
 		counts: map[CountKey]Counts{}, rejected: map[Skip]string{}, skips: w.skips[p],
 		w: w, through: map[string][]SealPoint{}, seen: map[usage.Identity]*usage.Event{}, arrived: map[usage.Identity]int64{},
-		families: map[oracleFamily]*oracleUses{}, rats: map[money.Decimal]*big.Rat{},
+		families: map[oracleFamily]*oracleUses{}, pools: map[oraclePool]*oracleShared{}, rats: map[money.Decimal]*big.Rat{},
 	}
 	logTime := int64(0)
 	for offset := range w.usage[p] {
@@ -440,20 +458,61 @@ func (o *oracle) place(e *usage.Event) string {
 	}
 	if at < 0 {
 		at = len(f.lines)
-		f.lines = append(f.lines, line)
+		f.lines, f.shared = append(f.lines, line), append(f.shared, new(big.Rat))
+	}
+	if rate.pool != "" {
+		poolSeq := o.act
+		if s, late := o.sealed(owed, day+simDay); late {
+			poolSeq = s
+		}
+		o.touch(f, seq)
+		charge := o.share(e, rate, start, owed, day, poolSeq)
+		f.shared[at] = new(big.Rat).Add(f.shared[at], charge)
+		return ""
 	}
 	if rate.terms != nil {
 		f.orders = append(f.orders, at)
 		return ""
 	}
 	f.uses = append(f.uses, oracleUse{at, rate, start, o.rat(e.Quantity)})
+	o.touch(f, seq)
+	return ""
+}
+
+// touch has the family priced under the definitions.
+func (o *oracle) touch(f *oracleUses, seq int64) {
 	for i := range f.uses {
 		used := f.uses[i].rate
 		if now := o.latest(used.account, used.product, seq); now != nil && !now.deleted {
 			f.prices[used.contract] = now
 		}
 	}
-	return ""
+}
+
+// share puts the event into its pool and gives what that comes to more than before, which is for the event's line. The pool is priced
+// under seq; a rate that is not known there keeps its prices, and that of the event has its own.
+func (o *oracle) share(e *usage.Event, rate *simPrice, start int64, owed string, day, seq int64) *big.Rat {
+	k := oraclePool{rate.pool, "", e.Product, day, owed}
+	if rate.pool == catalog.PoolAccount {
+		k.of = e.Account
+	}
+	q := o.pools[k]
+	if q == nil {
+		q = &oracleShared{oracleUses{prices: map[string]*simPrice{}}, new(big.Rat)}
+		o.pools[k] = q
+	}
+	o.w.did("usage in a pool")
+	q.uses = append(q.uses, oracleUse{0, rate, start, o.rat(e.Quantity)})
+	q.prices[rate.contract] = rate
+	for i := range q.uses {
+		used := q.uses[i].rate
+		if now := o.latest(used.account, used.product, seq); now != nil && !now.deleted && (used.account == "" || o.known(used.account, seq)) {
+			q.prices[used.contract] = now
+		}
+	}
+	before := q.amount
+	q.amount = q.total(0)
+	return new(big.Rat).Sub(q.amount, before)
 }
 
 func (o *oracle) sealed(account string, end int64) (int64, bool) {
@@ -522,6 +581,7 @@ func (o *oracle) totals() map[oracleLine]*big.Rat {
 		for i, line := range f.lines {
 			total := f.total(i)
 			out[line] = new(big.Rat).Sub(total, before)
+			out[line].Add(out[line], f.shared[i])
 			before = total
 		}
 	}

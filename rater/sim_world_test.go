@@ -35,6 +35,7 @@ type simPG struct { // one committed, immutable version of a partition's rows
 	owner Owner
 	c     Checkpoint
 	lines map[activity.ID][]LineState
+	pools map[activity.ID]PoolState
 	seals map[string]SealState
 	marks map[string]MarkerState
 	ids   map[usage.Identity]dedup.Entry
@@ -450,9 +451,9 @@ func (w *world) apply(c *Cut) bool {
 		}
 		return false
 	}
-	v := &simPG{epoch: o.epoch, owner: o.owner, lines: merge(o.lines, c.Lines), seals: maps.Clone(o.seals), marks: maps.Clone(o.marks), ids: maps.Clone(o.ids), rej: maps.Clone(o.rej), days: o.days, sunk: o.sunk}
+	v := &simPG{epoch: o.epoch, owner: o.owner, lines: merge(o.lines, c.Lines), seals: maps.Clone(o.seals), pools: maps.Clone(o.pools), marks: maps.Clone(o.marks), ids: maps.Clone(o.ids), rej: maps.Clone(o.rej), days: o.days, sunk: o.sunk}
 	if v.seals == nil {
-		v.seals, v.marks = map[string]SealState{}, map[string]MarkerState{}
+		v.seals, v.marks, v.pools = map[string]SealState{}, map[string]MarkerState{}, map[activity.ID]PoolState{}
 		v.ids, v.rej = map[usage.Identity]dedup.Entry{}, map[Skip]RejectedUsage{}
 	}
 	v.c = Checkpoint{
@@ -463,6 +464,9 @@ func (w *world) apply(c *Cut) bool {
 		v.c.Counts = map[CountKey]Counts{}
 	}
 	maps.Copy(v.c.Counts, c.Counts)
+	for _, q := range c.Pools {
+		v.pools[q.ID] = q
+	}
 	for _, s := range c.Seals {
 		v.seals[s.Account] = s
 	}
@@ -491,6 +495,20 @@ func (w *world) Lines(_ context.Context, f Fence, families []activity.ID) ([]Lin
 	var out []LineState
 	for _, id := range families {
 		out = append(out, v.lines[id]...)
+	}
+	return out, nil
+}
+
+func (w *world) Pools(_ context.Context, f Fence, pools []activity.ID) ([]PoolState, error) {
+	v, err := w.fenced(f, w.faults.UnfencedPools)
+	if err != nil {
+		return nil, err
+	}
+	var out []PoolState
+	for _, id := range pools {
+		if q, ok := v.pools[id]; ok {
+			out = append(out, q)
+		}
 	}
 	return out, nil
 }

@@ -3,6 +3,7 @@ package rater
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/ledger/money"
@@ -74,6 +75,17 @@ type home struct {
 	charged money.Decimal
 	used    bool
 	closed  bool
+	shared  *bool // see shares
+}
+
+// shares says whether a pool has charged to the line.
+func (h *home) shares() bool {
+	if h.shared == nil {
+		segments, err := DecodeSegments(h.Segments)
+		shared := err == nil && slices.ContainsFunc(segments, func(s Segment) bool { return !s.Pool.IsZero() })
+		h.shared = &shared
+	}
+	return *h.shared
 }
 
 // Sum adds up. Asked again it gives the same, whatever comes after the offset.
@@ -113,7 +125,11 @@ func (s *Summing) Sum(ctx context.Context, q SumQuestion) (*Sum, error) {
 		out.Events++
 		e := EventOf(a)
 		on := Invoiced{Billed: a.Billed, Period: catalog.Period{Start: a.PeriodStart, End: a.PeriodEnd}, Owed: h.Owed, Usage: h.UsagePeriod, Exchanges: ExchangesOf(a)}
-		if _, reason := fold.Add(&e, on); reason != "" && out.Left[a.Product] == "" {
+		folded, reason := fold.Add(&e, on)
+		if reason == "" && !folded.Pool.IsZero() || h.shares() {
+			reason = "its tiers are shared, and priced with those of other lines"
+		}
+		if reason != "" && out.Left[a.Product] == "" {
 			out.Left[a.Product] = fmt.Sprintf("event %s of %s: %s", a.EventID, a.Source, reason)
 		}
 		return nil

@@ -13,6 +13,7 @@ const (
 	domainInvoice = 'I'
 	domainLine    = 'L'
 	domainFamily  = 'F'
+	domainPool    = 'P'
 
 	domainCorrection = 'C'
 )
@@ -56,6 +57,19 @@ func LineID(family, invoice ID) ID {
 	b := append(stack[:0], domainLine)
 	b = append(b, family[:]...)
 	return sum(append(b, invoice[:]...))
+}
+
+// PoolID names usage that has tiers together: of a period that starts at the instant, of what is billed to one account. Scope
+// is the word of the catalogue, and of says whose usage it is: an account, a package or, of all that are billed together, nobody's.
+// Capacities of an account are one pool, whose product is empty.
+func PoolID(seller, scope, of, product, currency, billed string, usageStart int64) ID {
+	var stack [512]byte
+	b := append(stack[:0], domainPool)
+	for _, part := range [...]string{seller, scope, of, product, currency, billed} {
+		b = appendPart(b, part)
+	}
+	b = binary.BigEndian.AppendUint64(b, uint64(usageStart))
+	return sum(b)
 }
 
 // appendPart writes the length first, so that no two lists of parts look alike.

@@ -74,7 +74,7 @@ const (
 	ModelBlockGraduated Model = "block_graduated"
 	ModelBlockVolume    Model = "block_volume"
 	ModelMatrix         Model = "matrix"
-	ModelCapacity       Model = "capacity" // price.CapacityTotal; documents cannot have it before pools exist
+	ModelCapacity       Model = "capacity"
 
 	ModelPercentage          Model = "percentage"
 	ModelGraduatedPercentage Model = "graduated_percentage"
@@ -84,7 +84,7 @@ const (
 // models are the rating methods in the order in which refusals list them.
 var models = []Model{
 	ModelFlat, ModelPerUnit, ModelGraduated, ModelVolume, ModelPackage, ModelBlockGraduated, ModelBlockVolume,
-	ModelMatrix,
+	ModelMatrix, ModelCapacity,
 	ModelPercentage, ModelGraduatedPercentage, ModelDynamic,
 }
 
@@ -131,6 +131,7 @@ type Rate struct {
 
 	Percentage *Percentage // percentage
 
+	Pool             Pool // whose usage has the tiers together
 	Aggregation      Aggregation
 	Rounding         Rounding
 	HalfOpenBounds   bool  // bounds: half_open: an up_to is the first unit of the next tier

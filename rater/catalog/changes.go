@@ -106,6 +106,9 @@ func usesOf(def any) []Ref {
 			if !strings.Contains(r.ID, ":") { // derived ids have one
 				use(kindRate, r.ID)
 			}
+			if Pool(r.Pool).OverAccounts() {
+				use(kindPool, anyPool)
+			}
 		}
 	}
 	switch d := def.(type) {

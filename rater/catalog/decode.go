@@ -33,7 +33,7 @@ func (o owner) rate(d *rateDef, product string) (*Rate, error) {
 	r := &Rate{
 		ID: d.ID, Product: product, Package: d.Package, Currency: d.Currency,
 		Start: max(d.Start.startAt(), o.start), End: min(d.End.endAt(), o.end),
-		Aggregation: AggregationSum, TiersRestart: d.TiersRestart, Minimum: d.Minimum, MinimumProrated: d.MinimumByDay,
+		Aggregation: AggregationSum, Pool: Pool(d.Pool), TiersRestart: d.TiersRestart, Minimum: d.Minimum, MinimumProrated: d.MinimumByDay,
 		Level: o.level, Owner: o.ref, OwnerAccount: o.account, Seq: o.seq,
 	}
 	if d.Aggregation != "" {
@@ -72,6 +72,8 @@ func (r *Rate) price(d *rateDef) {
 	case len(d.Tiers) == 0:
 	case r.Model == ModelBlockGraduated || r.Model == ModelBlockVolume:
 		r.Blocks = blocksOf(d.Tiers)
+	case r.Model == ModelCapacity:
+		r.Capacity = capacityOf(d.Tiers)
 	default:
 		r.Tiers = make([]Tier, len(d.Tiers))
 		for i, t := range d.Tiers {

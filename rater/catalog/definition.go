@@ -151,6 +151,7 @@ type rateDef struct {
 	ZeroUsageFlat string         `json:"zero_usage_flat,omitempty"` // "charge", or left out: skip
 	Split         *bool          `json:"split,omitempty"`           // false, or left out: true
 	TiersRestart  bool           `json:"tiers_restart,omitempty"`
+	Pool          string         `json:"pool,omitempty"` // left out: line
 }
 
 type tierDef struct {
@@ -162,6 +163,9 @@ type tierDef struct {
 	BlockSize *money.Decimal `json:"block_size,omitempty"`
 	MaxBlocks *money.Decimal `json:"max_blocks,omitempty"`
 	Price     *money.Decimal `json:"price,omitempty"`
+
+	limitsAt place
+	Limits   map[string]money.Decimal `json:"limits,omitempty"` // the most of each product
 }
 
 type roundingDef struct {

@@ -276,7 +276,7 @@ func (r *reader) rateFields(d *rateDef, where ratePlace) []field {
 		{"level", r.level(&d.level)},
 		{"rounding", r.rounding(&d.Rounding)},
 		{"tiers_restart", r.boolean(&d.TiersRestart)},
-		{"pool", r.only("line", "line (each line has its own tiers)")},
+		{"pool", r.choice(&d.Pool, poolLine, string(PoolAccount), string(PoolPackage), string(PoolInvoice))},
 		{"minimum", r.decimal(&d.Minimum)},
 		{"minimum_prorated", r.boolean(&d.MinimumByDay)},
 	}...)
@@ -330,19 +330,12 @@ func (r *reader) model(n *node, at *place) string {
 	if !ok {
 		return ""
 	}
-	switch {
-	case slices.Contains(models, Model(s)):
-		return s
-	case slices.Contains(laterModels, s):
-		r.fail(at, "%q is not supported by this version: supported are %s", s, listed(models, ", "))
-	default:
+	if !slices.Contains(models, Model(s)) {
 		r.fail(at, "must be one of %s, not %q", listed(models, ", "), shorten(s))
+		return ""
 	}
-	return ""
+	return s
 }
-
-// laterModels are of the document's language and not of this version.
-var laterModels = []string{"capacity"}
 
 func (r *reader) aggregation(n *node, at *place) string {
 	s, ok := r.scalar(n, at, "an aggregation")
@@ -390,6 +383,7 @@ func (r *reader) tiers(into *[]tierDef) read {
 			{"block_size", r.someDecimal(&t.BlockSize)},
 			{"max_blocks", r.someDecimal(&t.MaxBlocks)},
 			{"price", r.someDecimal(&t.Price)},
+			{"limits", r.limits(&t)},
 		})
 		*into = append(*into, t)
 	})

@@ -168,6 +168,10 @@ func (r *reader) checkEntry(outer, entry *rateDef) {
 		r.fail(entry.at.member("model"), "must not be matrix inside a matrix: add dimensions to the outer one")
 		return
 	}
+	if Model(entry.Model) == ModelCapacity {
+		r.fail(entry.at.member("model"), "must not be capacity inside a matrix: a capacity counts what is used of whole products")
+		return
+	}
 	r.checkRate(entry)
 	r.checkProrate(entry, outer)
 	r.checkQuantity(entry, outer)
@@ -391,7 +395,7 @@ func (c conditionDef) compile(by string) (Condition, error) {
 func (e *entryDef) compile(outer *Rate) *Rate {
 	r := &Rate{
 		ID: outer.ID, Product: outer.Product, Package: outer.Package, Currency: outer.Currency, Start: outer.Start, End: outer.End,
-		Aggregation: outer.Aggregation, Rounding: outer.Rounding, TiersRestart: outer.TiersRestart,
+		Aggregation: outer.Aggregation, Pool: outer.Pool, Rounding: outer.Rounding, TiersRestart: outer.TiersRestart,
 		Level: outer.Level, Owner: outer.Owner, OwnerAccount: outer.OwnerAccount, Seq: outer.Seq, Outer: outer,
 	}
 	r.price(&e.rateDef)

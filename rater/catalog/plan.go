@@ -225,18 +225,8 @@ func (p *Plan) classRates(account int, class, product string) []*Rate {
 // as Resolve would answer it; nil: it is gone.
 func (p *Plan) RateByID(owner Ref, id string) *Rate {
 	switch owner.Kind {
-	case KindProduct:
-		if product := p.snap.products[owner.ID]; product != nil {
-			return rateIn(product.Rates, id)
-		}
-	case KindPackage:
-		if k := p.snap.packages[owner.ID]; k != nil {
-			for _, item := range k.Products {
-				if r := rateIn(item.Rates, id); r != nil {
-					return r
-				}
-			}
-		}
+	case KindProduct, KindPackage:
+		return p.snap.RateByID(owner, id)
 	case KindRateClass:
 		return p.classRateByID(owner.ID, id)
 	case KindAccount:

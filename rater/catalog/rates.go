@@ -29,6 +29,9 @@ func (r *reader) checkRate(d *rateDef) {
 		r.checkBlocks(d)
 	case ModelMatrix:
 		r.checkMatrix(d)
+	case ModelCapacity:
+		r.checkTierMembers(d)
+		r.checkCapacity(d)
 	case ModelGraduatedPercentage:
 		r.checkTierMembers(d)
 		r.checkTiers(d)
@@ -44,6 +47,7 @@ func (r *reader) checkRate(d *rateDef) {
 	}
 	r.checkQuantity(d, d)
 	r.checkSplit(d)
+	r.checkPool(d)
 	if d.level != "" && d.Aggregation != string(AggregationTimeWeighted) {
 		r.fail(at.member("level"), "is a member of the aggregation time_weighted: leave it out or write aggregation: time_weighted")
 	}
@@ -112,7 +116,7 @@ func (r *reader) checkModelMembers(d *rateDef) {
 	}{
 		{"amount", d.Amount != nil, d.Amount == nil, []Model{ModelFlat}},
 		{"unit_price", d.UnitPrice != nil, d.UnitPrice == nil, []Model{ModelPerUnit}},
-		{"tiers", len(d.Tiers) > 0, len(d.Tiers) == 0, []Model{ModelGraduated, ModelVolume, ModelBlockGraduated, ModelBlockVolume, ModelGraduatedPercentage}},
+		{"tiers", len(d.Tiers) > 0, len(d.Tiers) == 0, []Model{ModelGraduated, ModelVolume, ModelBlockGraduated, ModelBlockVolume, ModelGraduatedPercentage, ModelCapacity}},
 		{"size", d.Size != nil, d.Size == nil, []Model{ModelPackage}},
 		{"price", d.Price != nil, d.Price == nil, []Model{ModelPackage}},
 		{"free", !d.Free.IsZero(), false, []Model{ModelPackage}},
@@ -148,6 +152,7 @@ var includedAdvice = map[Model]string{
 	ModelMatrix:     "write it on the entries that have units of their own included",
 	ModelPercentage: "use free_amount",
 	ModelDynamic:    "each event costs the amount that it carries",
+	ModelCapacity:   "raise the limits of its tiers",
 }
 
 // checkLimits checks what is included, and the bounds of the amount.
@@ -196,6 +201,7 @@ func listed(models []Model, between string) string {
 func (r *reader) checkTierMembers(d *rateDef) {
 	perUnit, blocks := []Model{ModelGraduated, ModelVolume}, []Model{ModelBlockGraduated, ModelBlockVolume}
 	percent, bounded := []Model{ModelGraduatedPercentage}, []Model{ModelGraduated, ModelVolume, ModelGraduatedPercentage}
+	capacity := []Model{ModelCapacity}
 	for i := range d.Tiers {
 		t := &d.Tiers[i]
 		for _, m := range []struct {
@@ -209,7 +215,8 @@ func (r *reader) checkTierMembers(d *rateDef) {
 			{"rate", t.Rate != nil, true, percent},
 			{"block_size", t.BlockSize != nil, true, blocks},
 			{"max_blocks", t.MaxBlocks != nil, false, blocks},
-			{"price", t.Price != nil, true, blocks},
+			{"price", t.Price != nil, true, slices.Concat(blocks, capacity)},
+			{"limits", len(t.Limits) > 0, false, capacity},
 		} {
 			belongs := slices.Contains(m.models, Model(d.Model))
 			switch member := t.at.member(m.name); {
@@ -298,6 +305,7 @@ type rateOwner struct {
 // finishRates resolves dates, gives each rate its currency and id, and refuses rates that never
 // take effect.
 func (v *revision) finishRates(o rateOwner, rates []*rateDef) {
+	v.limitedProducts(rates)
 	for _, d := range rates {
 		d.Start.resolve(o.zone)
 		d.End.resolve(o.zone)
@@ -312,7 +320,7 @@ func (v *revision) finishRates(o rateOwner, rates []*rateDef) {
 		if d.ID == "" {
 			d.ID = o.deriveID(d)
 		} else {
-			v.chosenIDs = append(v.chosenIDs, chosenID{&d.at, d.ID})
+			v.chosenIDs = append(v.chosenIDs, chosenID{&d.at, d.ID, d, orElse(d.Product, o.product)})
 		}
 		switch start, end := d.Start.startAt(), d.End.endAt(); {
 		case start >= end:

@@ -16,6 +16,8 @@ type Needs struct {
 	RateIDs          []string
 	Deletes          []Ref
 	ExchangeRates    []string
+	Crossings        bool // all accounts that their parents pay though they are routed apart
+	Pools            bool // all definitions that share tiers between accounts
 }
 
 // Stored is what was read: see [Needs]. Rows hold deleted definitions too.
@@ -24,6 +26,8 @@ type Stored struct {
 	Holders    map[string][]Holder // by identifier
 	RateOwners map[string][]Ref    // by the rate id that was chosen by hand
 	Users      map[Ref][]Ref       // by the definition that is used
+	Crossings  []Crossing
+	Pools      []Pooled
 }
 
 // Holder is an account that has or had an identifier.
@@ -79,6 +83,7 @@ func (d *Document) Needs() Needs {
 			n.Accounts = append(n.Accounts, a.Parent)
 		}
 		n.Identifiers = append(n.Identifiers, a.ID)
+		n.Pools = n.Pools || a.BillTo == billToParent
 		for _, i := range a.Identifiers {
 			n.Accounts = append(n.Accounts, i.Value)
 			n.Identifiers = append(n.Identifiers, i.Value)
@@ -108,6 +113,7 @@ func (d *Document) Needs() Needs {
 		if r.ID != "" {
 			n.RateIDs = append(n.RateIDs, r.ID)
 		}
+		n.Crossings = n.Crossings || Pool(r.Pool).OverAccounts()
 	})
 	for _, list := range []*[]string{&n.Accounts, &n.Contracts, &n.ContractAccounts, &n.Identifiers, &n.RateIDs, &n.ExchangeRates} {
 		slices.Sort(*list)
@@ -161,12 +167,20 @@ type revision struct {
 	old       map[string]*accountDef // decoded stored ones, nil: unknown
 	chosenIDs []chosenID
 	notes     map[string]string // by account
-	rateIDs   map[string]Ref
+	rateIDs   map[string]chosenRate
 }
 
+// chosenID is a rate id that was chosen by hand.
 type chosenID struct {
-	at *place
-	id string
+	at      *place
+	id      string
+	rate    *rateDef
+	product string
+}
+
+type chosenRate struct {
+	owner Ref
+	chosenID
 }
 
 // Revise checks the document against what is stored and returns what it changes; definitions that
@@ -181,7 +195,7 @@ func (d *Document) revise(stored Stored, now int64, granted bool) ([]Change, err
 	v := &revision{
 		report: report{file: d.name}, doc: d, stored: stored, now: now, granted: granted,
 		defined: map[Ref]*place{}, deleted: map[Ref]*place{}, accounts: map[string]*accountDef{},
-		old: map[string]*accountDef{}, notes: map[string]string{}, rateIDs: map[string]Ref{},
+		old: map[string]*accountDef{}, notes: map[string]string{}, rateIDs: map[string]chosenRate{},
 	}
 	v.index()
 	v.mergeSettings()
@@ -193,6 +207,7 @@ func (d *Document) revise(stored Stored, now int64, granted bool) ([]Change, err
 	v.identifiers()
 	v.contracts()
 	v.exchangeRates()
+	v.crossings()
 	v.deletions()
 	if err := v.err(); err != nil || granted {
 		return nil, err
@@ -309,16 +324,31 @@ func (v *revision) mergeSettings() {
 // chosen refuses rate ids that another rate has.
 func (v *revision) chosen(owner Ref) {
 	for _, c := range v.chosenIDs {
-		if first, ok := v.rateIDs[c.id]; ok {
-			v.fail(c.at.member("id"), "the rate id %q is taken by a rate of %s %q", c.id, first.Kind, first.ID)
+		first, taken := v.rateIDs[c.id]
+		switch {
+		case !taken:
+			v.rateIDs[c.id] = chosenRate{owner, c}
+		case !oneCapacity(first.chosenID, c):
+			v.taken(c, first.owner)
 			continue
 		}
-		v.rateIDs[c.id] = owner
 		for _, other := range v.stored.RateOwners[c.id] {
-			if other != owner && v.defined[other] == nil && v.deleted[other] == nil {
-				v.fail(c.at.member("id"), "the rate id %q is taken by a rate of %s %q", c.id, other.Kind, other.ID)
+			if other == owner || v.defined[other] != nil || v.deleted[other] != nil {
+				continue
+			}
+			same := v.storedCapacity(other, c.id)
+			if len(same) == 0 || slices.ContainsFunc(same, func(s chosenID) bool { return !oneCapacity(s, c) }) {
+				v.taken(c, other)
 			}
 		}
 	}
 	v.chosenIDs = v.chosenIDs[:0]
+}
+
+func (v *revision) taken(c chosenID, by Ref) {
+	advice := ""
+	if Model(c.rate.Model) == ModelCapacity {
+		advice = ", which is another product's or says something else: a capacity says the same on each of its products, in one document"
+	}
+	v.fail(c.at.member("id"), "the rate id %q is taken by a rate of %s %q%s", c.id, by.Kind, by.ID, advice)
 }

@@ -135,6 +135,29 @@ func (s *Snapshot) Products() []*Product {
 	return products
 }
 
+// RateByID finds a rate of a definition that all accounts share, nil: it is gone, or another kind of definition holds it.
+func (s *Snapshot) RateByID(owner Ref, id string) *Rate {
+	switch owner.Kind {
+	case KindProduct:
+		if product := s.products[owner.ID]; product != nil {
+			return rateIn(product.Rates, id)
+		}
+	case KindPackage:
+		if k := s.packages[owner.ID]; k != nil {
+			for _, item := range k.Products {
+				if r := rateIn(item.Rates, id); r != nil {
+					return r
+				}
+			}
+		}
+	case KindRateClass:
+		if c := s.classes[owner.ID]; c != nil {
+			return rateInMap(c.Rates, id)
+		}
+	}
+	return nil
+}
+
 // RateClass finds a rate class; nil: unknown.
 func (s *Snapshot) RateClass(id string) *RateClass { return s.classes[id] }
 

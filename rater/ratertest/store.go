@@ -34,6 +34,7 @@ const (
 	Commit     Operation = "commit"
 	Position   Operation = "position"
 	Lines      Operation = "lines"
+	Pools      Operation = "pools"
 	Seals      Operation = "seals"
 	Markers    Operation = "markers"
 	Identities Operation = "identities"
@@ -60,6 +61,7 @@ type row struct {
 	checkpoint rater.Checkpoint
 	owner      rater.Owner
 	lines      map[activity.ID][]rater.LineState
+	pools      map[activity.ID]rater.PoolState
 	seals      map[string]rater.SealState
 	markers    map[string]rater.MarkerState
 	rejected   []rater.RejectedUsage
@@ -104,7 +106,7 @@ func (s *Store) row(partition int32) *row {
 	if s.rows[partition] == nil {
 		s.rows[partition] = &row{
 			checkpoint: rater.Checkpoint{Partition: partition, Last: -1, LeaderEpoch: -1, Counts: map[rater.CountKey]rater.Counts{}},
-			lines:      map[activity.ID][]rater.LineState{}, seals: map[string]rater.SealState{},
+			lines:      map[activity.ID][]rater.LineState{}, pools: map[activity.ID]rater.PoolState{}, seals: map[string]rater.SealState{},
 			markers: map[string]rater.MarkerState{},
 		}
 	}
@@ -200,6 +202,9 @@ func (s *Store) commit(c *rater.Cut) rater.Outcome {
 		}
 		r.lines[l.Family] = lines
 	}
+	for _, q := range c.Pools {
+		r.pools[q.ID] = q
+	}
 	for _, seal := range c.Seals {
 		r.seals[seal.Account] = seal
 	}
@@ -227,6 +232,18 @@ func (s *Store) Lines(ctx context.Context, f rater.Fence, families []activity.ID
 	err = s.fenced(ctx, Lines, f, func(r *row) {
 		for _, id := range families {
 			out = append(out, r.lines[id]...)
+		}
+	})
+	return out, err
+}
+
+// Pools implements rater.Store.
+func (s *Store) Pools(ctx context.Context, f rater.Fence, pools []activity.ID) (out []rater.PoolState, err error) {
+	err = s.fenced(ctx, Pools, f, func(r *row) {
+		for _, id := range pools {
+			if q, ok := r.pools[id]; ok {
+				out = append(out, q)
+			}
 		}
 	})
 	return out, err

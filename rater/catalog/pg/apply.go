@@ -27,6 +27,10 @@ var (
 	loadRateOwners string
 	//go:embed queries/load_users.sql
 	loadUsers string
+	//go:embed queries/load_pools.sql
+	loadPools string
+	//go:embed queries/load_crossings.sql
+	loadCrossings string
 	//go:embed queries/upsert_accounts.sql
 	upsertAccounts string
 	//go:embed queries/delete_uses.sql
@@ -134,7 +138,42 @@ func load(ctx context.Context, tx pgx.Tx, needs catalog.Needs) (catalog.Stored, 
 			return stored, err
 		}
 	}
+	if err := loadPooling(ctx, tx, needs, &stored); err != nil {
+		return stored, err
+	}
 	return stored, loadLinks(ctx, tx, needs, stored)
+}
+
+// loadPooling reads what tells whether accounts that are routed apart would share tiers.
+func loadPooling(ctx context.Context, tx pgx.Tx, needs catalog.Needs, stored *catalog.Stored) error {
+	if needs.Pools {
+		rows, err := tx.Query(ctx, loadPools)
+		if err != nil {
+			return err
+		}
+		var p catalog.Pooled
+		if _, err := pgx.ForEachRow(rows, []any{&p.Kind, &p.ID, &p.Path}, func() error {
+			stored.Pools = append(stored.Pools, p)
+			p.Path = nil
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	if !needs.Crossings {
+		return nil
+	}
+	rows, err := tx.Query(ctx, loadCrossings)
+	if err != nil {
+		return err
+	}
+	var x catalog.Crossing
+	_, err = pgx.ForEachRow(rows, []any{&x.Account, &x.Key, &x.Parent, &x.ParentKey, &x.Path}, func() error {
+		stored.Crossings = append(stored.Crossings, x)
+		x.Path = nil
+		return nil
+	})
+	return err
 }
 
 func loadLinks(ctx context.Context, tx pgx.Tx, needs catalog.Needs, stored catalog.Stored) error {

@@ -72,8 +72,10 @@ func (c *Case) shared(e Event) string {
 	switch c.pool() {
 	case "account":
 		return e.Account + "\x00" + product
-	case "package":
-		return e.Account + "\x00" + product + "\x00" + c.packageOf(e)
+	case "package": // of all that are billed together; what is used outside of packages shares nothing
+		if k := c.packageOf(e); k != "" {
+			return product + "\x00" + k
+		}
 	case "invoice":
 		return product
 	}

@@ -109,7 +109,7 @@ func (r *Rate) node() object {
 	return append(object{
 		{"model", word(r.Model)}, {"start", instant(r.Start)}, {"end", instant(r.End)},
 		// The rates of a capacity are one rate on several products, and say so.
-		{"id", when(r.Model == capacity, word("shared-"+strconv.Itoa(r.Start.YearDay())))},
+		{"id", when(r.Model == capacity, word("shared-"+r.Start.Format("20060102T15")))},
 	}, r.members()...)
 }
 

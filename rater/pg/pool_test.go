@@ -1,0 +1,70 @@
+package pg_test
+
+import (
+	"errors"
+	"reflect"
+	"testing"
+
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater"
+	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/catalog"
+)
+
+func poolState(n int) rater.PoolState {
+	return rater.PoolState{
+		ID: id(n), Scope: catalog.PoolInvoice, Of: "k \"1\"", Seller: "main", Billed: "acme", Product: "calls", Currency: "USD",
+		Period: catalog.Period{Start: 50, End: 100}, Amount: money.MustParse("-123456789012345.123456789012"), Segments: []byte{0, 1, 255},
+		Seq: 17, Version: int64(n) + 1,
+	}
+}
+
+// TestPoolsAreCommittedWithTheirCut: pools are read back as they were written, newer ones take the place of older, and a fenced cut
+// writes none.
+func TestPoolsAreCommittedWithTheirCut(t *testing.T) {
+	s, _ := open(t)
+	_, f := acquire(t, s, 3, alice)
+	_, other := acquire(t, s, 4, alice)
+	read := func(f rater.Fence, want ...rater.PoolState) {
+		t.Helper()
+		got, err := s.Pools(t.Context(), f, []activity.ID{id(1), id(2), id(3)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := map[activity.ID]rater.PoolState{}
+		for _, q := range got {
+			found[q.ID] = q
+		}
+		expected := map[activity.ID]rater.PoolState{}
+		for _, q := range want {
+			expected[q.ID] = q
+		}
+		if !reflect.DeepEqual(found, expected) {
+			t.Fatalf("read\n%+v\nwant\n%+v", found, expected)
+		}
+	}
+	read(f)
+	c := cut(f, 40)
+	c.Pools = []rater.PoolState{poolState(2), poolState(1)}
+	commit(t, s, rater.OutcomeCommitted, c)
+	f.Next = 40
+	read(f, poolState(1), poolState(2))
+	read(other)
+
+	next := poolState(2)
+	next.Amount, next.Segments, next.Seq, next.Version = money.MustParse("7"), []byte{3}, 18, 50
+	c = cut(f, 50)
+	c.Pools = []rater.PoolState{next, poolState(3)}
+	commit(t, s, rater.OutcomeCommitted, c)
+	zombie := cut(f, 60) // of before that commit
+	zombie.Pools = []rater.PoolState{poolState(2)}
+	commit(t, s, rater.OutcomeFenced, zombie)
+	if _, err := s.Pools(t.Context(), f, []activity.ID{id(1)}); !errors.Is(err, rater.ErrFenced) {
+		t.Fatalf("a zombie read pools: %v", err)
+	}
+	f.Next = 50
+	read(f, poolState(1), next, poolState(3))
+	if got, err := s.PoolsOf(t.Context(), []activity.ID{id(2), id(9)}); err != nil || !reflect.DeepEqual(got, []rater.PoolState{next}) {
+		t.Errorf("without a fence: %+v, %v", got, err)
+	}
+}
