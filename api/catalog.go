@@ -24,7 +24,7 @@ func (s *Server) registerCatalog() {
 	if s.Catalog == nil {
 		return
 	}
-	document := &huma.Schema{Type: huma.TypeObject, Description: "currency, seller, products, rate_classes, packages, accounts, contracts, delete"}
+	document := &huma.Schema{Type: huma.TypeObject, Description: "currency, seller, products, rate_classes, packages, accounts, contracts, exchange_rates, delete"}
 	both := map[string]*huma.MediaType{"application/json": {Schema: document}, "application/yaml": {Schema: &huma.Schema{Type: huma.TypeString}}}
 	s.raw(WriteCatalog, huma.Operation{
 		OperationID: "apply-catalog", Method: http.MethodPut, Path: "/v1/catalog", Tags: []string{"catalog"},

@@ -46,7 +46,7 @@ func overviewJSON(o *Overview, l locale) any {
 		row := priceRow{Product: p.Product, ProductName: p.ProductName, Unit: p.Unit, Package: p.Package}
 		if p.Rate != nil {
 			row.RateID, row.Model, row.Level, row.Account = p.Rate.ID, string(p.Rate.Model), string(p.Rate.Level), p.Rate.OwnerAccount
-			row.Prices = l.rateLines(p.Rate, p.Unit)
+			row.Prices = l.rateLinesIn(p.Rate, p.Unit, o.Invoice.Currency)
 		}
 		rows = append(rows, row)
 	}
@@ -127,7 +127,7 @@ func (s *server) overviewCSV(w http.ResponseWriter, r *http.Request, o *Overview
 				continue
 			}
 			from := levelLong(p.Rate.Level, orElse(p.OwnerName, ownerID(p)), inheritedFrom(p, r.PathValue("account")))
-			for _, line := range english.rateLines(p.Rate, p.Unit) {
+			for _, line := range english.rateLinesIn(p.Rate, p.Unit, o.Invoice.Currency) {
 				_ = out.Write([]string{cell(p.Product), cell(p.ProductName), cell(p.Unit), cell(p.Package), line.For, line.Price, cell(from), cell(p.Rate.ID)})
 			}
 		}

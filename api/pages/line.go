@@ -204,7 +204,7 @@ func (l locale) explained(d *LineDetail, zone *time.Location, start, end time.Ti
 		}
 		if i < len(d.Rates) {
 			rate := &d.Rates[i]
-			part.Prices = l.rateLines(rate.Rate, d.Line.Unit)
+			part.Prices = l.rateLinesIn(rate.Rate, d.Line.Unit, d.Currency)
 			if len(d.Explanation.Segments) > 1 {
 				from, to := rate.Start.In(zone), rate.End.In(zone)
 				if rate.Start.IsZero() {

@@ -106,6 +106,13 @@ func TestRatesInWords(t *testing.T) {
 			}
 		}
 	}
+	foreign := catalog.Rate{Model: catalog.ModelPerUnit, UnitPrice: money.One, Currency: "USD"}
+	if got := english.rateLinesIn(&foreign, "request", "EUR"); len(got) != 2 || got[1].For != "Charged in EUR" {
+		t.Errorf("a rate in dollars charged in euros: %v", got)
+	}
+	if got := english.rateLinesIn(&foreign, "request", "USD"); len(got) != 1 {
+		t.Errorf("a rate in dollars charged in dollars: %v", got)
+	}
 	if got := english.rateLines(nil, "request"); got != nil {
 		t.Errorf("no rate: %v", got)
 	}

@@ -210,7 +210,7 @@ func (s *server) viewOverview(o *Overview, account string, l locale, query url.V
 	v.setAccounts(o, l, query)
 	v.setPeriods(o, l, query, zone)
 	v.setRecent(o, l, zone, now)
-	v.Prices = l.priceViews(o.Prices, account, zone)
+	v.Prices = l.priceViews(o.Prices, account, o.Invoice.Currency, zone)
 	v.Lines = l.viewLines(o, path, account, query)
 	v.Announce = "Total so far " + v.Total.Text
 	return v
@@ -407,11 +407,11 @@ func (v *overviewView) setRecent(o *Overview, l locale, zone *time.Location, now
 	}
 }
 
-func (l locale) priceViews(prices []Price, account string, zone *time.Location) []priceView {
+func (l locale) priceViews(prices []Price, account, currency string, zone *time.Location) []priceView {
 	views := make([]priceView, 0, len(prices))
 	for i := range prices {
 		p := &prices[i]
-		view := priceView{Product: orElse(p.ProductName, p.Product), Lines: l.rateLines(p.Rate, p.Unit)}
+		view := priceView{Product: orElse(p.ProductName, p.Product), Lines: l.rateLinesIn(p.Rate, p.Unit, currency)}
 		if p.Package != "" {
 			view.Detail = "in package " + p.Package
 		}

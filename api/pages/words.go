@@ -98,6 +98,15 @@ func (l locale) rateLines(r *catalog.Rate, unit string) []rateLine {
 	return lines
 }
 
+// rateLinesIn writes a rate as it is charged in a currency, which may be another than its own.
+func (l locale) rateLinesIn(r *catalog.Rate, unit, currency string) []rateLine {
+	lines := l.rateLines(r, unit)
+	if r != nil && r.Currency != currency {
+		lines = append(lines, rateLine{For: "Charged in " + currency, Price: "at the exchange rate of the day on which the price begins in the period"})
+	}
+	return lines
+}
+
 // priceLines writes what units cost, without what holds for the line as a whole.
 func (l locale) priceLines(r *catalog.Rate, unit string) []rateLine {
 	each := " per " + orElse(unit, "unit")

@@ -23,7 +23,7 @@ func (a *app) catalogCommand() *cobra.Command {
 		Use: "catalog", Short: "Check, compare, apply or export the catalogue: products, prices, accounts, contracts",
 		Example: "  tollstream catalog lint catalog.yaml\n  tollstream catalog diff catalog.yaml\n  tollstream catalog apply catalog.yaml",
 	})
-	cmd.AddCommand(a.catalogApply(), a.catalogDiff(), a.catalogLint(), a.catalogExport())
+	cmd.AddCommand(a.catalogApply(), a.catalogDiff(), a.catalogLint(), a.catalogExport(), a.catalogRates())
 	return cmd
 }
 
