@@ -15,7 +15,7 @@ import (
 var who = map[string]string{
 	"metrics": "*", "healthz": "*", "readyz": "*", "openapi": "*", "docs": "*", "docs-style": "*", "login": "*", "login-form": "*", "logout": "*",
 	"operations-status": "sfar", "send-usage": "ia",
-	"current-invoice": "csfar", "account-children": "csfar", "account-prices": "csfar", "explain-line": "csfar", "watch-invoice": "csfar",
+	"current-invoice": "csfar", "account-children": "csfar", "account-prices": "csfar", "explain-line": "csfar", "explain-activity": "csfar", "watch-invoice": "csfar",
 	"rate-event": "csfar", "list-activities": "csfar", "get-account": "csfar", "make-link": "sa",
 	"apply-catalog": "a", "export-catalog": "sfar",
 	"list-products": "sfar", "list-rate-classes": "sfar", "list-packages": "sfar", "list-contracts": "sfar", "list-accounts": "sfar",

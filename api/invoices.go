@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -72,8 +73,41 @@ func (s *Server) registerInvoices() {
 			}
 			return answer(s.Invoices.Line(ctx, in.question(), in.Line))
 		})
+	register(s, ReadAccount, operation("explain-activity", "/v1/activities/{id}/explanation", "Why an activity has its amount",
+		"Which level answered and which were passed over, the tier, and Total(after) − Total(before) = charge as an equation with the numbers in it. An adjustment is explained by "+
+			"the definitions that caused it. What was recorded stands as it was recorded; the arithmetic is worked out again from the line's earlier usage in the report store and is left out, "+
+			"with a note, where that does not come to it."),
+		func(ctx context.Context, in *struct {
+			ID      string `path:"id" doc:"of the activity: partition, offset and index, as lists of activities give it" example:"3-18231-0"`
+			Account string `query:"account" doc:"who used: makes it faster to find"`
+		}) (*body[invoicer.ChargeDetail], error) {
+			return answer(s.chargeOf(ctx, in.ID, in.Account))
+		})
 	s.registerLinks()
 	s.registerStream()
+}
+
+// chargeOf explains an activity to who may read its account. To a customer others' and unknown activities look alike.
+func (s *Server) chargeOf(ctx context.Context, id, account string) (*invoicer.ChargeDetail, error) {
+	if account != "" {
+		if err := s.mayRead(ctx, account); err != nil {
+			return nil, err
+		}
+	}
+	detail, err := s.Invoices.Charge(ctx, id, account)
+	if err != nil {
+		return nil, err
+	}
+	if refused := s.mayRead(ctx, detail.Account); errors.Is(refused, ErrForbidden) {
+		place, err := invoicer.ParsePlace(id)
+		if err != nil {
+			return nil, err
+		}
+		return nil, invoicer.NoSuchCharge(place)
+	} else if refused != nil {
+		return nil, refused
+	}
+	return detail, nil
 }
 
 // LinkRequest asks for a customer link.

@@ -95,6 +95,8 @@ type Invoices interface {
 	Children(ctx context.Context, q invoicer.Question) (*invoicer.Family, error)
 	Prices(ctx context.Context, q invoicer.Question) ([]invoicer.Price, error)
 	Line(ctx context.Context, q invoicer.Question, line string) (*invoicer.LineDetail, error)
+	// Charge explains an activity; the account is a hint where to look.
+	Charge(ctx context.Context, id, account string) (*invoicer.ChargeDetail, error)
 	Trial(ctx context.Context, c invoicer.Conditions) (*invoicer.Trial, error)
 	// Find returns the account with its chain of parents and whom it is billed to.
 	Find(ctx context.Context, q invoicer.Question) (*invoicer.Target, error)

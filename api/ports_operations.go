@@ -252,6 +252,7 @@ type Activity struct {
 	Offset       int64             `json:"offset"`
 	Index        int               `json:"index"`
 	LogTime      time.Time         `json:"log_time" doc:"when the log had it"`
+	Activity     string            `json:"activity,omitempty" doc:"its own id, by which it is explained"`
 }
 
 // ActivityRate says where the price came from.

@@ -88,6 +88,7 @@ var statuses = []struct {
 	{ErrNotFound, http.StatusNotFound},
 	{invoicer.ErrAccountUnknown, http.StatusNotFound},
 	{invoicer.ErrLineUnknown, http.StatusNotFound},
+	{invoicer.ErrChargeUnknown, http.StatusNotFound},
 	{invoicer.ErrProductUnknown, http.StatusUnprocessableEntity},
 	{invoicer.ErrNoPrice, http.StatusUnprocessableEntity},
 	{invoicer.ErrTooMuch, http.StatusRequestEntityTooLarge},

@@ -18,6 +18,7 @@ type Desk struct {
 	Durable     Reader
 	Tree        Tree
 	Daily       DailyCharges // nil: no forecast
+	History     History      // nil: activities are not explained
 	Now         func() time.Time
 	Fallback    func(error) // told when the durable reader has to answer; nil: nobody
 

@@ -93,7 +93,7 @@ func (d *Desk) explain(ctx context.Context, out *LineDetail, l *rater.LineState)
 	if err != nil {
 		return err
 	}
-	segments, err := bind(plan, l)
+	segments, err := d.bind(ctx, plan, l)
 	if err != nil {
 		return err
 	}

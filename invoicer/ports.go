@@ -3,6 +3,7 @@ package invoicer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/tollstream/tollstream/ledger/money"
@@ -18,6 +19,7 @@ var (
 	ErrLineUnknown    = errors.New("line is unknown")
 	ErrNoPrice        = errors.New("no rate prices this")
 	ErrTooMuch        = errors.New("too much at once")
+	ErrChargeUnknown  = errors.New("activity is unknown")
 	// ErrNotLive says that the live view is missing or being rebuilt; the durable one answers instead.
 	ErrNotLive = errors.New("live view is not complete")
 )
@@ -85,4 +87,51 @@ type DayCharge struct {
 // DailyCharges reads them from the report store, ordered by day and product; days without charges are absent.
 type DailyCharges interface {
 	DailyCharges(ctx context.Context, q DailyQuery) ([]DayCharge, error)
+}
+
+// Place is an activity's id: the partition and the offset of its usage record, and its index in the record of the result.
+type Place struct {
+	Partition int32
+	Offset    int64
+	Index     int
+}
+
+// String writes partition-offset-index.
+func (p Place) String() string { return fmt.Sprintf("%d-%d-%d", p.Partition, p.Offset, p.Index) }
+
+// ParsePlace reads what String writes. Errors: ErrChargeUnknown.
+func ParsePlace(text string) (p Place, err error) {
+	if _, err = fmt.Sscanf(text, "%d-%d-%d", &p.Partition, &p.Offset, &p.Index); err != nil || p.String() != text || p.Partition < 0 || p.Offset < 0 || p.Index < 0 {
+		return Place{}, fmt.Errorf("activity %q: %w: an id is partition-offset-index, such as 3-18231-0", text, ErrChargeUnknown)
+	}
+	return p, nil
+}
+
+// before says whether p stands in the log before q, of the same partition.
+func (p Place) before(q Place) bool {
+	return p.Offset < q.Offset || p.Offset == q.Offset && p.Index < q.Index
+}
+
+// Charged is a rated activity with its place in the log.
+type Charged struct {
+	Place
+	LogTime int64 // instant
+	activity.Activity
+}
+
+// HistoryQuery asks for the activities of an account and product with event times in [From, To).
+type HistoryQuery struct {
+	Account, Product string
+	Line             activity.ID // zero: of all lines
+	From, To         int64       // 0: open
+	After            *Place      // the last one of the page before; nil: from the first on
+	Limit            int
+}
+
+// History reads rated activities where reports are kept.
+type History interface {
+	// Charge returns the activity at the place, nil where there is none; an account that is named makes it faster to find.
+	Charge(ctx context.Context, at Place, account string) (*Charged, error)
+	// Charges returns a page of activities in log order.
+	Charges(ctx context.Context, q HistoryQuery) ([]Charged, error)
 }

@@ -38,6 +38,31 @@ type Rate struct {
 	Size        *money.Decimal `json:"size,omitempty"`
 	Price       *money.Decimal `json:"price,omitempty"`
 	Free        *money.Decimal `json:"free,omitempty"`
+	Blocks      []Block        `json:"blocks,omitempty"`
+	Percentage  *Percentage    `json:"percentage,omitempty"`
+	Cell        string         `json:"cell,omitempty" doc:"of a matrix: the match that selected this price"`
+	Included    *money.Decimal `json:"included,omitempty"`
+	Minimum     *money.Decimal `json:"minimum,omitempty"`
+	Maximum     *money.Decimal `json:"maximum,omitempty"`
+	Restart     bool           `json:"tiers_restart,omitempty"`
+	Seq         int64          `json:"seq,omitempty" doc:"of the definition that holds it"`
+}
+
+// Block is a tier of blocks that are sold whole.
+type Block struct {
+	Size  money.Decimal  `json:"block_size"`
+	Most  *money.Decimal `json:"max_blocks,omitempty" doc:"the last tier has none"`
+	Price money.Decimal  `json:"price" doc:"of one block"`
+}
+
+// Percentage is the prices of a percentage of each event's money value.
+type Percentage struct {
+	Rate       money.Decimal  `json:"rate" doc:"percent"`
+	Fixed      money.Decimal  `json:"fixed,omitzero"`
+	FreeEvents int64          `json:"free_events,omitempty"`
+	FreeAmount money.Decimal  `json:"free_amount,omitzero"`
+	Min        *money.Decimal `json:"min,omitempty"`
+	Max        *money.Decimal `json:"max,omitempty"`
 }
 
 // Tier is a step of a tiered price.
@@ -93,6 +118,24 @@ func rateOf(r *catalog.Rate, zone *time.Location) Rate {
 	case catalog.ModelPackage:
 		out.Size, out.Price, out.Free = &r.Size, &r.Price, &r.Free
 	}
+	out.Cell, out.Restart, out.Seq = r.Cell, r.TiersRestart, r.Seq
+	out.Included, out.Minimum, out.Maximum = unlessZero(&r.Included), unlessZero(&r.Minimum), unlessZero(&r.Maximum)
+	if p := r.Percentage; p != nil {
+		out.Percentage = &Percentage{Rate: p.Rate, Fixed: p.Fixed, FreeEvents: p.FreeEvents, FreeAmount: p.FreeAmount}
+		if p.HasMin {
+			out.Percentage.Min = &p.Min
+		}
+		if p.HasMax {
+			out.Percentage.Max = &p.Max
+		}
+	}
+	for i := range r.Blocks {
+		b := Block{Size: r.Blocks[i].Size, Price: r.Blocks[i].Price}
+		if !r.Blocks[i].Last {
+			b.Most = &r.Blocks[i].Count
+		}
+		out.Blocks = append(out.Blocks, b)
+	}
 	for i := range r.Tiers {
 		tier := Tier{UnitPrice: r.Tiers[i].UnitPrice}
 		if !r.Tiers[i].Last {
@@ -104,4 +147,11 @@ func rateOf(r *catalog.Rate, zone *time.Location) Rate {
 		out.Tiers = append(out.Tiers, tier)
 	}
 	return out
+}
+
+func unlessZero(d *money.Decimal) *money.Decimal {
+	if d.IsZero() {
+		return nil
+	}
+	return d
 }

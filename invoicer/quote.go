@@ -63,8 +63,9 @@ func (d *Desk) Quote(ctx context.Context, e usage.Event) (*Quote, error) {
 	return t.Rate(ctx, e)
 }
 
-// bind gives a stored line's segments their rates under the plan's definitions.
-func bind(plan *catalog.Plan, l *rater.LineState) ([]price.Segment, error) {
+// bind gives a stored line's segments their rates under the plan's definitions; a rate that is gone from them keeps the prices that the
+// segment was last priced under.
+func (d *Desk) bind(ctx context.Context, plan *catalog.Plan, l *rater.LineState) ([]price.Segment, error) {
 	stored, err := rater.DecodeSegments(l.Segments)
 	if err != nil {
 		return nil, fmt.Errorf("line %s: %w", l.Line, err)
@@ -73,7 +74,13 @@ func bind(plan *catalog.Plan, l *rater.LineState) ([]price.Segment, error) {
 	for _, s := range stored {
 		priced, ok := s.Priced(plan, l.UsagePeriod)
 		if !ok {
-			return nil, fmt.Errorf("line %s: rate %q of %s %q is gone from the definitions at %d", l.Line, s.Rate, s.Owner.Kind, s.Owner.ID, plan.Seq())
+			old, err := d.plan(ctx, s.Seq, l.Account)
+			if err != nil {
+				return nil, fmt.Errorf("line %s: %w", l.Line, err)
+			}
+			if priced, ok = s.Priced(old, l.UsagePeriod); !ok {
+				return nil, fmt.Errorf("line %s: rate %q of %s %q is gone from the definitions at %d and at %d", l.Line, s.Rate, s.Owner.Kind, s.Owner.ID, plan.Seq(), s.Seq)
+			}
 		}
 		segments = append(segments, priced)
 	}

@@ -186,13 +186,15 @@ func segment(r *catalog.Rate, s price.State) []byte {
 	return b
 }
 
-func (w *World) plan(account string) *catalog.Plan {
+func (w *World) plan(account string) *catalog.Plan { return w.planAt(account, w.seq) }
+
+func (w *World) planAt(account string, seq int64) *catalog.Plan {
 	w.T.Helper()
-	snapshot, err := w.Snapshot(context.Background(), w.seq)
+	snapshot, err := w.Snapshot(context.Background(), seq)
 	if err != nil {
 		w.T.Fatal(err)
 	}
-	accounts, err := w.Accounts(context.Background(), w.seq, []string{account})
+	accounts, err := w.Accounts(context.Background(), seq, []string{account})
 	if err != nil {
 		w.T.Fatal(err)
 	}

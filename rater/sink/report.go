@@ -56,6 +56,7 @@ type Filter struct {
 	Source     string
 	Attributes []activity.Attribute // that the event must all carry, with these values
 	From, To   int64                // event time in [From, To), instants; 0: open
+	At         *Place               // the one at this place of the log; nil: any
 }
 
 // TotalsQuery asks for sums. Amounts of different currencies are never added up, so the currency is always a group.

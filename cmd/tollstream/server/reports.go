@@ -31,6 +31,7 @@ var (
 	_ api.Reports           = reportStore{}
 	_ api.Activities        = reportStore{}
 	_ invoicer.DailyCharges = reportStore{}
+	_ invoicer.History      = charges{}
 )
 
 func (p *process) openReports(context.Context) (reportStore, error) {
@@ -201,10 +202,52 @@ func (s reportStore) Activities(ctx context.Context, q api.ActivityQuery) (*api.
 	return page, nil
 }
 
+// charges reads activities for those that explain them.
+type charges struct{ sink.Reports }
+
+// Charge implements invoicer.History.
+func (c charges) Charge(ctx context.Context, at invoicer.Place, account string) (*invoicer.Charged, error) {
+	filter := sink.Filter{At: &sink.Place{Partition: at.Partition, Offset: at.Offset, Index: at.Index}}
+	if account != "" {
+		filter.Accounts = []string{account}
+	}
+	rows, _, err := c.Activities(ctx, sink.ActivitiesQuery{Filter: filter, Limit: 1})
+	if err != nil || len(rows) == 0 {
+		return nil, asked(err)
+	}
+	charged := chargedOf(&rows[0])
+	return &charged, nil
+}
+
+// Charges implements invoicer.History. The usage of an account stands on one partition.
+func (c charges) Charges(ctx context.Context, q invoicer.HistoryQuery) ([]invoicer.Charged, error) {
+	query := sink.ActivitiesQuery{
+		Filter: sink.Filter{Accounts: []string{q.Account}, Product: q.Product, Line: q.Line, From: q.From, To: q.To}, Limit: q.Limit,
+	}
+	if q.After != nil {
+		query.After = q.After.String()
+	}
+	rows, _, err := c.Activities(ctx, query)
+	if err != nil {
+		return nil, asked(err)
+	}
+	page := make([]invoicer.Charged, len(rows))
+	for i := range rows {
+		page[i] = chargedOf(&rows[i])
+	}
+	return page, nil
+}
+
+func chargedOf(r *sink.Row) invoicer.Charged {
+	return invoicer.Charged{
+		Place: invoicer.Place{Partition: r.Partition, Offset: r.Offset, Index: r.Activity.Index}, LogTime: r.LogTime, Activity: r.Activity,
+	}
+}
+
 func describeActivity(r *sink.Row) api.Activity {
 	a := &r.Activity
 	out := api.Activity{
-		Kind: "usage", ID: a.EventID, Source: a.Source, Time: time.Unix(0, a.EventTime).UTC(), Account: a.Account, Billed: a.Billed,
+		Kind: "usage", Activity: r.Place().String(), ID: a.EventID, Source: a.Source, Time: time.Unix(0, a.EventTime).UTC(), Account: a.Account, Billed: a.Billed,
 		Product: a.Product, Attributes: map[string]string{}, Quantity: a.Quantity, Charge: money.Fixed{Decimal: a.Charge}, Currency: a.Currency,
 		Rate:    api.ActivityRate{Level: a.Level, Account: a.RateAccount, ID: a.RateID, Model: a.RateModel, Seq: a.RateSeq},
 		Invoice: a.Invoice.String(), Line: a.Line.String(), LineAmount: money.Fixed{Decimal: a.LineAmount}, ActivatedSeq: a.ActivatedSeq,

@@ -208,6 +208,17 @@ func activities(t *testing.T, s Store) {
 			same(t, "cursor", next, "", nil)
 		})
 	}
+	for i, row := range Rows() {
+		place := row.Place()
+		for account, want := range map[string][]int{"": {i}, row.Activity.Account: {i}, "nobody": nil} {
+			filter := sink.Filter{At: &place}
+			if account != "" {
+				filter.Accounts = []string{account}
+			}
+			rows, _, err := s.Activities(t.Context(), sink.ActivitiesQuery{Filter: filter})
+			same(t, "the one at "+place.String(), rows, pick(want), err)
+		}
+	}
 	rows, err := s.LineActivities(t.Context(), 0, lineCalls, sink.Place{Partition: 0, Offset: 10, Index: 0}, 13, 10)
 	same(t, "line activities below 13", rows, pick([]int{1}), err)
 }
