@@ -319,7 +319,9 @@ type unpriced struct{ reason string }
 func (u *unpriced) Error() string { return "stored usage has no price: " + u.reason }
 
 func invoicedOf(a *activity.Activity) rater.Invoiced {
-	return rater.Invoiced{Billed: a.Billed, Period: catalog.Period{Start: a.PeriodStart, End: a.PeriodEnd}}
+	return rater.Invoiced{
+		Billed: a.Billed, Period: catalog.Period{Start: a.PeriodStart, End: a.PeriodEnd}, Exchanges: rater.ExchangesOf(a),
+	}
 }
 
 // add adds an activity's usage.
