@@ -243,3 +243,100 @@ func TestExplainByDay(t *testing.T) {
 		}
 	}
 }
+
+// TestExplainAfterAnotherRate: what was priced before is taken off where it was, tier by tier and day by day.
+func TestExplainAfterAnotherRate(t *testing.T) {
+	seg := func(r *catalog.Rate, sum string) Segment {
+		return Segment{Rate: r, State: State{Sum: dec(sum), Events: 1}}
+	}
+	first := &catalog.Rate{ID: "a", Model: catalog.ModelPerUnit, UnitPrice: dec("3")}
+	even := graduatedRate("b", "10:1+0 *:1+0") // both tiers at one price
+	volume := &catalog.Rate{ID: "c", Model: catalog.ModelVolume, Tiers: parseTiers("10:2+0 *:1+0")}
+	days := func(id string) *catalog.Rate {
+		return &catalog.Rate{ID: id, Model: catalog.ModelGraduated, ProrateByDay: true, Tiers: parseTiers("100:2+0 *:1+0")}
+	}
+	on := func(r *catalog.Rate, uses ...byDay) Segment { return Segment{Rate: r, State: dated(t, r, uses)} }
+	for _, c := range []struct {
+		name, equation, tiers string
+		line                  []Segment
+	}{
+		{"tiers at one price", "15 × 3 + 10 × 1 = 55", "tier 1: up to 10 0, tier 2: above 10 10", []Segment{seg(first, "15"), seg(even, "10")}},
+		{"all at another tier", "8 × 3 + 12 × 1 - 8 × 2 = 20", "tier 1: up to 10 -8, tier 2: above 10 12", []Segment{seg(first, "8"), seg(volume, "4")}},
+		// The second rate's terms for the days of the first are its own: only its day is left.
+		{"days", "4 × 2 × 20 / 30 + 3 × 2 × 10 / 30 + 6 × 2 × 5 / 30 = 9.333333333333", "",
+			[]Segment{on(days("d"), byDay{11, "4"}, byDay{21, "3"}), on(days("e"), byDay{26, "6"})}},
+		{"nothing in packages", "0 × 5 = 0", "", []Segment{seg(&catalog.Rate{ID: "p", Model: catalog.ModelPackage, Size: dec("2"), Price: dec("5"), Free: dec("3")}, "2")}},
+	} {
+		e := Explain(c.line)
+		var tiers []string
+		for _, u := range e.Segments[len(e.Segments)-1].Tiers {
+			tiers = append(tiers, u.Label+" "+u.Units.String())
+		}
+		equation := strings.Replace(e.Equation, "≈", "=", 1)
+		if got := strings.Join(tiers, ", "); e.Err != nil || equation != c.equation || c.tiers != "" && got != c.tiers {
+			t.Errorf("%s: %q with %q, %v; want %q with %q", c.name, e.Equation, got, e.Err, c.equation, c.tiers)
+		}
+	}
+	e := Explain([]Segment{on(days("d"), byDay{11, "4"})})
+	if step := e.Segments[0].Steps[0]; len(e.Segments[0].Steps) != 1 || step.Amount != dec("5.333333333333") {
+		t.Errorf("steps %+v", e.Segments[0].Steps)
+	}
+	odd := &catalog.Rate{ID: "o", Model: catalog.ModelFlat, Rounding: catalog.Rounding{PerEvent: true}}
+	if note := Explain([]Segment{seg(odd, "1")}).Segments[0].Note; note != "" {
+		t.Errorf("note %q", note)
+	}
+	still := &catalog.Rate{ID: "s", Model: catalog.ModelGraduated, ProrateByDay: true, ChargeFlatAtZero: true, Tiers: parseTiers("*:2+7")}
+	if got, err := Total(still, State{Events: 1}); err != nil || got != dec("7") {
+		t.Errorf("flat at zero units of no day: %s, %v", got, err)
+	}
+}
+
+// TestChargesAfterAnotherRate: a charge counts what changes on both sides of a rate's difference, and rates that are no more.
+func TestChargesAfterAnotherRate(t *testing.T) {
+	seg := func(r *catalog.Rate, sum string) Segment {
+		return Segment{Rate: r, State: State{Sum: dec(sum), Events: 1}}
+	}
+	first := &catalog.Rate{ID: "a", Model: catalog.ModelPerUnit, UnitPrice: dec("3")}
+	later := &catalog.Rate{ID: "b", Start: 5, Model: catalog.ModelVolume, Tiers: parseTiers("10:2+0 *:1+0")}
+	again := &catalog.Rate{ID: "a", Start: 9, Model: catalog.ModelPerUnit, UnitPrice: dec("4")}
+	for _, c := range []struct {
+		name, short   string
+		before, after []Segment
+	}{
+		// The later rate was 12 × 1 - 8 × 2, and is 14 × 1 - 10 × 2.
+		{"late usage of the rate before", "2 × 3 + 2 × 1 - 2 × 2 = 4", []Segment{seg(first, "8"), seg(later, "4")}, []Segment{seg(first, "10"), seg(later, "4")}},
+		{"a rate that is no more", "0 - 8 × 3 = -24", []Segment{seg(first, "8")}, nil},
+		{"one of the same id", "2 × 4 = 8", []Segment{seg(first, "8")}, []Segment{seg(first, "8"), seg(again, "2")}},
+	} {
+		got := ExplainCharge(c.before, c.after)
+		var sum money.Decimal
+		for _, step := range got.Steps {
+			sum, _ = sum.Add(step.Amount)
+			if strings.Contains(step.Label, "rounding") {
+				t.Errorf("%s: %+v", c.name, got.Steps)
+			}
+		}
+		if got.Err != nil || sum != got.Amount || got.Short != c.short {
+			t.Errorf("%s: %+v; want %q", c.name, got, c.short)
+		}
+	}
+}
+
+// TestShapes: of each kind, and of those in log order and by day.
+func TestShapes(t *testing.T) {
+	seen := map[uint8]string{}
+	for name, r := range map[string]*catalog.Rate{
+		"sum": {Model: catalog.ModelGraduated}, "whole events": {Model: catalog.ModelGraduated, WholeEvents: true},
+		"by day": {Model: catalog.ModelGraduated, ProrateByDay: true}, "max": {Aggregation: catalog.AggregationMax},
+		"latest": {Aggregation: catalog.AggregationLatest}, "money": {Model: catalog.ModelDynamic},
+		"allowance": {Model: catalog.ModelPercentage, Percentage: &catalog.Percentage{FreeEvents: 1}},
+	} {
+		if other := seen[Shape(r)]; other != "" {
+			t.Errorf("%s and %s have one shape", name, other)
+		}
+		seen[Shape(r)] = name
+	}
+	if seen[0] != "sum" {
+		t.Errorf("shape 0 is of %s", seen[0])
+	}
+}
