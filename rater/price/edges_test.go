@@ -148,10 +148,13 @@ func TestMaximumBehindARestart(t *testing.T) {
 	seg := func(r *catalog.Rate, region, sum string) Segment {
 		return Segment{Rate: r.Matrix.Entry("region=" + region), Cell: "region=" + region, State: State{Sum: dec(sum), Events: 1}}
 	}
+	apart := rate(3, false) // of another list, which does not know the second
+	apart.Maximum = dec("50")
 	for _, c := range []struct {
 		name, want string
 		line       []Segment
 	}{
+		{"of another list", "130", []Segment{seg(first, "eu", "80"), seg(second, "eu", "10"), seg(apart, "eu", "60")}},
 		// 80 and 10 are due. Under the third 10 were used before, and 60 more come to 70, capped: 50 - 10.
 		{"in the same cell", "130", []Segment{seg(first, "eu", "80"), seg(second, "eu", "10"), seg(third, "eu", "60")}},
 		// Nothing that the third goes on from: 50 of 60.
@@ -291,6 +294,14 @@ func TestExplainAfterAnotherRate(t *testing.T) {
 	}
 }
 
+// TestExplainNothingByDay: all units are in a tier that costs nothing.
+func TestExplainNothingByDay(t *testing.T) {
+	r := &catalog.Rate{ID: "r", Model: catalog.ModelVolume, ProrateByDay: true, Tiers: parseTiers("5:10+0 *:0+0")}
+	if e := Explain([]Segment{{Rate: r, State: dated(t, r, []byDay{{1, "8"}})}}); e.Err != nil || e.Equation != "0 = 0" {
+		t.Errorf("%q, %v", e.Equation, e.Err)
+	}
+}
+
 // TestChargesAfterAnotherRate: a charge counts what changes on both sides of a rate's difference, and rates that are no more.
 func TestChargesAfterAnotherRate(t *testing.T) {
 	seg := func(r *catalog.Rate, sum string) Segment {
@@ -299,6 +310,11 @@ func TestChargesAfterAnotherRate(t *testing.T) {
 	first := &catalog.Rate{ID: "a", Model: catalog.ModelPerUnit, UnitPrice: dec("3")}
 	later := &catalog.Rate{ID: "b", Start: 5, Model: catalog.ModelVolume, Tiers: parseTiers("10:2+0 *:1+0")}
 	again := &catalog.Rate{ID: "a", Start: 9, Model: catalog.ModelPerUnit, UnitPrice: dec("4")}
+	other := &catalog.Rate{ID: "z", Model: catalog.ModelPerUnit, UnitPrice: dec("5")}
+	matrix := matrixOf("m", 1, map[string]*catalog.Rate{"eu": unitRate("3"), "us": unitRate("1")})
+	cell := func(region, sum string) Segment {
+		return Segment{Rate: matrix.Matrix.Entry("region=" + region), Cell: "region=" + region, State: State{Sum: dec(sum), Events: 1}}
+	}
 	for _, c := range []struct {
 		name, short   string
 		before, after []Segment
@@ -306,6 +322,9 @@ func TestChargesAfterAnotherRate(t *testing.T) {
 		// The later rate was 12 × 1 - 8 × 2, and is 14 × 1 - 10 × 2.
 		{"late usage of the rate before", "2 × 3 + 2 × 1 - 2 × 2 = 4", []Segment{seg(first, "8"), seg(later, "4")}, []Segment{seg(first, "10"), seg(later, "4")}},
 		{"a rate that is no more", "0 - 8 × 3 = -24", []Segment{seg(first, "8")}, nil},
+		{"one of the same id goes", "1 × 4 - 8 × 3 = -20", []Segment{seg(first, "8"), seg(again, "2")}, []Segment{seg(again, "3")}},
+		{"another id", "2 × 5 - 8 × 3 = -14", []Segment{seg(first, "8")}, []Segment{seg(other, "2")}},
+		{"one cell of two", "2 × 1 = 2", []Segment{cell("eu", "8"), cell("us", "4")}, []Segment{cell("eu", "8"), cell("us", "6")}},
 		{"one of the same id", "2 × 4 = 8", []Segment{seg(first, "8")}, []Segment{seg(first, "8"), seg(again, "2")}},
 	} {
 		got := ExplainCharge(c.before, c.after)
