@@ -64,11 +64,21 @@ func differs(c *oracle.Case) string {
 	if err != nil {
 		return refusal + err.Error()
 	}
-	got, err := b.price(c)
-	if err != nil {
-		return err.Error()
-	}
 	x := c.Expected()
+	for _, way := range []func(*oracle.Case) (*priced, error){b.price, b.fold} {
+		got, err := way(c)
+		if err != nil {
+			return err.Error()
+		}
+		if why := got.differs(c, &x); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+// differs compares with what is expected.
+func (got *priced) differs(c *oracle.Case, x *oracle.Expected) string {
 	if len(x.Rejected) != len(got.rejected) {
 		return fmt.Sprintf("rejected are %v, want %v", got.rejected, x.Rejected)
 	}

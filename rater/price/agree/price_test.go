@@ -186,3 +186,28 @@ func eventOf(o *oracle.Event) (*usage.Event, error) {
 	}
 	return e, nil
 }
+
+// fold prices the case as stored usage is added up again, by the rules of the rater itself.
+func (b *book) fold(c *oracle.Case) (*priced, error) {
+	p, fold := &priced{lines: map[string]*line{}, rejected: map[string]string{}}, rater.NewFold()
+	for i := range c.Events {
+		e, err := eventOf(&c.Events[i])
+		if err != nil {
+			return nil, err
+		}
+		fold.Use(b.plans[e.Account])
+		folded, reason := fold.Add(e, rater.Invoiced{})
+		if reason != "" {
+			p.rejected[e.ID] = reason
+		}
+		p.charges = append(p.charges, folded.Charge)
+	}
+	for _, l := range fold.Lines() {
+		key := []string{l.Account, l.Product, l.Package}
+		for _, g := range l.Group {
+			key = append(key, g.Value)
+		}
+		p.lines[strings.Join(key, "\x00")] = &line{events: int(l.Events), amount: l.Amount}
+	}
+	return p, nil
+}
