@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 // brief is enough to see that every figure can still be measured.
 var brief = settings{
 	Accounts: 40, Events: 10_000, Batch: 100, Partitions: 4, Rounds: 1, Repeats: 0, Requests: 3, Singles: 200, Probes: 5, Load: 2000,
-	Identities: 8000, StartAccounts: 200, Remembered: 20_000, SinkRows: 10_000,
+	Identities: 8000, StartAccounts: 200, Remembered: 20_000, SinkRows: 10_000, Backtested: 10_000,
 	CatalogAccounts: 300, CatalogProducts: 50, CatalogPart: 100,
 }
 
@@ -81,6 +81,20 @@ func TestSinkBriefly(t *testing.T) {
 	} {
 		if figureOf(t, r, "sink, "+figure).Median <= 0 {
 			t.Errorf("sink, %s: nothing measured", figure)
+		}
+	}
+}
+
+func TestBacktestBriefly(t *testing.T) {
+	t.Parallel()
+	teststores.ClickHouse(t) // or there is none to measure
+	teststores.ClickHouseCurrent(t)
+	r := measureBriefly(t, testCorner(t), brief, measureBacktest)
+	for _, figure := range []string{
+		"ClickHouse 18.16, native: speed", "ClickHouse 18.16, native: ratio to a bare read of the same rows", "ClickHouse 26.5, HTTP: speed", "PostgreSQL: speed",
+	} {
+		if figureOf(t, r, "backtest, "+figure).Median <= 0 {
+			t.Errorf("backtest, %s: nothing measured", figure)
 		}
 	}
 }

@@ -45,6 +45,8 @@ type settings struct {
 	Probes   int // of the latency, idle and under load each
 	Load     int // events a second while the latency is measured under load, at most
 
+	Backtested int // stored activities that a round rates again
+
 	SinkRows int // that a round carries into the report store
 
 	CatalogAccounts int
@@ -77,6 +79,7 @@ func main() {
 	flag.IntVar(&s.Singles, "singles", 20_000, "requests of one event in one round")
 	flag.IntVar(&s.Probes, "probes", 300, "events whose way to the invoice is timed")
 	flag.IntVar(&s.Load, "load", 1_000_000, "events a second beside the probes at most: half of what the server takes, if that is less")
+	flag.IntVar(&s.Backtested, "backtested", 1_000_000, "stored activities that a round rates again")
 	flag.IntVar(&s.SinkRows, "sink-rows", 300_000, "rated activities that a round carries into the report store")
 	flag.IntVar(&s.CatalogAccounts, "catalog-accounts", 1_000_000, "accounts of a large catalogue")
 	flag.IntVar(&s.CatalogProducts, "catalog-products", 10_000, "products of a large catalogue")
@@ -123,6 +126,7 @@ func measurements() []measurement {
 		measurement{"start", measureStart},
 		measurement{"catalog", measureCatalog},
 		measurement{"sink", measureSink},
+		measurement{"backtest", measureBacktest},
 		measurement{"latency", measureLatency},
 		measurement{"ingest", measureIngest},
 		measurement{"single", measureSingle},
