@@ -69,6 +69,7 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 			m.gather(f, at, e, r, marker)
 		}
 	}
+	m.in.ID = "" // a part of the record
 	return reason
 }
 
@@ -255,12 +256,12 @@ func Selected(r *catalog.Rate, e *usage.Event, zone *time.Location) *catalog.Rat
 func (p *pricer) selected(r *catalog.Rate, e *usage.Event, zone *time.Location) *catalog.Rate {
 	dimensions := r.Matrix.Dimensions
 	for i := range dimensions {
-		p.values[i] = ""
 		if dimensions[i].From != "" {
 			p.values[i] = e.Attribute(dimensions[i].From)
 		}
 	}
 	rate := r.Matrix.Select(p.values[:len(dimensions)], e.Time, zone)
+	clear(p.values[:len(dimensions)]) // parts of the record
 	if rate != nil && p.faults != nil && p.faults.CellsTogether {
 		alike := *rate
 		alike.Cell, rate = "", &alike

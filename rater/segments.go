@@ -30,6 +30,7 @@ const (
 	hasShape
 	hasExchange
 	hasShare
+	hasLevels
 	allFlags = 1<<iota - 1
 )
 
@@ -52,6 +53,8 @@ func (s *segment) more() (flags uint64) {
 	}
 	if rest := s.state.Rest; rest != nil && rest.Days != nil {
 		flags |= hasDays
+	} else if rest.Levels() != nil {
+		flags |= hasLevels
 	} else if rest != nil {
 		flags |= hasID
 	}
@@ -128,6 +131,16 @@ func (s *segment) appendMore(b []byte) []byte {
 	if flags&hasShare != 0 {
 		b = append(b, s.share.pool[:]...)
 		b = s.share.charged.AppendBinary16(b)
+	}
+	if flags&hasLevels != 0 {
+		b = binary.AppendUvarint(b, uint64(len(s.state.Rest.Levels())))
+		before := int64(0)
+		for _, l := range s.state.Rest.Levels() {
+			b = binary.AppendUvarint(b, uint64(l.At-before))
+			b = appendString(b, l.ID)
+			b = l.Value.AppendBinary16(b)
+			before = l.At
+		}
 	}
 	return b
 }
@@ -273,6 +286,9 @@ func (d *decoder) more(s *Segment) {
 		copy(s.Pool[:], d.take(uint64(len(s.Pool))))
 		s.Charged = d.decimal()
 	}
+	if flags&hasLevels != 0 {
+		s.State.Rest = d.levels(flags)
+	}
 }
 
 func (d *decoder) exchange(s *Segment) {
@@ -282,6 +298,27 @@ func (d *decoder) exchange(s *Segment) {
 	if s.Currency == "" || s.Exchange.Rate.IsZero() || int64(s.Exchange.Date) != date {
 		d.b, d.bad = nil, true
 	}
+}
+
+// levels reads levels in their order. A state with levels has no id and no days.
+func (d *decoder) levels(flags uint64) *price.Rest {
+	n := d.uvarint()
+	if n == 0 || n > uint64(len(d.b)) || flags&(hasID|hasDays) != 0 {
+		d.b, d.bad = nil, true
+		return nil
+	}
+	all, at := make([]price.Level, 0, n), uint64(0)
+	for range n {
+		if at += d.uvarint(); at > math.MaxInt64 {
+			d.b, d.bad = nil, true
+		}
+		all = append(all, price.Level{At: int64(at), ID: d.string(), Value: d.decimal()})
+	}
+	if d.bad || !price.InOrder(all) {
+		d.b, d.bad = nil, true
+		return nil
+	}
+	return price.RestOfLevels(all)
 }
 
 // days reads units by day, whose days follow one another to the end of the period. A state with days has no id.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"math"
 	"reflect"
 	"slices"
 	"testing"
@@ -72,6 +73,9 @@ func TestFullSegments(t *testing.T) {
 			g.share = &share{activity.ID{7}, money.MustParse("-3")}
 			return g
 		}()},
+		"levels": {with("", price.State{Events: 3, Sum: money.MustParse("-2"), At: 2678400e9, Exact: exact, Rest: price.RestOfLevels([]price.Level{
+			{At: 0, Value: money.MustParse("7")}, {At: 5, ID: "a", Value: money.MustParse("1")}, {At: 5, ID: "b", Value: money.MustParse("-2")},
+		})})},
 		"everything": {with("", price.State{Sum: money.One, Events: 1}), with("a=b&c=d", price.State{Sum: money.One, Events: 1, Peak: money.One, At: 1, Exact: exact, Rest: &price.Rest{ID: "x"}})},
 	} {
 		b := appendSegments(nil, list)
@@ -117,7 +121,24 @@ func TestDamagedDays(t *testing.T) {
 	}
 }
 
+// TestDamagedLevels: levels out of their order are no state, and nothing stands beside them.
+func TestDamagedLevels(t *testing.T) {
+	for name, all := range map[string][]price.Level{
+		"none":         {},
+		"before":       {{At: 5}, {At: 4}},
+		"ids":          {{At: 5, ID: "b"}, {At: 5, ID: "a"}},
+		"before zero":  {{At: -1}},
+		"past the end": {{At: math.MaxInt64}, {At: -9}},
+	} {
+		b := appendSegments(nil, []segment{{segmentKey: segmentKey{id: "r"}, state: price.State{Events: 1, Rest: price.RestOfLevels(all)}}})
+		if got, err := DecodeSegments(b); !errors.Is(err, errSegments) {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+}
+
 func FuzzDecodeSegments(f *testing.F) {
+	f.Add(appendSegments(nil, []segment{{segmentKey: segmentKey{id: "r"}, state: price.State{Events: 2, Rest: price.RestOfLevels([]price.Level{{At: 5, ID: "a"}, {At: 5, ID: "b"}})}}}))
 	f.Add(appendSegments(nil, []segment{{segmentKey: segmentKey{id: "r"}, state: price.State{Sum: money.One, Events: 1}}}))
 	f.Add(appendSegments(nil, []segment{{segmentKey: segmentKey{id: "r", cell: "c"}, state: price.State{Peak: money.One, At: 5, Rest: &price.Rest{ID: "x"}}}}))
 	f.Add(appendSegments(nil, []segment{{segmentKey: segmentKey{id: "r"}, state: price.State{Rest: &price.Rest{Length: 30, Days: []price.Day{{Left: 7, Units: money.One}, {Left: 2}}}}}}))

@@ -145,7 +145,8 @@ type rateDef struct {
 	MinimumByDay  bool           `json:"minimum_prorated,omitempty"`
 	Prorate       string         `json:"prorate,omitempty"`     // "day", or left out: none
 	Aggregation   string         `json:"aggregation,omitempty"` // left out: sum
-	level         string         // as written; "change", which is all there is, is not stored
+	Level         string         `json:"level,omitempty"`       // "absolute", or left out: change
+	level         string         // as written
 	Rounding      roundingDef    `json:"rounding,omitzero"`
 	Bounds        string         `json:"bounds,omitempty"`          // "half_open", or left out: inclusive
 	ZeroUsageFlat string         `json:"zero_usage_flat,omitempty"` // "charge", or left out: skip

@@ -273,7 +273,7 @@ func (r *reader) rateFields(d *rateDef, where ratePlace) []field {
 		{"prices", r.prices(&d.Prices)},
 		{"default", r.defaultPrice(&d.Default)},
 		{"aggregation", func(n *node, at *place) { d.Aggregation = r.aggregation(n, at) }},
-		{"level", r.level(&d.level)},
+		{"level", r.level(d)},
 		{"rounding", r.rounding(&d.Rounding)},
 		{"tiers_restart", r.boolean(&d.TiersRestart)},
 		{"pool", r.choice(&d.Pool, poolLine, string(PoolAccount), string(PoolPackage), string(PoolInvoice))},
@@ -354,11 +354,11 @@ func (r *reader) aggregation(n *node, at *place) string {
 }
 
 // level reads what an event says of a level that is averaged over time.
-func (r *reader) level(into *string) read {
-	only := r.only("change", "change (each event says by how much the level changes)")
+func (r *reader) level(d *rateDef) read {
+	choice := r.choice(&d.Level, levelChange, levelAbsolute)
 	return func(n *node, at *place) {
-		*into = n.text
-		only(n, at)
+		d.level = n.text
+		choice(n, at)
 	}
 }
 

@@ -395,7 +395,7 @@ func (c conditionDef) compile(by string) (Condition, error) {
 func (e *entryDef) compile(outer *Rate) *Rate {
 	r := &Rate{
 		ID: outer.ID, Product: outer.Product, Package: outer.Package, Currency: outer.Currency, Start: outer.Start, End: outer.End,
-		Aggregation: outer.Aggregation, Pool: outer.Pool, Rounding: outer.Rounding, TiersRestart: outer.TiersRestart,
+		Aggregation: outer.Aggregation, AbsoluteLevel: outer.AbsoluteLevel, Pool: outer.Pool, Rounding: outer.Rounding, TiersRestart: outer.TiersRestart,
 		Level: outer.Level, Owner: outer.Owner, OwnerAccount: outer.OwnerAccount, Seq: outer.Seq, Outer: outer,
 	}
 	r.price(&e.rateDef)

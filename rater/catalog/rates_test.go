@@ -89,6 +89,13 @@ func TestAggregationsCompiled(t *testing.T) {
 			t.Errorf("%s: compiled to %+v", text, r)
 		}
 	}
+	for text, want := range map[string]bool{``: false, `, level: change`: false, `, level: absolute`: true} {
+		r := compiled(t, `{model: per_unit, unit_price: 1, aggregation: time_weighted`+text+`}`)
+		m := compiled(t, `{model: matrix, dimensions: [d], prices: [{match: {d: x}, model: flat, amount: 1}], aggregation: time_weighted`+text+`}`)
+		if r.AbsoluteLevel != want || m.Matrix.Entries[0].Rate.AbsoluteLevel != want {
+			t.Errorf("%q: compiled to %+v", text, r)
+		}
+	}
 	if r := compiled(t, `{model: graduated, split: false, aggregation: count, rounding: {mode: ceil, on: event}, tiers: [{unit_price: 1}]}`); !r.WholeEvents {
 		t.Errorf("compiled to %+v", r)
 	}

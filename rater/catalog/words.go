@@ -11,6 +11,8 @@ const (
 	zeroFlatSkip     = "skip"
 	prorateNot       = "none"
 	prorateByDay     = "day"
+	levelChange      = "change"
+	levelAbsolute    = "absolute"
 	roundingOnEvent  = "event"
 	roundingOnTotal  = "total"
 	billToParent     = "parent"

@@ -48,7 +48,7 @@ type State struct {
 	At     int64         // latest: its instant; time_weighted: nanoseconds of the period
 
 	// Exact is 100 times the charges as they were made, of methods that price in log order; or, of time_weighted, the
-	// sum of each change of the level times the nanoseconds since the period's start.
+	// sum of each change of the level times the nanoseconds since the period's start, where Sum is of the changes.
 	Exact money.Wide
 	Rest  *Rest // what few methods need; nil: nothing
 }
@@ -58,6 +58,9 @@ type Rest struct {
 	ID     string // latest: of the event
 	Days   []Day  // prorate: in their order
 	Length int64  // prorate: days of the period
+
+	levels *levels // level: absolute: those of the state and, behind them, of states that came from it
+	count  int     // how many are the state's
 }
 
 // Input is what one event brings. A state may keep ID: whoever owns its memory clones it.
@@ -88,6 +91,9 @@ func (s *State) merge(b *State) (err error) {
 	case s.Events == 0:
 		*s = *b
 		return nil
+	}
+	if s.Rest != nil && s.Rest.levels != nil || b.Rest != nil && b.Rest.levels != nil {
+		return s.mergeLevels(b)
 	}
 	if s.Sum, err = s.Sum.Add(b.Sum); err != nil {
 		return err
@@ -169,6 +175,8 @@ func Aggregate(r *catalog.Rate, s State, in Input) (State, error) {
 		return addWhole(r, s, in.Before, q)
 	case r.ProrateByDay:
 		return addDay(s, q, &in)
+	case r.AbsoluteLevel && a.kind == kindTimeWeighted:
+		return addLevel(s, q, &in)
 	case a.kind == kindTimeWeighted:
 		return addChange(s, q, &in)
 	case a.kind == kindLatest:

@@ -102,6 +102,7 @@ const (
 	kindLatest            // Peak, At, and Rest's ID
 	kindTimeWeighted      // Sum and Exact of the changes, At
 	kindMoney             // of the methods that price money: Sum of the values and Events
+	kindLevels            // as kindTimeWeighted, and Rest's levels
 )
 
 // ofMoney says whether r prices the money values of events.
@@ -118,10 +119,14 @@ func kindOf(r *catalog.Rate) kind {
 	if ofMoney(r) {
 		return kindMoney
 	}
-	if a := aggregationOf(r); a != nil {
-		return a.kind
+	a := aggregationOf(r)
+	switch {
+	case a == nil:
+		return kindUnknown
+	case r.AbsoluteLevel && a.kind == kindTimeWeighted:
+		return kindLevels
 	}
-	return kindUnknown
+	return a.kind
 }
 
 // Shape tells apart what states hold: one of another shape than r's cannot be priced by r, even if its rate had the same id. It is

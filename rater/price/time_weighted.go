@@ -13,20 +13,27 @@ var ErrNoPeriod = errors.New("a share of the period needs a period with an end: 
 // addChange gives s with one more change of the level. A level that is carried over into the period is its first change,
 // at its start.
 func addChange(s State, change money.Decimal, in *Input) (State, error) {
-	p := in.Period
-	length := p.End - p.Start
-	if p.Start == catalog.Always || p.End == catalog.Never || length <= 0 {
-		return State{}, ErrNoPeriod
+	at, length, err := inPeriod(in)
+	if err != nil {
+		return State{}, err
 	}
-	at := max(p.Start, min(in.Time, p.End)) - p.Start
 	var exact money.Wide
 	exact.AddProduct(change, money.FromInt(at))
-	var err error
 	if s.Exact, err = s.Exact.Plus(exact); err != nil {
 		return State{}, err
 	}
 	s.At = length
 	return with(s, change)
+}
+
+// inPeriod gives the event's time since the period's start, and the length of the period.
+func inPeriod(in *Input) (at, length int64, err error) {
+	p := in.Period
+	length = p.End - p.Start
+	if p.Start == catalog.Always || p.End == catalog.Never || length <= 0 {
+		return 0, 0, ErrNoPeriod
+	}
+	return max(p.Start, min(in.Time, p.End)) - p.Start, length, nil
 }
 
 // averageLevel gives the integral of the level over the period, divided by its length. A change that happens at t counts
