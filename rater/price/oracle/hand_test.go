@@ -230,6 +230,8 @@ func money() []hand {
 		{name: "percentage", rates: []Rate{card}, events: []string{"1 0:00 7 amount=100", "2 0:00 0.01"}, want: "3.50029"},
 		// 60 is free, 140 > 100 crosses: 2.9 % of 40 + 0.3 = 1.46; then 2.9 % of 1 + 0.3 = 0.329
 		{name: "percentage, free amount", rates: []Rate{freeAmount}, events: []string{"1 0:00 60", "2 0:00 80", "3 0:00 1"}, want: "1.789"},
+		// 110 cross with 10: 0.29 + 0.3; 20 back are 10 that were charged and 10 of the free ones: -0.29 + 0.3; then 10 are free again
+		{name: "percentage, free amount given back", rates: []Rate{freeAmount}, events: []string{"1 0:00 110", "2 0:00 -20", "3 0:00 10"}, want: "0.6"},
 		// two events are free (50, 50: 100 is still inside); the third is the third: 2.9 % of 10 + 0.3
 		{name: "percentage, free events", rates: []Rate{freeEvents}, events: []string{"1 0:00 50", "2 0:00 50", "3 0:00 10"}, want: "0.59"},
 		// 70 is free; the second crosses 100 with 30 of its 60: 0.87 + 0.3; the third is no longer free: 2.9 + 0.3
@@ -380,6 +382,28 @@ func changes() []hand {
 		{
 			name: "tiers_restart", rates: []Rate{a, restart, from(21, unit("10"))},
 			events: []string{"1 0:00 8", "11 0:00 4", "21 0:00 1"}, want: "8 12 10",
+		},
+		// nothing was used under the second, and the third begins anew all the same: 4 × 3
+		{
+			name: "tiers_restart without usage", rates: []Rate{a, restart, from(21, Rate{Model: graduated, Tiers: steps("10 3 0", "- 4 0")})},
+			events: []string{"1 0:00 8", "21 0:00 4"}, want: "8 0 12",
+		},
+		// 7 end in the first tier; the late one makes them 8, and the event that ends at 8 is the first of its rate in the second: + 1
+		{
+			name:   "whole events, and late usage under the rate before",
+			rates:  []Rate{until(11, unit("0")), from(11, Rate{Model: graduated, WholeEvent: true, Tiers: steps("7 0 0", "- 0 1")})},
+			events: []string{"12 0:00 7", "1 0:00 1", "13 0:00 0"}, want: "0 1",
+		},
+		// 9 lie in the first tier before, so that it is reached: nothing is due, though the first event ended below zero
+		{
+			name:   "whole events, and a tier that the usage before has reached",
+			rates:  []Rate{until(11, unit("0")), from(11, Rate{Model: graduated, WholeEvent: true, Tiers: steps("- 0 1")})},
+			events: []string{"12 0:00 -13", "1 0:00 9", "13 0:00 7"}, want: "0 0",
+		},
+		// the 12 of before count for all of the month, the 5 that are taken back for 11 of 31 days: (12 - 55/31) - 12
+		{
+			name: "units of a rate that does not count days", rates: []Rate{until(11, unit("0")), from(11, Rate{Model: graduated, ProrateDay: true, Tiers: steps("- 1 0")})},
+			events: []string{"5 0:00 12", "21 0:00 -5"}, want: "0 -1.774193548387",
 		},
 		// sum and count go on from each other: 3 events less 2
 		{name: "count after sum", rates: []Rate{a, counted}, events: []string{"1 0:00 8", "1 0:00 1", "11 0:00 4"}, want: "9 1"},
