@@ -7,6 +7,7 @@
 //     to the very same amounts.
 //   - A billing period is read whole, so that tiers stand where they stood; what is reported is the usage inside the time asked for.
 //   - Usage that the draft cannot rate is counted with its reason and with what was charged for it; it is never a price of zero unseen.
+//   - Each account is rated by itself: where several share tiers in a pool, the result says how many events that concerns.
 //   - Accounts are read in the order of their ids, a share of them at a time: memory is bounded by a share and by the rows of the result,
 //     which Limits bounds.
 package backtest
@@ -108,6 +109,7 @@ type Result struct {
 
 	Activities int64 // that were read, those of the periods around the time included
 	Accounts   int   // that have any
+	Shared     int64 // events whose tiers several accounts share, which were rated as if each account had its own
 	Cut        bool  // a billing period lies partly inside the time asked for
 }
 

@@ -113,6 +113,18 @@ func TestWhatIsSaidBesides(t *testing.T) {
 	}
 }
 
+// TestSharedTiers: what one account shares between its lines is shared here as well; what several accounts share is not, and that is said.
+func TestSharedTiers(t *testing.T) {
+	w := november(t)
+	const pooled = "products: [{id: calls, rates: [{model: graduated, pool: %s, tiers: [{up_to: 100, unit_price: 0.10}, {unit_price: 0.05}]}]}]"
+	for pool, want := range map[string]int64{"account": 0, "invoice": 3} { // of four events of calls, acme's has its contract's price
+		r := w.backtest(fmt.Sprintf(pooled, pool), "", start, end, backtest.DefaultLimits())
+		if text(r.Totals) != "  USD 7: 34.5 34.5 0\n" || r.Shared != want {
+			t.Errorf("pool %s: %s, %d events of shared tiers, want %d", pool, text(r.Totals), r.Shared, want)
+		}
+	}
+}
+
 // TestIdentity: under the price book that is live, every row comes to what was charged: late usage, adjustments, negative quantities, a matrix, children.
 func TestIdentity(t *testing.T) {
 	w := newWorld(t, "2026-12-02T00:00:00Z")
@@ -127,6 +139,7 @@ products:
         dimensions: [{name: dialled, by: prefix}, {name: hour, by: time_of_day}]
         prices: [{match: {dialled: "49"}, model: volume, tiers: [{up_to: 10, unit_price: 0.3}, {unit_price: 0.2}]}, {match: {dialled: "4917"}, model: per_unit, unit_price: 0.7, included: 5}]
         default: {model: package, size: 10, price: 3}
+  - {id: shared, group_by: [team], rates: [{model: graduated, pool: account, tiers: [{up_to: 100, unit_price: 1}, {unit_price: 0.5}]}]}
   - {id: level, rates: [{model: per_unit, unit_price: 2, aggregation: time_weighted}]}
 accounts:
   - {id: acme, time_zone: Europe/Berlin}
@@ -137,7 +150,8 @@ accounts:
 		for i, day := range days {
 			for _, account := range []string{"acme", "branch"} {
 				w.use(fmt.Sprintf("%s calls %d@%s team=a", account, 70+i, day), fmt.Sprintf("%s calls -%d@%s team=b", account, 30+i, day),
-					fmt.Sprintf("%s voice %d@%s dialled=491%d", account, 7*i+1, day, 6+i%2), account+" voice 2.5@"+day+" dialled=33", account+" level 3@"+day)
+					fmt.Sprintf("%s voice %d@%s dialled=491%d", account, 7*i+1, day, 6+i%2), account+" voice 2.5@"+day+" dialled=33", account+" level 3@"+day,
+					account+" shared 20@"+day+" team=a", account+" shared 25@"+day+" team=b")
 			}
 		}
 	}
@@ -170,7 +184,7 @@ products:
 	}
 	for _, limits := range []backtest.Limits{backtest.DefaultLimits(), {Workers: 2, Activities: 1, Accounts: 1, Rows: 100}} {
 		r := w.backtest("{}", "", "2026-10-31T23:00:00Z", "2026-11-30T23:00:00Z", limits)
-		if len(r.Rows) != 6 || r.Cut || len(r.Unrated) != 0 || len(r.Apart) != 0 {
+		if len(r.Rows) != 8 || r.Cut || len(r.Unrated) != 0 || len(r.Apart) != 0 {
 			t.Errorf("%d rows, cut %v, unrated %v, apart %v", len(r.Rows), r.Cut, r.Unrated, r.Apart)
 		}
 		for _, row := range r.Rows {

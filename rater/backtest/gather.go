@@ -32,6 +32,7 @@ func (g *gathered) take(s *ratedShare) error {
 			return err
 		}
 	}
+	g.out.Shared += s.shared
 	for key, sum := range s.unrated {
 		mine := g.unrated[key]
 		if mine == nil {

@@ -19,6 +19,7 @@ type ratedShare struct {
 	rows    []Row // in the order of account, product and currency
 	unrated map[unratedKey]*unratedSum
 	apart   map[string]*Apart
+	shared  int64
 }
 
 type unratedKey struct{ reason, product, currency string }
@@ -88,6 +89,9 @@ func (g *rating) add(a *sink.Stored) error {
 	}
 	if reason != "" {
 		return g.unrated(a, row, reason)
+	}
+	if r := folded.Rate; r.Pool.OverAccounts() || r.Outer != nil && r.Outer.Pool.OverAccounts() {
+		g.out.shared++
 	}
 	if row.After, err = row.After.Add(folded.Charge); err == nil {
 		row.After, err = row.After.Add(folded.Others)

@@ -267,6 +267,9 @@ func notesOf(r *backtest.Result) []string {
 		notes = append(notes, fmt.Sprintf("%d adjustments of %s %s stand at the beginning of periods that are cut, and are not in before: ask for whole periods to have them compared.",
 			a.Adjustments, a.Amount, a.Currency))
 	}
+	if r.Shared > 0 {
+		notes = append(notes, fmt.Sprintf("%d events have tiers that several accounts share (pool: package or invoice). Each account was rated by itself, as if the tiers were its own: their figures after are not those of the pool.", r.Shared))
+	}
 	events := int64(0)
 	for _, u := range r.Unrated {
 		events += u.Events
