@@ -20,11 +20,11 @@ type Faults struct {
 	CarryIntoSealed          bool // late usage goes to the next period though that is sealed too
 	SealedAsOpen             bool // sealed lines are priced as open ones
 	SweepSkipsSealed         bool // a sweep passes over sealed lines
-	MarkerAgain              bool // a marker that is not above the last one begins again
-	MarkerFinishedAgain      bool // … or one that is finished
+	MarkerAgain              bool // a marker that is finished or not above the last one begins again
 	ResultOfAnyMarker        bool // the result of another attempt is merged
 	ResultOnAnySeal          bool // a result changes lines that are sealed under older definitions
 	ResultNotOnSealed        bool // … or none that are sealed
+	ContinuationStays        bool // of a family whose usage is rated anew only the first line is priced
 	NoSecondState            bool // what comes after a marker is not gathered
 	PartLost                 bool // a result is merged though parts of it are missing
 	MarkersOutside           bool // markers are not part of the checkpoint

@@ -161,6 +161,7 @@ type MarkerState struct {
 	Seq     int64    // of the definition because of which it is done
 	Attempt int64    // from 1; numbers the markers of one definition
 	At      int64    // offset of the marker
+	Under   int64    // the definitions that were active there: what stands before it is summed up under them
 	Open    bool     // its result is awaited
 	Over    bool     // it cannot be finished: more came after it than is kept, or too much for the arithmetic
 	Done    int64    // the newest definition that is finished: older markers are ignored

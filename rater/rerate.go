@@ -105,13 +105,13 @@ func (m *machine) markerOf(account string, need *needs) (*MarkerState, bool) {
 // active here, is ignored.
 func (m *machine) mark(r *usage.Marker, offset int64) {
 	s := m.markers[r.Account]
-	if r.Seq > m.act || r.Seq <= s.Done && !m.faults.MarkerFinishedAgain {
+	if r.Seq > m.act || r.Seq <= s.Done && !m.faults.MarkerAgain {
 		return
 	}
-	if (r.Seq < s.Seq || r.Seq == s.Seq && r.Attempt <= s.Attempt) && !m.faults.MarkerAgain {
+	if (r.Seq < s.Seq || r.Seq == s.Seq && r.Attempt <= s.Attempt) && !(m.faults.MarkerAgain && r.Seq == s.Seq) {
 		return
 	}
-	m.setMarker(s, MarkerState{Account: s.Account, Seq: r.Seq, Attempt: r.Attempt, At: offset, Open: true, Done: s.Done})
+	m.setMarker(s, MarkerState{Account: s.Account, Seq: r.Seq, Attempt: r.Attempt, At: offset, Under: m.act, Open: true, Done: s.Done})
 }
 
 // setMarker replaces the account's state, which a cut in flight may hold.

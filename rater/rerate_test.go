@@ -164,7 +164,7 @@ func (a *anew) mark(seq, attempt int64) int64 {
 func (a *anew) result(seq, attempt, at int64) string {
 	a.t.Helper()
 	job := Summing{a, a, a}
-	sum, err := job.Sum(context.Background(), SumQuestion{Account: "a", Seq: seq, Below: at, Closed: true})
+	sum, err := job.Sum(context.Background(), SumQuestion{Account: "a", Seq: seq, Under: a.m.markers["a"].Under, Below: at, Closed: true})
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -265,12 +265,12 @@ func TestMarkersInOrder(t *testing.T) {
 	second := a.mark(2, 2)
 	a.want(a.result(2, 1, first), "")
 	a.want(a.total(), "10")
-	a.want(a.result(2, 2, second), "") // under 2 nothing changes before the 10th
+	a.want(a.result(2, 2, second), "definition:2 20") // under what is active at the marker
 	a.mark(2, 3)
 	if a.m.open != 0 {
 		t.Error("a finished marker begins again")
 	}
-	a.want(a.result(3, 1, a.mark(3, 1)), "definition:3 20")
+	a.want(a.result(3, 1, a.mark(3, 1)), "")
 	a.want(a.total(), "30")
 }
 
@@ -415,7 +415,7 @@ func TestPartsOfAResult(t *testing.T) {
 	a.activate(2)
 	at := a.mark(2, 1)
 	job := Summing{a, a, a}
-	sum, err := job.Sum(context.Background(), SumQuestion{Account: "a", Seq: 2, Below: at})
+	sum, err := job.Sum(context.Background(), SumQuestion{Account: "a", Seq: 2, Under: 2, Below: at})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -446,11 +446,11 @@ func TestSumLeavesOut(t *testing.T) {
 	a.use("10", 15)
 	a.activate(2)
 	job := Summing{a, a, a}
-	sum, err := job.Sum(context.Background(), SumQuestion{Account: "a", Seq: 2, Below: a.offset})
+	sum, err := job.Sum(context.Background(), SumQuestion{Account: "a", Seq: 2, Under: 2, Below: a.offset})
 	if err != nil || len(sum.Lines) != 0 || !strings.Contains(sum.Left["p"], "amount_missing") {
 		t.Errorf("%+v, %v", sum, err)
 	}
-	if _, err := job.Sum(context.Background(), SumQuestion{Account: "b", Seq: 2, Below: a.offset}); err == nil || errors.Is(err, context.Canceled) {
+	if _, err := job.Sum(context.Background(), SumQuestion{Account: "b", Seq: 2, Under: 2, Below: a.offset}); err == nil || errors.Is(err, context.Canceled) {
 		t.Error("usage of an unknown account is summed up")
 	}
 }

@@ -48,7 +48,9 @@ func lineNamed(text string) (id activity.ID) {
 // takes says whether the part belongs to the account's open marker and is not there yet.
 func (m *machine) takes(s *MarkerState, r *usage.Result) bool {
 	switch {
-	case !s.Open || s.Over, s.Seq != r.Seq, r.At != s.At && !m.faults.ResultOfAnyMarker:
+	case s.Over && (r.Parts > 1 || len(r.Lines)+len(r.Corrections) > 0): // but what says nothing ends it
+		return false
+	case !s.Open, s.Seq != r.Seq, r.At != s.At && !m.faults.ResultOfAnyMarker:
 		return false
 	case r.Attempt != s.Attempt && !m.faults.ResultOfAnyMarker:
 		return false
@@ -360,6 +362,9 @@ func (m *machine) merge(rec *activity.Record, s *MarkerState, g *merging) {
 		return
 	}
 	for i := range f.lines {
+		if m.faults.ContinuationStays && i > 0 {
+			m.priced[i] = f.lines[i].amount
+		}
 		f.lines[i].version = rec.Offset + 1
 		f.lines[i].settle(f)
 	}

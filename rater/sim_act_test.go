@@ -51,6 +51,8 @@ var simActions = []simAction{
 	{"pause the sinks", 2, func(w *world, _ int32, _ *simProcess) { w.sinks.now = w.sinks.now.Add(simLease) }},
 	{"kill a sink", 2, func(w *world, _ int32, _ *simProcess) { w.sinks.kill(w.n(2)) }},
 	{"late insert", 2, func(w *world, _ int32, _ *simProcess) { w.sinks.landLate() }},
+	{"rate anew", 24, func(w *world, _ int32, _ *simProcess) { w.works.step(w.n(2)) }},
+	{"kill a job", 1, func(w *world, _ int32, _ *simProcess) { w.works.kill(w.n(2)) }},
 	{"time", 18, func(w *world, _ int32, _ *simProcess) { w.now += int64(w.n(10)) * simHour }},
 	{"rebalance", 4, func(w *world, p int32, _ *simProcess) { w.rebalance(p) }},
 	{"adopt", 6, func(w *world, _ int32, _ *simProcess) { w.adopt() }},
@@ -68,6 +70,7 @@ var simActions = []simAction{
 			w.log("process %d is frozen: %v", x.id, x.frozen)
 		}
 	}},
+	{"rate anew under load", 0, func(w *world, _ int32, _ *simProcess) { w.rateAnewUnderLoad() }},
 	{"sleep long", 0, func(w *world, p int32, _ *simProcess) { w.sleepLong(p) }},
 	{"fail a produce", 2, func(_ *world, p int32, x *simProcess) { x.failProduce(p) }},
 	{"flush redis", 1, func(w *world, p int32, _ *simProcess) { w.redis[p] = &simRedis{lines: map[activity.ID]simShown{}} }},

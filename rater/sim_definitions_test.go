@@ -18,6 +18,7 @@ type simRow struct {
 	row    catalog.Row
 	price  *simPrice // of a product's default or a contract
 	bill   *simBill  // of an account
+	demand string    // nothing changes: somebody wants the account's usage rated anew
 	change usage.DefinitionRef
 }
 
@@ -103,6 +104,10 @@ func (w *world) define(row *simRow) {
 		row.change.Account = row.price.account
 	}
 	w.defs = append(w.defs, row)
+	if w.tracing {
+		w.log("definition %d: %s %s %s%s", row.row.Seq, row.row.Kind, row.row.ID, row.row.Body, row.demand)
+	}
+	w.addJob(row)
 }
 
 func cents(v int64) string { return fmt.Sprintf("%d.%02d", v/100, v%100) }
@@ -184,10 +189,14 @@ func (w *world) change() {
 		return
 	}
 	price := &simPrice{product: simProducts[w.n(2)], limit: int64(20 + w.n(20)), first: int64(5 + w.n(10)), second: int64(1 + w.n(8)), volume: w.n(2) == 0}
-	if !w.rich {
+	if !w.rich && !w.anew {
 		price.pool = simPools[w.n(len(simPools))]
 	}
-	switch w.n(5) {
+	switch w.n(6) {
+	case 5:
+		if w.anew {
+			w.define(&simRow{demand: simAccounts[w.n(len(simAccounts))]})
+		}
 	case 0, 1:
 		if w.rich {
 			price = w.anyPrices(price.product)
@@ -198,9 +207,13 @@ func (w *world) change() {
 		price.contract = "c" + price.account + price.product
 		price.start = simStart + int64(w.n(simDays*24))*simHour
 		first := true
-		for _, d := range w.defs { // a contract keeps its start: only its prices change, or it goes
+		keeps := w.n(3) > 0 || !w.anew
+		for _, d := range w.defs { // mostly a contract keeps its start: only its prices change, or it goes
 			if d.price != nil && d.price.contract == price.contract {
-				price.start, first = d.price.start, false
+				first = false
+				if keeps {
+					price.start = d.price.start
+				}
 			}
 		}
 		price.deleted = !first && w.n(3) == 0
@@ -272,7 +285,9 @@ func (w *world) definitions(from, to int64) *usage.Definitions {
 	d := usage.Definitions{From: from, To: to, PreviousHash: chainSum(from - 1), Hash: chainSum(to)}
 	for s := from; s <= to; s++ {
 		d.Links = append(d.Links, chainSum(s))
-		d.Changed = append(d.Changed, w.defs[s-1].change)
+		if w.defs[s-1].demand == "" {
+			d.Changed = append(d.Changed, w.defs[s-1].change)
+		}
 	}
 	return &d
 }

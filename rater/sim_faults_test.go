@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/rerate"
 	"github.com/tollstream/tollstream/rater/sink"
 )
 
@@ -14,6 +15,7 @@ type simFaults struct {
 	Faults
 	Sink sink.Faults
 	Cut  cutFaults
+	Job  rerate.Faults
 
 	// of the checkpoint's statements
 	NoFence             bool // a commit does not check the row
@@ -22,7 +24,6 @@ type simFaults struct {
 	UnfencedLines       bool // lines are read without looking at the row
 	UnfencedPools       bool // … or pools
 	UnfencedSeals       bool // … or seals
-	UnfencedMarkers     bool // … or markers
 	UnfencedIdentities  bool // … or older identities
 	FoldingUnseen       bool // … or these without looking whether their days are still folded
 	CommitNotAtomic     bool // lines are written though the row was not touched
@@ -35,6 +36,7 @@ type simFaults struct {
 	PublisherForgets    bool // a publisher that died between partitions is taken to have reached them all
 	KeepRoutingKey      bool // a retry keeps the routing key of its first try
 	InsertNotAtomic     bool // the report store keeps a part of a block that it then refuses
+	ChildrenLeftOut     bool // a job does not look at the children of an account that changed
 	ProjectionLosesLine bool // a write to the live view leaves out a line
 }
 
@@ -45,6 +47,7 @@ type cutFaults struct {
 	LosesRejected   bool
 	LosesIdentity   bool
 	LosesSeals      bool
+	LosesMarkers    bool
 	LosesCounts     bool
 	LosesLogTime    bool
 	LosesActivation bool
@@ -73,6 +76,8 @@ func (w *world) spoil(c *Cut) *Cut {
 		v.Identities = v.Identities[1:]
 	case f.LosesSeals:
 		v.Seals = nil
+	case f.LosesMarkers:
+		v.Markers = nil
 	case f.LosesCounts:
 		v.Counts = maps.Clone(v.Counts)
 		for k := range v.Counts {
@@ -137,7 +142,16 @@ var simSteered = map[string]simSteering{
 	"CutLosesEpoch":          losses,
 	"PublisherTrustsAcks":    losses,
 	"LogOrderAlone":          {"seal": 40, "time": 20},
+	"MarkerAgain":            reratings,
+	"ResultOfAnyMarker":      reratings,
+	"NoSecondState":          reratings,
+	"SecondOutside":          reratings,
+	"JobSinkNotAwaited":      reratings,
+	"ContinuationStays":      {"rate anew under load": 60, "define": 16, "seal": 12, "time": 10, "lose usage": 0},
 }
+
+// reratings are schedules in which much usage is rated anew while more arrives.
+var reratings = simSteering{"rate anew under load": 30, "define": 12, "late produce": 6, "fail postgres over": 1, "lose usage": 0}
 
 // losses are of usage that the broker has acknowledged.
 var losses = simSteering{"lose usage": 12, "rebalance": 16}

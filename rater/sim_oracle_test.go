@@ -2,6 +2,7 @@ package rater
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 
@@ -100,10 +101,12 @@ func (w *world) replay(p int) ([][]byte, map[simVersion]money.Decimal) {
 		if err := m.load(context.Background(), in, Fence{}, emptyStore{w}, w); err != nil {
 			fail("replay: %v", err)
 		}
+		open := m.open
 		rec, err := m.step(in)
 		if err != nil {
 			fail("replay: %v", err)
 		}
+		w.sawMarkers(u.rec.Kind, open, m.open)
 		out = append(out, enc.Append(nil, rec))
 		for i := range in.Value {
 			in.Value[i] = '#'
@@ -118,6 +121,20 @@ func (w *world) replay(p int) ([][]byte, map[simVersion]money.Decimal) {
 		m.unshown = m.unshown[:0]
 	}
 	return out, history
+}
+
+// sawMarkers notes what happens to markers.
+func (w *world) sawMarkers(kind usage.RecordKind, before, after int) {
+	switch {
+	case kind == usage.KindMarker && after > before:
+		w.did("marker")
+	case kind == usage.KindResult && after < before:
+		w.did("result merged")
+	case kind == usage.KindSeal && after > 0:
+		w.did("seal while a marker is open")
+	case kind == usage.KindBatch && after > 0:
+		w.did("usage behind a marker")
+	}
 }
 
 type emptyStore struct{ *world }
@@ -160,8 +177,12 @@ func (w *world) checkState(p int) string {
 			for _, g := range l.Group {
 				group += g.Value
 			}
-			got[oracleLine{l.Account, l.Product, group, l.UsagePeriod.Start, l.Billed, l.Period.Start}] = l.Amount
 			lines[l.Line] = l.Amount
+			if l.Events > 0 {
+				got[oracleLine{l.Account, l.Product, group, l.UsagePeriod.Start, l.Billed, l.Period.Start}] = l.Amount
+			} else if l.RateLevel != LevelCorrection && !l.Amount.IsZero() {
+				return fmt.Sprintf("a line of %s without usage", l.Amount)
+			}
 			if s := w.redis[p].lines[l.Line]; s.amount != l.Amount && !w.lost[p] {
 				return fmt.Sprintf("the live view ends with %s for a line of %s", s.amount, l.Amount)
 			}
@@ -174,6 +195,11 @@ func (w *world) checkState(p int) string {
 	}
 	if len(got) != len(want) {
 		return fmt.Sprintf("%d lines, the oracle knows %d", len(got), len(want))
+	}
+	for _, m := range pg.marks {
+		if m.Open {
+			return fmt.Sprintf("the marker of %s for definition %d stays open", m.Account, m.Seq)
+		}
 	}
 	if why := w.checkRejected(p, o); why != "" {
 		return why
@@ -303,6 +329,8 @@ type oracleUse struct {
 	rate     *simPrice
 	start    int64
 	quantity *big.Rat
+	line     oracleLine
+	time     int64
 }
 
 type oracle struct {
@@ -474,7 +502,7 @@ func (o *oracle) place(e *usage.Event) string {
 		f.orders = append(f.orders, at)
 		return ""
 	}
-	f.uses = append(f.uses, oracleUse{at, rate, start, o.rat(e.Quantity)})
+	f.uses = append(f.uses, oracleUse{at, rate, start, o.rat(e.Quantity), line, e.Time})
 	o.touch(f, seq)
 	return ""
 }
@@ -502,7 +530,7 @@ func (o *oracle) share(e *usage.Event, rate *simPrice, start int64, owed string,
 		o.pools[k] = q
 	}
 	o.w.did("usage in a pool")
-	q.uses = append(q.uses, oracleUse{0, rate, start, o.rat(e.Quantity)})
+	q.uses = append(q.uses, oracleUse{0, rate, start, o.rat(e.Quantity), oracleLine{}, e.Time})
 	q.prices[rate.contract] = rate
 	for i := range q.uses {
 		used := q.uses[i].rate
@@ -576,7 +604,10 @@ func (o *oracle) latest(account, product string, seq int64) *simPrice {
 // prices of the last time that it was not.
 func (o *oracle) totals() map[oracleLine]*big.Rat {
 	out := map[oracleLine]*big.Rat{}
-	for _, f := range o.families {
+	for k, f := range o.families {
+		if o.w.anew {
+			o.rateAnew(k, f)
+		}
 		before := new(big.Rat)
 		for i, line := range f.lines {
 			total := f.total(i)
@@ -586,6 +617,24 @@ func (o *oracle) totals() map[oracleLine]*big.Rat {
 		}
 	}
 	return out
+}
+
+// rateAnew has a family's usage priced under the newest definitions or, when its period is sealed, under those of its seal, as jobs
+// leave it. Its lines stand in the order of their invoices' periods.
+func (o *oracle) rateAnew(k oracleFamily, f *oracleUses) {
+	seq := o.act
+	if s, sealed := o.sealed(k.owed, k.usage+simDay); sealed && o.known(k.account, s) {
+		seq = s
+	}
+	slices.SortFunc(f.lines, func(a, b oracleLine) int {
+		return cmp.Or(cmp.Compare(a.period, b.period), cmp.Compare(a.billed, b.billed))
+	})
+	for i := range f.uses {
+		u := &f.uses[i]
+		u.rate, u.start = o.rate(k.account, k.product, u.time, seq)
+		u.order = slices.Index(f.lines, u.line)
+		f.prices[u.rate.contract] = u.rate
+	}
 }
 
 type oracleSegment struct {

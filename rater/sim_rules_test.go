@@ -86,12 +86,21 @@ var simRules = []simRule{
 	{rule: "… to every partition that an account billed within the late window maps to", later: "the close job"},
 	{rule: "an invoice waits for the checkpoints and jobs of its partitions", later: "the close job"},
 	{rule: "bill_to changes between periods only, so that each line is on an invoice that is closed", later: "the close job"},
-	{rule: "a line that continues another keeps up with it", later: "re-rating, which alone changes a sealed line"},
-	{rule: "a marker that is finished or not above the last one is ignored", later: "re-rating"},
-	{rule: "a result of another marker is ignored, one of a sealed line up to the seal's definitions is not", later: "re-rating"},
-	{rule: "a second state gathers what comes after a marker", later: "re-rating"},
-	{rule: "an account's jobs, and its children's, run in order, one at a time, when the sink is past the marker", later: "re-rating"},
-	{rule: "a sweep reaches every line, sealed ones too", later: "re-rating"},
+
+	// rating usage anew
+	{rule: "a job looks at lines when the partitions have committed its definitions", faults: []string{"JobActivationNotSeen"}},
+	{rule: "a sweep reaches every line whose prices changed, sealed ones too", faults: []string{"JobSweepForgotten", "SweepSkipsSealed"}},
+	{rule: "what is sealed is priced as its seal says", faults: []string{"SealedAsOpen"}},
+	{rule: "an account's children are rated anew with it", faults: []string{"ChildrenLeftOut"}},
+	{rule: "an account's jobs run in order, one at a time", faults: []string{"JobOutOfOrder"}},
+	{rule: "what stands before a marker is summed up when the sink is past it", faults: []string{"JobSinkNotAwaited"}},
+	{rule: "a marker that is finished or not above the last one is ignored", faults: []string{"MarkerAgain"}},
+	{rule: "a second state gathers what comes after a marker", faults: []string{"NoSecondState"}},
+	{rule: "… and is part of the checkpoint with it, under the same fence", faults: []string{"SecondOutside", "MarkersOutside", "CutLosesMarkers"}},
+	{rule: "a result of another marker is ignored", faults: []string{"ResultOfAnyMarker"}},
+	{rule: "… and merged only when all its parts are read", faults: []string{"PartLost"}},
+	{rule: "it changes sealed lines up to the seal's definitions, and no others", faults: []string{"ResultNotOnSealed", "ResultOnAnySeal"}},
+	{rule: "a line that continues another keeps up with it", faults: []string{"ContinuationStays"}},
 }
 
 // simElsewhere are faults that the simulation's definitions cannot show, and the test that catches each.

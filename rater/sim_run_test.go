@@ -297,8 +297,12 @@ func (w *world) drain() {
 		w.skip()
 		w.round()
 		settled := w.sinks.settled(round)
+		w.works.settle(round)
 		if waits = w.waitsFor(); waits == "" && !settled {
 			waits = "the sinks"
+		}
+		if waits == "" {
+			waits = w.works.waitsFor()
 		}
 		if waits != "" {
 			continue
@@ -403,7 +407,8 @@ func (w *world) landStray() {
 func (w *world) failPostgresOver() {
 	w.did("PostgreSQL failover")
 	w.log("PostgreSQL fails over and has lost its last commits")
-	w.pg = slices.Clone(w.hist[w.n(len(w.hist))])
+	left := w.hist[w.n(len(w.hist))]
+	w.pg, w.jobs = slices.Clone(left.pg), left.jobs
 	w.synced()
 	w.commits = nil
 	w.term++

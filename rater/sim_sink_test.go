@@ -170,7 +170,7 @@ func (s *simSinks) SavePositions(_ context.Context, ps []sink.Position) error {
 			s.w.pg[at.Partition] = &v
 		}
 	}
-	s.w.hist = append(s.w.hist, slices.Clone(s.w.pg))
+	s.w.note()
 	if s.w.fails(20) {
 		s.w.log("the sink's positions are saved, the answer is lost")
 		return errSim

@@ -25,6 +25,7 @@ var simMust = []string{
 	"lease taken over", "sink killed", "sink sleeps through its lease", "report store refuses", "report store loses an answer",
 	"insert arrives late", "row inserted again", "definitions activated", "publisher killed between partitions",
 	"seal", "late usage carried", "rejected: " + ReasonLate, "duplicate", "rejected: " + ReasonDuplicateConflict, "sent again behind the window",
+	"lines swept", "marker", "result merged", "seal while a marker is open", "usage behind a marker", "job killed", "a job sleeps", "correction of what is sealed",
 	"retry rated", "event skipped", "invoice on several partitions", "day of identities folded",
 	"rejected: " + ReasonNegative, "rejected: " + ReasonNoAmount, "rejected: " + ReasonNoRate,
 }
@@ -145,9 +146,7 @@ func simMutants() []simMutant {
 		}
 		reflect.ValueOf(&m.faults).Elem().FieldByIndex(path).SetBool(true)
 		m.steer = simSteered[m.name]
-		if !slices.Contains(simUnscheduled, m.name) {
-			out = append(out, m)
-		}
+		out = append(out, m)
 	}
 	return out
 }
@@ -165,10 +164,4 @@ func switches(of reflect.Type, at []int) [][]int {
 		}
 	}
 	return out
-}
-
-// simUnscheduled are faults that no schedule can show yet: of rating usage anew, which no job asks for so far.
-var simUnscheduled = []string{
-	"SealedAsOpen", "SweepSkipsSealed", "MarkerAgain", "MarkerFinishedAgain", "ResultOfAnyMarker", "ResultOnAnySeal", "ResultNotOnSealed",
-	"NoSecondState", "PartLost", "MarkersOutside", "SecondOutside", "UnfencedMarkers",
 }

@@ -51,6 +51,13 @@ func wording(r *usage.Record) string {
 		return fmt.Sprintf("definitions %d to %d", r.Definitions.From, r.Definitions.To)
 	case usage.KindSeal:
 		return fmt.Sprintf("seal of what %s is billed for up to %s", r.Seal.Account, day(r.Seal.PeriodEnd))
+	case usage.KindSweep:
+		return fmt.Sprintf("sweep of %d families after definition %d", len(r.Sweep.Families), r.Sweep.Seq)
+	case usage.KindMarker:
+		return fmt.Sprintf("marker of %s, definition %d attempt %d", r.Marker.Account, r.Marker.Seq, r.Marker.Attempt)
+	case usage.KindResult:
+		x := r.Result
+		return fmt.Sprintf("result of %s, definition %d attempt %d at %d: part %d of %d, %d lines, %d corrections", x.Account, x.Seq, x.Attempt, x.At, x.Part, x.Parts, len(x.Lines), len(x.Corrections))
 	}
 	var b strings.Builder
 	if r.Kind == usage.KindRetry {

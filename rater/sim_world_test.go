@@ -90,6 +90,7 @@ type world struct {
 	upgrades bool   // raters of two versions meet; a partition may stop
 	lossy    bool   // the broker loses acknowledged usage
 	rich     bool   // prices are of all methods
+	anew     bool   // usage is rated anew: prices are of few methods, and not of pools
 	lost     []bool // it did, of these partitions
 	leader   []int32
 	stopped  []bool
@@ -118,7 +119,9 @@ type world struct {
 	accounts  map[simAccount]*catalog.Account
 
 	pg    []*simPG
-	hist  [][]*simPG
+	hist  []simRows
+	jobs  *simJobs
+	works *simWorks
 	sinks *simSinks
 	redis []*simRedis
 	snaps [][]*simRedis
@@ -163,6 +166,7 @@ func newWorld(seed uint64, m simMutant, tracing bool) *world {
 	w.parts = 2 + w.r.IntN(2)
 	w.upgrades, w.lossy = seed%8 == 7, seed%16 == 5 || m.steer["lose usage"] > 0
 	w.rich = w.n(2) == 0
+	w.anew = !w.rich && (w.n(2) == 0 || m.steer["rate anew under load"] > 0)
 	w.lost, w.leader = make([]bool, w.parts), make([]int32, w.parts)
 	if seed%8 == 3 {
 		w.poison = &Skip{int64(w.n(25)), w.n(2)}
@@ -174,9 +178,11 @@ func newWorld(seed uint64, m simMutant, tracing bool) *world {
 		w.pg = append(w.pg, &simPG{c: Checkpoint{Partition: int32(i), Last: -1, LeaderEpoch: -1}})
 		w.redis = append(w.redis, &simRedis{lines: map[activity.ID]simShown{}})
 	}
+	w.jobs = &simJobs{}
 	w.begin()
 	w.synced()
 	w.sinks = newSimSinks(w)
+	w.works = newSimWorks(w)
 	w.counted = make([][]countingRecord, w.parts)
 	w.owners, w.moving, w.moves, w.taken = make([]*simProcess, w.parts), make([]*simProcess, w.parts), make([]int, w.parts), make([][]ratedRecord, w.parts)
 	w.failures = map[simPlace]int{}
@@ -198,7 +204,21 @@ func newWorld(seed uint64, m simMutant, tracing bool) *world {
 }
 
 func (w *world) n(k int) int { return w.r.IntN(k) }
-func (w *world) synced()     { w.hist = [][]*simPG{slices.Clone(w.pg)} }
+
+// synced says that nothing of PostgreSQL may be lost from here on; note, that what there is now may be what is left.
+func (w *world) synced() { w.hist = []simRows{{slices.Clone(w.pg), w.jobs}} }
+func (w *world) note() {
+	w.hist = append(w.hist, simRows{slices.Clone(w.pg), w.jobs})
+	if len(w.hist) > 12 {
+		w.hist = w.hist[1:]
+	}
+}
+
+// simRows are all rows of PostgreSQL at a moment.
+type simRows struct {
+	pg   []*simPG
+	jobs *simJobs
+}
 
 func (w *world) name() [16]byte {
 	w.names++
@@ -389,7 +409,7 @@ func (w *world) Acquire(_ context.Context, p int32, owner Owner) (Checkpoint, er
 	v.epoch++
 	v.owner = owner
 	w.pg[p] = &v
-	w.hist = append(w.hist, slices.Clone(w.pg))
+	w.note()
 	c := v.c
 	c.Epoch = v.epoch
 	c.Counts, c.Skips = maps.Clone(c.Counts), w.skips[p]
@@ -480,10 +500,7 @@ func (w *world) apply(c *Cut) bool {
 		v.rej[Skip{r.Offset, r.Index}] = r
 	}
 	w.pg[p] = v
-	w.hist = append(w.hist, slices.Clone(w.pg))
-	if len(w.hist) > 12 {
-		w.hist = w.hist[1:]
-	}
+	w.note()
 	return true
 }
 
@@ -528,7 +545,7 @@ func (w *world) Seals(_ context.Context, f Fence, accounts []string) ([]SealStat
 }
 
 func (w *world) Markers(_ context.Context, f Fence, accounts []string) ([]MarkerState, error) {
-	v, err := w.fenced(f, w.faults.UnfencedMarkers)
+	v, err := w.fenced(f, false)
 	if err != nil {
 		return nil, err
 	}
@@ -597,7 +614,7 @@ func (w *world) Compact(_ context.Context, f Fence, logTime int64) ([]dedup.Comp
 		out = append(out, dedup.Compacted{Day: day, Filter: filter})
 	}
 	w.pg[f.Partition] = &n
-	w.hist = append(w.hist, slices.Clone(w.pg))
+	w.note()
 	return out, nil
 }
 

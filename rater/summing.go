@@ -3,6 +3,7 @@ package rater
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/tollstream/tollstream/collector/usage"
@@ -37,7 +38,8 @@ type AccountLines interface {
 type SumQuestion struct {
 	Partition int32
 	Account   string
-	Seq       int64
+	Seq       int64 // what is sealed under older definitions is closed
+	Under     int64 // the definitions that price what is not sealed
 	Below     int64
 	Product   string // empty: all
 	From      int64  // usage of periods that end after this instant; 0: all
@@ -75,6 +77,7 @@ type home struct {
 	charged money.Decimal
 	used    bool
 	closed  bool
+	seq     int64 // of the definitions that price it
 	shared  *bool // see shares
 }
 
@@ -90,17 +93,11 @@ func (h *home) shares() bool {
 
 // Sum adds up. Asked again it gives the same, whatever comes after the offset.
 func (s *Summing) Sum(ctx context.Context, q SumQuestion) (*Sum, error) {
-	plan, err := s.plan(ctx, q)
-	if err != nil {
-		return nil, err
-	}
 	homes, order, err := s.homes(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	fold := NewFold()
-	fold.Under(q.Seq)
-	fold.Use(plan)
+	folds := folding{s, q, map[int64]*Fold{}}
 	out := &Sum{Left: map[string]string{}}
 	err = s.Usage.Each(ctx, q.Partition, q.Account, q.Below, func(a *activity.Activity) error {
 		if !q.holds(a) {
@@ -125,6 +122,10 @@ func (s *Summing) Sum(ctx context.Context, q SumQuestion) (*Sum, error) {
 		out.Events++
 		e := EventOf(a)
 		on := Invoiced{Billed: a.Billed, Period: catalog.Period{Start: a.PeriodStart, End: a.PeriodEnd}, Owed: h.Owed, Usage: h.UsagePeriod, Exchanges: ExchangesOf(a)}
+		fold, err := folds.under(ctx, h.seq)
+		if err != nil {
+			return err
+		}
 		folded, reason := fold.Add(&e, on)
 		if reason == "" && !folded.Pool.IsZero() || h.shares() {
 			reason = "its tiers are shared, and priced with those of other lines"
@@ -137,7 +138,7 @@ func (s *Summing) Sum(ctx context.Context, q SumQuestion) (*Sum, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sum up account %s: %w", q.Account, err)
 	}
-	out.collect(q, fold, homes, order)
+	out.collect(q, folds, homes, order)
 	return out, nil
 }
 
@@ -146,21 +147,39 @@ func (q *SumQuestion) holds(a *activity.Activity) bool {
 	return (q.Product == "" || a.Product == q.Product) && (q.From == 0 || a.UsageEnd > q.From) && (q.Until == 0 || a.UsageStart < q.Until)
 }
 
-func (s *Summing) plan(ctx context.Context, q SumQuestion) (*catalog.Plan, error) {
-	snap, err := s.Definitions.Snapshot(ctx, q.Seq)
-	if err != nil {
-		return nil, fmt.Errorf("read the catalogue as of definition %d: %w", q.Seq, err)
+// folding adds up usage under the definitions that price it: one fold each, since periods are sealed whole.
+type folding struct {
+	*Summing
+	q  SumQuestion
+	of map[int64]*Fold
+}
+
+func (s folding) under(ctx context.Context, seq int64) (*Fold, error) {
+	if f := s.of[seq]; f != nil {
+		return f, nil
 	}
-	accounts, err := s.Definitions.Accounts(ctx, q.Seq, []string{q.Account})
+	snap, err := s.Definitions.Snapshot(ctx, seq)
 	if err != nil {
-		return nil, fmt.Errorf("read account %s as of definition %d: %w", q.Account, q.Seq, err)
+		return nil, fmt.Errorf("read the catalogue as of definition %d: %w", seq, err)
+	}
+	accounts, err := s.Definitions.Accounts(ctx, seq, []string{s.q.Account})
+	if err != nil {
+		return nil, fmt.Errorf("read account %s as of definition %d: %w", s.q.Account, seq, err)
 	}
 	d := definitions{accounts: accounts}
-	chain, _ := d.chain(q.Account)
+	chain, _ := d.chain(s.q.Account)
 	if chain == nil {
-		return nil, fmt.Errorf("account %s as of definition %d: there is none", q.Account, q.Seq)
+		return nil, fmt.Errorf("account %s as of definition %d: there is none", s.q.Account, seq)
 	}
-	return catalog.NewPlan(snap, chain)
+	plan, err := catalog.NewPlan(snap, chain)
+	if err != nil {
+		return nil, err
+	}
+	f := NewFold()
+	f.Under(seq)
+	f.Use(plan)
+	s.of[seq] = f
+	return f, nil
 }
 
 // homes reads the lines of the account, and which of them are sealed under older definitions.
@@ -184,11 +203,17 @@ func (s *Summing) homes(ctx context.Context, q SumQuestion) (map[activity.ID]*ho
 	known := map[int64]bool{}
 	homes, order := map[activity.ID]*home{}, make([]*home, 0, len(lines))
 	for _, l := range lines {
-		h := &home{LineState: l}
+		h := &home{LineState: l, seq: q.Under}
 		if state := sealed[l.Owed]; state != nil {
-			if seq, ok := state.sealedUnder(l.UsagePeriod.End); ok && seq < q.Seq {
-				if h.closed, err = s.known(ctx, known, seq, q.Account); err != nil {
+			// What was sealed later is priced by others by then, but not here: the answer must stay the same.
+			if seq, ok := state.sealedUnder(l.UsagePeriod.End); ok && seq <= q.Under {
+				existed, err := s.known(ctx, known, seq, q.Account)
+				if err != nil {
 					return nil, nil, err
+				}
+				h.closed = existed && seq < q.Seq
+				if existed && !h.closed {
+					h.seq = seq
 				}
 			}
 		}
@@ -221,7 +246,7 @@ func EventOf(a *activity.Activity) usage.Event {
 }
 
 // collect gives what the fold came to as lines, and says of those from which all usage has gone that they are empty.
-func (out *Sum) collect(q SumQuestion, fold *Fold, homes map[activity.ID]*home, order []*home) {
+func (out *Sum) collect(q SumQuestion, folds folding, homes map[activity.ID]*home, order []*home) {
 	sealedPeriods := map[string]bool{}
 	for _, h := range order {
 		if h.closed {
@@ -229,7 +254,11 @@ func (out *Sum) collect(q SumQuestion, fold *Fold, homes map[activity.ID]*home, 
 		}
 	}
 	after := map[activity.ID]LineState{}
-	for _, l := range fold.Lines() {
+	var lines []LineState
+	for _, seq := range slices.Sorted(maps.Keys(folds.of)) {
+		lines = append(lines, folds.of[seq].Lines()...)
+	}
+	for _, l := range lines {
 		if out.Left[l.Product] != "" || l.Events == 0 {
 			continue
 		}

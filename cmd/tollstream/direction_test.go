@@ -23,6 +23,7 @@ var allowed = map[string][]string{
 	"rater/sink":         {"ledger/money", "collector/usage", "rater/activity"},
 	"rater/backtest":     {"ledger/money", "collector/usage", "rater/catalog", "rater/price", "rater/activity", "rater/dedup", "rater", "rater/sink"},
 	"rater/reconcile":    {"ledger/money", "collector/usage", "rater/activity", "rater/sink"},
+	"rater/rerate":       {"ledger/money", "collector/usage", "rater/catalog", "rater/price"},
 	"collector":          {"ledger/money", "collector/usage", "collector/format", "collector/source"},
 	"collector/format":   {"ledger/money", "collector/usage"},
 	"collector/source":   {"ledger/money", "collector/usage", "collector/format"},

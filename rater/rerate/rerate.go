@@ -1,0 +1,166 @@
+// Package rerate rates usage anew after definitions have changed, or when somebody asks for it: a job that writes control records into
+// the usage log and waits for what they do.
+//
+// Where prices alone change, lines that nothing has touched since are named in sweeps. Where another rate answers for the past, or what
+// was added up is of no use, the accounts that have such usage get a marker; when the report store holds all that stands before it, that is
+// summed up and written as the marker's result. Everything that a job has done stands in its rows, in what the partitions have committed
+// and in the log, so that whoever holds the lease goes on, and everything may be done twice.
+//
+// It imports collector/usage, rater/catalog and rater/price, never the rater: the simulation in that package's tests runs a [Runner] step
+// by step. Invariants: an account's jobs run in the order of their sequence numbers, one at a time; a job looks at lines only when every
+// partition has committed its definitions; what stands before a marker is summed up only when the sink's stored position is past it.
+package rerate
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tollstream/tollstream/collector/usage"
+	"github.com/tollstream/tollstream/rater/catalog"
+)
+
+// Phase is where a job stands.
+type Phase string
+
+// The phases of a job.
+const (
+	PhaseLooking  Phase = "looking"  // for lines that the definitions concern
+	PhaseWaiting  Phase = "waiting"  // for what its sweeps do; then it looks again
+	PhaseAccounts Phase = "accounts" // for those that it rates anew
+	PhaseDone     Phase = "done"
+)
+
+// Job is what follows from one sequence number.
+type Job struct {
+	Seq     int64
+	Demand  bool // somebody asked for it; otherwise definitions have changed
+	Account string
+	Product string // of a demand, as the following: empty and zero are all
+	From    int64
+	Until   int64
+
+	Phase  Phase
+	Pass   int    // how often all lines were looked at
+	Cursor string // where looking goes on
+	Found  int64  // lines swept in this pass
+	Swept  int64  // … and in all
+	Left   string // why something stays as it was; empty: nothing
+}
+
+// Changed is what a sequence number changed.
+type Changed struct {
+	Refs     []catalog.Ref // products, rate classes and packages
+	Accounts []string      // that changed, or a parent or contract of which did
+	Many     bool          // too many to name
+}
+
+// Family is lines that are priced together.
+type Family struct {
+	Partition  int32
+	ID         [16]byte
+	Account    string
+	Product    string
+	Package    string
+	Start, End int64 // of the usage's period
+	Seq        int64 // of the definitions that it is priced under
+	SealedSeq  int64 // its period is sealed under these definitions
+	Sealed     bool
+}
+
+// Lines says which families are looked at.
+type Lines struct {
+	Accounts []string // of these; nil: of all
+	Products []string
+}
+
+// AccountJob is an account that a job rates anew.
+type AccountJob struct {
+	Seq       int64
+	Account   string
+	Partition int32
+	Product   string // empty: all
+	From      int64  // usage of periods that end after, 0: all
+	Until     int64  // … and begin before
+	Closed    bool   // closed invoices are corrected
+	State     State
+	Message   string
+	Lines     int64 // that were summed up
+	Changed   int64 // of them
+}
+
+// State is how an account's job ended.
+type State string
+
+// The states of an account's job.
+const (
+	StateOpen   State = "open"
+	StateDone   State = "done"
+	StateFailed State = "failed"
+)
+
+// Marker is what a partition has committed of an account's marker.
+type Marker struct {
+	Seq, Attempt, At, Done int64
+	Under                  int64 // the definitions that were active there
+	Open, Over             bool
+}
+
+// Checkpoint is how far a partition is committed.
+type Checkpoint struct{ Next, ActivatedSeq int64 }
+
+// Store keeps jobs and reads what partitions and the sink have committed. Whatever it writes may be written again.
+type Store interface {
+	// Hold takes or renews the lease for ttl; false: another holds it.
+	Hold(ctx context.Context, owner string, ttl time.Duration) (bool, error)
+	// Jobs reads the open jobs in the order of their sequence numbers, at most some.
+	Jobs(ctx context.Context, limit int) ([]Job, error)
+	Changed(ctx context.Context, seq int64) (Changed, error)
+	// Families reads a page of families from the cursor on, with what seals them; the next cursor is empty at the end.
+	Families(ctx context.Context, lines Lines, cursor string, limit int) ([]Family, string, error)
+	// Save writes where the job stands with the accounts that it has found, which are added to those it has, and the ends of the log
+	// behind its sweeps. An account that is known keeps its state and takes the wider range.
+	Save(ctx context.Context, j Job, found []AccountJob, ends map[int32]int64) error
+	// Ends reads the ends of the log behind the job's sweeps.
+	Ends(ctx context.Context, seq int64) (map[int32]int64, error)
+	// Accounts reads open accounts of jobs that have looked at all lines, of each the first.
+	Accounts(ctx context.Context, limit int) ([]AccountJob, error)
+	// Left counts the job's open accounts.
+	Left(ctx context.Context, seq int64) (int, error)
+	SaveAccount(ctx context.Context, a AccountJob) error
+	Markers(ctx context.Context, accounts []AccountJob) ([]Marker, error)
+	Checkpoints(ctx context.Context) (map[int32]Checkpoint, error)
+	// Sunk gives the offset of usage up to which the report store holds each partition.
+	Sunk(ctx context.Context) (map[int32]int64, error)
+}
+
+// Definitions reads immutable definitions as of a sequence number.
+type Definitions interface {
+	Snapshot(ctx context.Context, seq int64) (*catalog.Snapshot, error)
+	// Accounts returns the accounts and all their parents; unknown ones are absent.
+	Accounts(ctx context.Context, seq int64, ids []string) (map[string]*catalog.Account, error)
+}
+
+// Log is the usage log.
+type Log interface {
+	// Broadcast writes a record to the partition and returns when it is acknowledged.
+	Broadcast(ctx context.Context, partition int32, record []byte) error
+	// Ends gives the offset after the last record of each partition.
+	Ends(ctx context.Context) (map[int32]int64, error)
+}
+
+// Summer sums up what stands before a marker. Asked again it gives the same.
+type Summer interface {
+	// Sum fails with ErrNever when it always will.
+	Sum(ctx context.Context, a AccountJob, m Marker) (Summed, error)
+}
+
+// Summed is a marker's result.
+type Summed struct {
+	Results        []usage.Result
+	Lines, Changed int64
+	Left           string // why something stays as it was; empty: nothing
+}
+
+// ErrNever says that trying again cannot help.
+var ErrNever = errors.New("this cannot be rated anew")

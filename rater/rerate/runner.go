@@ -1,0 +1,571 @@
+package rerate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tollstream/tollstream/collector/usage"
+	"github.com/tollstream/tollstream/rater/catalog"
+)
+
+// Config bounds the work of a runner.
+type Config struct {
+	Owner       string        // a name of its own
+	Partitions  int           // of the usage log
+	Lease       time.Duration // default 15 s
+	Page        int           // families looked at in a step; default 1,000
+	Sweep       int           // families in a sweep; default and at most usage.MaxSweepFamilies
+	Accounts    int           // accounts worked on in a step; default 64
+	Attempts    int64         // of one marker; default 10
+	Passes      int           // over the lines; default 8
+	Idle        time.Duration // between steps without work; default 200 ms
+	PauseOnFail time.Duration // default 1 s
+	Faults      Faults
+	// Again says that the next attempt begins though the marker is not over, as if its state was not known; nil: never.
+	Again func() bool
+	// Lost says of a partition that nothing is committed any more, so that nothing is waited for; nil: of none.
+	Lost func(partition int32) bool
+}
+
+// Faults are deliberate violations of the rules; the simulation switches each on in turn and must notice.
+type Faults struct {
+	SinkNotAwaited    bool // what stands before a marker is summed up before the report store holds it
+	OutOfOrder        bool // jobs do not wait for those before them
+	SweepForgotten    bool // lines that nothing touches are left as they are
+	ActivationNotSeen bool // lines are looked at before the partitions have activated the definitions
+}
+
+const (
+	openJobs = 64
+)
+
+func (c Config) withDefaults() Config {
+	number := func(n *int, standard int) {
+		if *n <= 0 {
+			*n = standard
+		}
+	}
+	duration := func(d *time.Duration, standard time.Duration) {
+		if *d <= 0 {
+			*d = standard
+		}
+	}
+	number(&c.Page, 1000)
+	number(&c.Sweep, usage.MaxSweepFamilies)
+	number(&c.Accounts, 64)
+	number(&c.Passes, 8)
+	duration(&c.Lease, 15*time.Second)
+	duration(&c.Idle, 200*time.Millisecond)
+	duration(&c.PauseOnFail, time.Second)
+	if c.Attempts <= 0 {
+		c.Attempts = 10
+	}
+	if c.Again == nil {
+		c.Again = func() bool { return false }
+	}
+	if c.Lost == nil {
+		c.Lost = func(int32) bool { return false }
+	}
+	return c
+}
+
+// Runner does the jobs. Its steps are taken by one goroutine, or by the simulation.
+type Runner struct {
+	config      Config
+	store       Store
+	definitions Definitions
+	log         Log
+	summer      Summer
+	slog        *slog.Logger
+	metrics     *Metrics
+	sent        map[string]map[int32]int64 // what was written for an account and where the log ended then
+}
+
+// New returns a runner.
+func New(c Config, store Store, definitions Definitions, log Log, summer Summer, m *Metrics, l *slog.Logger) *Runner {
+	return &Runner{config: c.withDefaults(), store: store, definitions: definitions, log: log, summer: summer, slog: l, metrics: m, sent: map[string]map[int32]int64{}}
+}
+
+// Run steps until ctx ends. After an error it pauses and goes on: everything may be done again.
+func (r *Runner) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		worked, err := r.Step(ctx)
+		wait := r.config.Idle
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			r.metrics.errors.Inc()
+			r.slog.Warn("rating usage anew pauses", "error", err)
+			wait = r.config.PauseOnFail
+		case worked:
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+	return ctx.Err()
+}
+
+// Step does the next pieces of work and says whether there were some.
+func (r *Runner) Step(ctx context.Context) (worked bool, err error) {
+	held, err := r.store.Hold(ctx, r.config.Owner, r.config.Lease)
+	if err != nil || !held {
+		clear(r.sent)
+		return false, err
+	}
+	jobs, err := r.store.Jobs(ctx, openJobs)
+	r.metrics.open.Set(float64(len(jobs)))
+	if err != nil || len(jobs) == 0 {
+		clear(r.sent)
+		return false, err
+	}
+	checkpoints, err := r.store.Checkpoints(ctx)
+	if err != nil {
+		return false, err
+	}
+	for i := range jobs {
+		j := &jobs[i]
+		moved, err := r.advance(ctx, j, checkpoints)
+		worked = worked || moved
+		if err != nil {
+			return worked, fmt.Errorf("rate anew after definition %d: %w", j.Seq, err)
+		}
+		if j.Pass == 0 && !r.config.Faults.OutOfOrder { // a later one must not find its accounts first
+			break
+		}
+	}
+	moved, err := r.accounts(ctx, checkpoints)
+	return worked || moved, err
+}
+
+// advance does a job's next piece of work.
+func (r *Runner) advance(ctx context.Context, j *Job, checkpoints map[int32]Checkpoint) (bool, error) {
+	switch j.Phase {
+	case PhaseLooking:
+		if !r.activated(checkpoints, j.Seq) && !r.config.Faults.ActivationNotSeen {
+			return false, nil
+		}
+		return true, r.look(ctx, j)
+	case PhaseWaiting:
+		ends, err := r.store.Ends(ctx, j.Seq)
+		if err != nil {
+			return false, err
+		}
+		if passed, err := r.passed(ctx, checkpoints, ends); err != nil || !passed {
+			return false, err
+		}
+		j.Phase, j.Cursor, j.Found = PhaseLooking, "", 0
+		if j.Pass >= r.config.Passes {
+			j.Phase = PhaseAccounts
+		}
+		return true, r.store.Save(ctx, *j, nil, nil)
+	case PhaseAccounts:
+		left, err := r.store.Left(ctx, j.Seq)
+		if err != nil || left > 0 {
+			return false, err
+		}
+		j.Phase = PhaseDone
+		r.metrics.done.Inc()
+		return true, r.store.Save(ctx, *j, nil, nil)
+	}
+	return false, nil
+}
+
+// activated says whether every partition has committed the definitions.
+func (r *Runner) activated(checkpoints map[int32]Checkpoint, seq int64) bool {
+	for p := range int32(r.config.Partitions) { //nolint:gosec // far below
+		if !r.config.Lost(p) && checkpoints[p].ActivatedSeq < seq {
+			return false
+		}
+	}
+	return true
+}
+
+// passed says whether every partition has committed what lies below the ends, or all that the broker still has.
+func (r *Runner) passed(ctx context.Context, checkpoints map[int32]Checkpoint, ends map[int32]int64) (bool, error) {
+	var now map[int32]int64
+	for p, end := range ends {
+		if r.config.Lost(p) || checkpoints[p].Next >= end {
+			continue
+		}
+		if now == nil {
+			var err error
+			if now, err = r.log.Ends(ctx); err != nil {
+				return false, err
+			}
+		}
+		if checkpoints[p].Next < now[p] || now[p] >= end {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// look looks at the next page of lines.
+func (r *Runner) look(ctx context.Context, j *Job) error {
+	if j.Demand {
+		return r.demand(ctx, j)
+	}
+	changed, err := r.store.Changed(ctx, j.Seq)
+	if err != nil {
+		return err
+	}
+	lines, any, err := r.concerned(ctx, j.Seq, changed)
+	if err != nil {
+		return err
+	}
+	var families []Family
+	next := ""
+	if any {
+		if families, next, err = r.store.Families(ctx, lines, j.Cursor, r.config.Page); err != nil {
+			return err
+		}
+	}
+	sweeps, found, err := r.sort(ctx, j, families)
+	if err != nil {
+		return err
+	}
+	if j.Pass > 0 {
+		found = nil
+	}
+	ends, err := r.sweep(ctx, j.Seq, sweeps)
+	if err != nil {
+		return err
+	}
+	for _, list := range sweeps {
+		j.Found += int64(len(list))
+		j.Swept += int64(len(list))
+	}
+	r.metrics.swept.Add(float64(len(families)))
+	if j.Cursor = next; next == "" {
+		j.Pass++
+		j.Phase = PhaseAccounts
+		if j.Found > 0 {
+			j.Phase = PhaseWaiting
+		}
+	}
+	return r.store.Save(ctx, *j, found, ends)
+}
+
+// demand has the account rated anew.
+func (r *Runner) demand(ctx context.Context, j *Job) error {
+	accounts, err := r.definitions.Accounts(ctx, j.Seq, []string{j.Account})
+	if err != nil {
+		return err
+	}
+	j.Pass, j.Phase = 1, PhaseAccounts
+	a := accounts[j.Account]
+	if a == nil {
+		j.Left = "the account does not exist"
+		return r.store.Save(ctx, *j, nil, nil)
+	}
+	return r.store.Save(ctx, *j, []AccountJob{{
+		Seq: j.Seq, Account: j.Account, Partition: usage.PartitionOf(a.RoutingKey, r.config.Partitions), Product: j.Product,
+		From: j.From, Until: j.Until, Closed: true, State: StateOpen,
+	}}, nil)
+}
+
+// concerned says which lines the definitions may concern.
+func (r *Runner) concerned(ctx context.Context, seq int64, changed Changed) (lines Lines, any bool, err error) {
+	if len(changed.Refs) == 0 && !changed.Many {
+		lines.Accounts = changed.Accounts
+		return lines, len(changed.Accounts) > 0, nil
+	}
+	if changed.Many || len(changed.Accounts) > 0 {
+		return lines, true, nil
+	}
+	old, err := r.definitions.Snapshot(ctx, seq-1)
+	if err != nil {
+		return lines, false, err
+	}
+	now, err := r.definitions.Snapshot(ctx, seq)
+	if err != nil {
+		return lines, false, err
+	}
+	for _, ref := range changed.Refs {
+		for _, s := range []*catalog.Snapshot{old, now} {
+			lines.Products = append(lines.Products, productsOf(s, ref)...)
+		}
+	}
+	slices.Sort(lines.Products)
+	lines.Products = slices.Compact(lines.Products)
+	return lines, len(lines.Products) > 0, nil
+}
+
+// productsOf gives the products whose prices a definition has a part in.
+func productsOf(s *catalog.Snapshot, ref catalog.Ref) []string {
+	var ids []string
+	switch ref.Kind {
+	case catalog.KindProduct:
+		ids = []string{ref.ID}
+	case catalog.KindRateClass:
+		if c := s.RateClass(ref.ID); c != nil {
+			for id := range c.Rates {
+				ids = append(ids, id)
+			}
+		}
+	case catalog.KindPackage:
+		if k := s.Package(ref.ID); k != nil {
+			for id := range k.Products {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids
+}
+
+// sort says which of the families are swept, by partition, and which accounts are rated anew.
+func (r *Runner) sort(ctx context.Context, j *Job, families []Family) (sweeps map[int32][][16]byte, found []AccountJob, err error) {
+	plans, err := r.plans(ctx, j.Seq, families)
+	if err != nil {
+		return nil, nil, err
+	}
+	sweeps = map[int32][][16]byte{}
+	of := map[string]int{}
+	for i := range families {
+		f := &families[i]
+		p := plans[f.Account]
+		if p.before == nil || p.after == nil {
+			continue // there was no account, or there is none
+		}
+		effect := effectOn(p.before, p.after, f.Product, f.Package, f.Start, f.End)
+		closed := effect != effectNone && f.Sealed && f.SealedSeq < j.Seq
+		if closed {
+			if closed, err = r.existed(ctx, f.Account, f.SealedSeq); err != nil {
+				return nil, nil, err
+			}
+		}
+		switch effect {
+		case effectPrices:
+			if !closed && f.Seq < j.Seq && !r.config.Faults.SweepForgotten {
+				sweeps[f.Partition] = append(sweeps[f.Partition], f.ID)
+			}
+		case effectBoundaries:
+			at, known := of[f.Account]
+			if !known {
+				at = len(found)
+				of[f.Account] = at
+				found = append(found, AccountJob{
+					Seq: j.Seq, Account: f.Account, Partition: f.Partition, Product: f.Product, From: f.Start, Until: f.End, State: StateOpen,
+				})
+			}
+			a := &found[at]
+			a.From, a.Until, a.Closed = min(a.From, f.Start), max(a.Until, f.End), a.Closed || closed
+			if a.Product != f.Product {
+				a.Product = ""
+			}
+		}
+	}
+	return sweeps, found, nil
+}
+
+// existed says whether there was an account under older definitions. What was sealed before there was is priced as if it was not.
+func (r *Runner) existed(ctx context.Context, account string, seq int64) (bool, error) {
+	accounts, err := r.definitions.Accounts(ctx, seq, []string{account})
+	return accounts[account] != nil, err
+}
+
+// planPair is an account under the definitions before and after.
+type planPair struct{ before, after *catalog.Plan }
+
+func (r *Runner) plans(ctx context.Context, seq int64, families []Family) (map[string]planPair, error) {
+	var ids []string
+	for i := range families {
+		ids = append(ids, families[i].Account)
+	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	pairs := make(map[string]planPair, len(ids))
+	if len(ids) == 0 {
+		return pairs, nil
+	}
+	for _, at := range []int64{seq - 1, seq} {
+		snap, err := r.definitions.Snapshot(ctx, at)
+		if err != nil {
+			return nil, err
+		}
+		accounts, err := r.definitions.Accounts(ctx, at, ids)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range ids {
+			var chain []*catalog.Account
+			for a := accounts[id]; a != nil; a = accounts[a.Parent] {
+				chain = append(chain, a)
+			}
+			if len(chain) == 0 {
+				continue
+			}
+			plan, err := catalog.NewPlan(snap, chain)
+			if err != nil {
+				return nil, fmt.Errorf("compile account %s as of definition %d: %w", id, at, err)
+			}
+			pair := pairs[id]
+			if at == seq {
+				pair.after = plan
+			} else {
+				pair.before = plan
+			}
+			pairs[id] = pair
+		}
+	}
+	return pairs, nil
+}
+
+// sweep writes the families' sweeps and gives the ends of the log behind them.
+func (r *Runner) sweep(ctx context.Context, seq int64, sweeps map[int32][][16]byte) (map[int32]int64, error) {
+	if len(sweeps) == 0 {
+		return nil, nil
+	}
+	for _, p := range slices.Sorted(maps.Keys(sweeps)) {
+		for chunk := range slices.Chunk(sweeps[p], r.config.Sweep) {
+			if err := r.write(ctx, p, usage.Record{Kind: usage.KindSweep, Sweep: &usage.Sweep{Seq: seq, Families: chunk}}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return r.ends(ctx, sweeps)
+}
+
+func (r *Runner) ends(ctx context.Context, sweeps map[int32][][16]byte) (map[int32]int64, error) {
+	all, err := r.log.Ends(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ends := map[int32]int64{}
+	for p := range sweeps {
+		ends[p] = all[p]
+	}
+	return ends, nil
+}
+
+func (r *Runner) write(ctx context.Context, partition int32, rec usage.Record) error {
+	return r.log.Broadcast(ctx, partition, usage.AppendRecord(nil, &rec))
+}
+
+// ---- accounts
+
+// accounts does the next piece of work of accounts, each of them its first job's.
+func (r *Runner) accounts(ctx context.Context, checkpoints map[int32]Checkpoint) (worked bool, err error) {
+	list, err := r.store.Accounts(ctx, r.config.Accounts)
+	if err != nil || len(list) == 0 {
+		return false, err
+	}
+	markers, err := r.store.Markers(ctx, list)
+	if err != nil {
+		return false, err
+	}
+	sunk, err := r.store.Sunk(ctx)
+	if err != nil {
+		return false, err
+	}
+	var failed []error
+	for i := range list {
+		if r.config.Lost(list[i].Partition) {
+			continue
+		}
+		moved, err := r.account(ctx, list[i], markers[i], checkpoints, sunk)
+		worked = worked || moved
+		if err != nil {
+			failed = append(failed, fmt.Errorf("rate account %s anew after definition %d: %w", list[i].Account, list[i].Seq, err))
+		}
+	}
+	return worked, errors.Join(failed...)
+}
+
+func (r *Runner) account(ctx context.Context, a AccountJob, m Marker, checkpoints map[int32]Checkpoint, sunk map[int32]int64) (bool, error) {
+	switch {
+	case m.Done >= a.Seq:
+		return true, r.finish(ctx, a)
+	case m.Seq < a.Seq:
+		return r.once(ctx, a, 1, 0, checkpoints, func() error { return r.mark(ctx, a, 1) })
+	case m.Seq > a.Seq: // of a later job, which sums up the same usage
+		a.Message = strings.TrimSpace(a.Message + " a later job has taken its place")
+		return true, r.finish(ctx, a)
+	case m.Open && r.config.Again() && m.Attempt < r.config.Attempts:
+		return true, r.mark(ctx, a, m.Attempt+1)
+	case m.Over:
+		if m.Attempt >= r.config.Attempts {
+			return r.once(ctx, a, m.Attempt, 2, checkpoints, func() error { return r.giveUp(ctx, a, m, "more usage arrives than is kept behind a marker") })
+		}
+		return r.once(ctx, a, m.Attempt+1, 0, checkpoints, func() error { return r.mark(ctx, a, m.Attempt+1) })
+	case sunk[a.Partition] < m.At && !r.config.Faults.SinkNotAwaited:
+		return false, nil
+	}
+	return r.once(ctx, a, m.Attempt, 1, checkpoints, func() error { return r.sum(ctx, a, m) })
+}
+
+// once does something for an account unless it was done and the partition has not come past it yet.
+func (r *Runner) once(ctx context.Context, a AccountJob, attempt int64, what int, checkpoints map[int32]Checkpoint, do func() error) (bool, error) {
+	key := fmt.Sprint(a.Account, "\x00", a.Seq, attempt, what)
+	if ends, done := r.sent[key]; done {
+		if passed, err := r.passed(ctx, checkpoints, ends); err != nil || !passed {
+			return false, err
+		}
+	}
+	if err := do(); err != nil {
+		return true, err
+	}
+	ends, err := r.ends(ctx, map[int32][][16]byte{a.Partition: nil})
+	if err != nil {
+		return true, err
+	}
+	r.sent[key] = ends
+	return true, nil
+}
+
+func (r *Runner) mark(ctx context.Context, a AccountJob, attempt int64) error {
+	return r.write(ctx, a.Partition, usage.Record{Kind: usage.KindMarker, Marker: &usage.Marker{Account: a.Account, Seq: a.Seq, Attempt: attempt}})
+}
+
+// sum writes the marker's result. What never can be is given up: the result says nothing, so that the marker ends.
+func (r *Runner) sum(ctx context.Context, a AccountJob, m Marker) error {
+	s, err := r.summer.Sum(ctx, a, m)
+	if errors.Is(err, ErrNever) {
+		return r.giveUp(ctx, a, m, err.Error())
+	}
+	if err != nil {
+		return err
+	}
+	a.Lines, a.Changed, a.Message = s.Lines, s.Changed, s.Left
+	if err := r.store.SaveAccount(ctx, a); err != nil {
+		return err
+	}
+	for i := range s.Results {
+		if err := r.write(ctx, a.Partition, usage.Record{Kind: usage.KindResult, Result: &s.Results[i]}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// failedPrefix begins the message of an account that is given up.
+const failedPrefix = "given up: "
+
+func (r *Runner) giveUp(ctx context.Context, a AccountJob, m Marker, why string) error {
+	a.Message = failedPrefix + why
+	if err := r.store.SaveAccount(ctx, a); err != nil {
+		return err
+	}
+	r.slog.Error("usage of an account stays as it was rated", "account", a.Account, "definition", a.Seq, "reason", why)
+	nothing := usage.Result{Account: a.Account, Seq: a.Seq, Attempt: m.Attempt, At: m.At, Part: 1, Parts: 1}
+	return r.write(ctx, a.Partition, usage.Record{Kind: usage.KindResult, Result: &nothing})
+}
+
+func (r *Runner) finish(ctx context.Context, a AccountJob) error {
+	a.State = StateDone
+	if strings.HasPrefix(a.Message, failedPrefix) {
+		a.State = StateFailed
+	}
+	r.metrics.accounts.WithLabelValues(string(a.State)).Inc()
+	return r.store.SaveAccount(ctx, a)
+}
