@@ -37,7 +37,7 @@ var allowed = map[string][]string{
 // adapters talk to a server each, and never import one another.
 var adapters = []string{
 	"api/pg", "collector/kafka", "collector/pg", "rater/catalog/pg", "rater/kafka", "rater/live", "rater/pg",
-	"rater/reconcile/pg", "rater/sink/clickhouse", "rater/sink/kafka", "rater/sink/postgres",
+	"rater/reconcile/pg", "rater/rerate/pg", "rater/sink/clickhouse", "rater/sink/kafka", "rater/sink/postgres",
 }
 
 // drivers are what only adapters, deploy, bench and cmd may import.

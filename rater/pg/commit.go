@@ -279,7 +279,7 @@ func queueMarkers(batch *pgx.Batch, cuts []*rater.Cut) {
 		markers := slices.Clone(c.Markers)
 		slices.SortFunc(markers, func(a, b rater.MarkerState) int { return cmp.Compare(a.Account, b.Account) })
 		for _, m := range markers { // few, and parts are arrays of their own
-			batch.Queue(commitMarkersSQL, c.Fence.Partition, m.Account, m.Seq, m.Attempt, m.At, m.Open, m.Over, m.Done, slices.Clip(m.Parts))
+			batch.Queue(commitMarkersSQL, c.Fence.Partition, m.Account, m.Seq, m.Attempt, m.At, m.Open, m.Over, m.Done, slices.Clip(m.Parts), m.Under)
 		}
 	}
 }

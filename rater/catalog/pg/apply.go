@@ -260,10 +260,63 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, result Result, previous in
 		result.Seq, hash, len(changes), s.now()); err != nil {
 		return fmt.Errorf("write the outbox: %w", err)
 	}
+	if concernsThePast(changes) {
+		if _, err := tx.Exec(ctx, "INSERT INTO rerate_job (seq, demand) VALUES ($1, false)", result.Seq); err != nil {
+			return fmt.Errorf("write the job that rates usage anew: %w", err)
+		}
+	}
 	if _, err := tx.Exec(ctx, "SELECT pg_notify($1, '')", notifyChange); err != nil {
 		return fmt.Errorf("notify publishers: %w", err)
 	}
 	return nil
+}
+
+// concernsThePast says whether usage that was rated before may cost something else now: what is new, except a contract, has none.
+func concernsThePast(changes []catalog.Change) bool {
+	for i := range changes {
+		switch changes[i].Kind {
+		case catalog.KindContract:
+			return true
+		case catalog.KindProduct, catalog.KindRateClass, catalog.KindPackage, catalog.KindAccount:
+			if changes[i].Action != catalog.ActionCreated {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Demand is usage that somebody wants rated anew. Instants; a product of "" and instants of 0 are all.
+type Demand struct {
+	Account     string
+	Product     string
+	From, Until int64 // periods that end after the one and begin before the other
+}
+
+// RateAnew takes a sequence number under which nothing changes, so that the job has its place among those of definitions, and writes
+// the job.
+func (s *Store) RateAnew(ctx context.Context, d Demand) (seq int64, err error) {
+	tx, err := s.pool.Begin(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("ask for account %s to be rated anew: %w", d.Account, err)
+	}
+	defer rollback(ctx, tx)
+	var hash int64
+	if err := tx.QueryRow(ctx, "SELECT seq, hash FROM catalog_counter FOR UPDATE").Scan(&seq, &hash); err != nil {
+		return 0, fmt.Errorf("ask for account %s to be rated anew: lock the sequence number: %w", d.Account, err)
+	}
+	seq++
+	if err := s.write(ctx, tx, Result{Seq: seq}, hash); err != nil {
+		return 0, fmt.Errorf("ask for account %s to be rated anew: %w", d.Account, err)
+	}
+	if _, err := tx.Exec(ctx, "INSERT INTO rerate_job (seq, demand, account, product, from_at, until_at) VALUES ($1, true, $2, $3, $4, $5)",
+		seq, d.Account, d.Product, d.From, d.Until); err != nil {
+		return 0, fmt.Errorf("ask for account %s to be rated anew: write the job: %w", d.Account, err)
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return 0, fmt.Errorf("ask for account %s to be rated anew: commit: %w", d.Account, err)
+	}
+	return seq, nil
 }
 
 func writeUses(ctx context.Context, tx pgx.Tx, changes []catalog.Change) error {
