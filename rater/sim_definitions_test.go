@@ -82,6 +82,13 @@ func (w *world) begin() {
 	b := simBeginning()
 	w.defs, w.snapshots = slices.Clip(b.defs), slices.Clip(b.snapshots)
 	w.bill, w.accounts = maps.Clone(b.bill), maps.Clone(b.accounts)
+	if w.anew {
+		w.defs, w.snapshots = nil, nil
+		for _, p := range simProducts {
+			w.define(priceRow(&simPrice{product: p, limit: 30, first: 10, second: 7}))
+		}
+		w.defs = append(w.defs, b.defs[len(w.defs):]...)
+	}
 	if !w.rich {
 		return
 	}

@@ -178,8 +178,8 @@ func newWorld(seed uint64, m simMutant, tracing bool) *world {
 		w.pg = append(w.pg, &simPG{c: Checkpoint{Partition: int32(i), Last: -1, LeaderEpoch: -1}})
 		w.redis = append(w.redis, &simRedis{lines: map[activity.ID]simShown{}})
 	}
-	w.jobs = &simJobs{}
 	w.begin()
+	w.jobs = &simJobs{} // those of the beginning have nothing to rate anew
 	w.synced()
 	w.sinks = newSimSinks(w)
 	w.works = newSimWorks(w)
