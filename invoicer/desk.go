@@ -19,6 +19,7 @@ type Desk struct {
 	Tree        Tree
 	Daily       DailyCharges // nil: no forecast
 	History     History      // nil: activities are not explained
+	Pools       Pools        // nil: nothing is shared
 	Now         func() time.Time
 	Fallback    func(error) // told when the durable reader has to answer; nil: nobody
 

@@ -21,7 +21,8 @@ type LineDetail struct {
 	Period      Period             `json:"period"`
 	Line        Line               `json:"line"`
 	Seq         int64              `json:"seq" doc:"definitions that the amount was priced under"`
-	Explanation *price.Explanation `json:"explanation,omitempty" doc:"none for late usage: it continues the line of its own period"`
+	Explanation *price.Explanation `json:"explanation,omitempty" doc:"none for late usage: it continues the line of its own period; none where tiers are shared, see shared"`
+	Shared      []Shared           `json:"shared,omitempty" doc:"what the line has in pools, whose tiers it has together with other lines"`
 	Rates       []Rate             `json:"rates" doc:"one for each of the explanation's segments, in its order"`
 	Asked       []Asked            `json:"asked" doc:"the levels in the order in which they are asked now"`
 
@@ -101,7 +102,10 @@ func (d *Desk) explain(ctx context.Context, out *LineDetail, l *rater.LineState)
 		out.Rates = append(out.Rates, rateOf(segments[i].Rate, zoneOf(plan.Account())))
 		out.Definitions = append(out.Definitions, segments[i].Rate)
 	}
-	if l.Position == 0 {
+	if out.Shared, err = d.shared(ctx, plan, l); err != nil {
+		return err
+	}
+	if l.Position == 0 && len(out.Shared) == 0 {
 		e := price.Explain(segments)
 		if e.Err != nil {
 			return fmt.Errorf("explain line %s: %w", l.Line, e.Err)

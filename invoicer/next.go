@@ -30,6 +30,9 @@ func nextOf(l *rater.LineState, plan *catalog.Plan, t int64) *NextStep {
 			return nil
 		}
 	}
+	if rate.Pool != "" {
+		return nil // where it stands depends on what others use
+	}
 	if rate.Currency != l.Currency {
 		return nil // its prices are not the line's
 	}
@@ -41,6 +44,9 @@ func nextOf(l *rater.LineState, plan *catalog.Plan, t int64) *NextStep {
 	for _, s := range segments {
 		// What a segment is priced on is accumulated through all before it, unless it restarts.
 		if s.Start > rate.Start || rate.TiersRestart && s.Rate != rate.ID || !rate.GoesOnFrom(s.Start) {
+			continue
+		}
+		if !s.Pool.IsZero() {
 			continue
 		}
 		if r := s.RateIn(plan); r == nil || r.Cell != rate.Cell || !price.SameKind(r, rate) {

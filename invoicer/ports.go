@@ -68,6 +68,11 @@ type Tree interface {
 	ResolveAccount(ctx context.Context, name string, at int64) (string, error)
 }
 
+// Pools reads what shares tiers as it is committed; a pool that nothing was used in is absent, one on several partitions is there for each.
+type Pools interface {
+	PoolsOf(ctx context.Context, pools []activity.ID) ([]rater.PoolState, error)
+}
+
 // DailyQuery asks for charges by day of event time in the zone: of usage by the accounts, on invoices of the
 // billed account, for events in [From, To).
 type DailyQuery struct {

@@ -29,6 +29,7 @@ type QuoteExplanation struct {
 	Rate   Rate              `json:"rate" doc:"that answered"`
 	Asked  []Asked           `json:"asked" doc:"the levels in the order in which they were asked"`
 	Before money.Fixed       `json:"before" doc:"the line's amount without the event"`
+	Shared string            `json:"shared,omitempty" doc:"whose tiers these are, where the line has them together with others"`
 	After  money.Fixed       `json:"after" doc:"the line's amount with it; the charge is the difference"`
 	Charge *Arithmetic       `json:"charge" doc:"the arithmetic of the difference"`
 	Line   price.Explanation `json:"line" doc:"the arithmetic of the amount with the event"`
@@ -72,6 +73,9 @@ func (d *Desk) bind(ctx context.Context, plan *catalog.Plan, l *rater.LineState)
 	}
 	segments := make([]price.Segment, 0, len(stored)+1)
 	for _, s := range stored {
+		if !s.Pool.IsZero() {
+			continue // priced with what others use, see shared
+		}
 		priced, ok := s.Priced(plan, l.UsagePeriod)
 		if !ok {
 			old, err := d.plan(ctx, s.Seq, l.Account)

@@ -116,6 +116,9 @@ func (t *Trial) Rate(ctx context.Context, e usage.Event) (*Quote, error) {
 	if err := t.load(ctx, plan, billed, period); err != nil {
 		return nil, err
 	}
+	if err := t.loadPool(ctx, &e); err != nil {
+		return nil, err
+	}
 	answer, _ := plan.Resolve(product, e.Package, e.Time)
 	q := &Quote{
 		Currency: plan.Account().Currency, Account: account, Billed: billed.ID, Product: product.ID, Period: periodIn(period, zoneOf(billed)),
@@ -168,7 +171,7 @@ func (q *Quote) explain(plan *catalog.Plan, product *catalog.Product, e *usage.E
 		}
 	}
 	x.Rate, x.Asked = rateOf(rate, zoneOf(plan.Account())), askedOf(plan.Explain(product, e.Package, e.Time))
-	x.After.Decimal = folded.Amount
+	x.After.Decimal, x.Shared = folded.Amount, sharedWords(rate.Pool, q)
 	var err error
 	if x.Before.Decimal, err = folded.Amount.Sub(folded.Charge); err != nil {
 		return fmt.Errorf("explain event %q: %w", e.ID, err)

@@ -14,6 +14,7 @@ import (
 type Spot struct {
 	Family  activity.ID
 	Invoice activity.ID
+	Pool    activity.ID // in which the event's rate has its tiers, zero: the line has them
 	billed  string
 	period  catalog.Period // of the invoice
 }
@@ -24,7 +25,10 @@ func (f *Fold) Spot(e *usage.Event, on Invoiced) (Spot, string) {
 	if reason != "" {
 		return Spot{}, reason
 	}
-	s := Spot{r.f.id, r.invoice, r.billed, r.period}
+	s := Spot{Family: r.f.id, Invoice: r.invoice, billed: r.billed, period: r.period}
+	if r.pool != nil {
+		s.Pool = r.pool.id
+	}
 	if on.Billed != "" {
 		s.billed, s.period = on.Billed, on.Period
 		s.Invoice = activity.InvoiceID(r.seller, on.Billed, on.Period.Start)
@@ -33,8 +37,16 @@ func (f *Fold) Spot(e *usage.Event, on Invoiced) (Spot, string) {
 }
 
 // Segments gives what prices the line: the usage on it and on the lines of its family before it, which it continues. The line's
-// amount is price.LineTotal of them, less that of the lines before.
+// amount is price.LineTotal of them, less that of the lines before. Of a spot in a pool it is what prices the pool, whose amount is
+// price.PoolTotal.
 func (f *Fold) Segments(at Spot) ([]price.Segment, error) {
+	if q := f.pools[at.Pool]; q != nil {
+		all := make([]price.Segment, len(q.segments))
+		for i := range q.segments {
+			all[i] = q.segments[i].priced()
+		}
+		return all, nil
+	}
 	family := f.families[at.Family]
 	if family == nil {
 		return nil, nil
@@ -55,6 +67,48 @@ func (f *Fold) Segments(at Spot) ([]price.Segment, error) {
 		}
 	}
 	return appendPriced(make([]price.Segment, 0, len(all)), all), nil
+}
+
+// HasPool says whether the pool was loaded, or used.
+func (f *Fold) HasPool(id activity.ID) bool {
+	return f.pools[id] != nil && len(f.pools[id].segments) > 0
+}
+
+// LoadPool takes a pool as it is stored, to add usage to it. It is priced under the plans that at gives of accounts, and a segment whose
+// rate is gone from them under the plan of before, as of a sequence number. Without an account the plan is of somebody.
+func (f *Fold) LoadPool(stored *PoolState, at func(account string) (*catalog.Plan, error), before func(account string, seq int64) (*catalog.Plan, error)) error {
+	q, err := loadPool(stored)
+	if err != nil {
+		return err
+	}
+	for i := range q.segments {
+		s := &q.segments[i]
+		plan, err := at(s.via)
+		if err != nil {
+			return err
+		}
+		r := s.rateIn(plan)
+		if r == nil || !samePool(r, q.product == "") || !s.exchanged(r, q.currency) {
+			if plan, err = before(s.via, s.seq); err != nil {
+				return err
+			}
+			r, s.gone = s.rateIn(plan), true
+		}
+		if s.rate, s.conversion = r, s.pinned; r == nil {
+			return fmt.Errorf("pool %s: rate %q of %s %q is gone from the definitions at %d", q.id, s.id, s.owner.Kind, s.owner.ID, s.seq)
+		}
+	}
+	total, err := f.poolTotal(q, &poolCharge{at: -1}, false)
+	if err != nil {
+		return fmt.Errorf("pool %s: %w", q.id, err)
+	}
+	q.price(total, max(f.seq, q.seq))
+	if have := f.pools[q.id]; have != nil { // resolutions point to it
+		*have = *q
+		return nil
+	}
+	f.pools[q.id] = q
+	return nil
 }
 
 // Load takes lines of the plan's account as they are stored, ordered by family and position, to add usage to them. They are priced under

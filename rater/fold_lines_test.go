@@ -19,7 +19,7 @@ import (
 func TestFoldGoesOnFromStoredLines(t *testing.T) {
 	var charges, late int
 	for seed := range uint64(900) {
-		c := priceoracle.Generate(seed, priceoracle.Options{Without: append([]string{"pool", "capacity"}, notRated...)})
+		c := priceoracle.Generate(seed, priceoracle.Options{Without: notRated})
 		stores, err := storesOf(c.DocumentJSON())
 		if err != nil {
 			continue // refused documents are TestFoldIsWhatWasRated's
@@ -87,6 +87,16 @@ func goingOn(t *testing.T, stores *benchStores, accounts []string, from *Fold) *
 			}
 		}
 		if err := into.Load(own, stores.plan(t, id), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, q := range from.pools {
+		state := q.state()
+		if len(q.segments) == 0 {
+			continue
+		}
+		at := func(string) (*catalog.Plan, error) { return stores.plan(t, accounts[0]), nil }
+		if err := into.LoadPool(&state, at, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

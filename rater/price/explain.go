@@ -162,6 +162,9 @@ type part struct {
 
 // partsOf takes the segments of a line apart; their amounts add up to LineTotal.
 func partsOf(segments []Segment) ([]part, error) {
+	if len(segments) > 0 && segments[0].Rate.Model == catalog.ModelCapacity {
+		return partOfCapacity(segments)
+	}
 	parts := make([]part, 0, len(segments))
 	w := walk{segments: segments}
 	for i := range segments {

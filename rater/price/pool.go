@@ -2,6 +2,7 @@ package price
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/catalog"
@@ -66,6 +67,30 @@ func amountOf(capacities []capacity, k int) (money.Decimal, error) {
 		return money.Decimal{}, err
 	}
 	return upTo.Sub(already)
+}
+
+// partOfCapacity is what a pool's capacities cost, with what of each product it has used.
+func partOfCapacity(segments []Segment) ([]part, error) {
+	total, err := CapacityPoolTotal(segments)
+	if err != nil {
+		return nil, err
+	}
+	last := &segments[len(segments)-1]
+	p := part{rate: last.Rate, amount: total, plus: flatTerms(&catalog.Rate{Amount: total}, money.Decimal{})}
+	var all capacity
+	for i := range segments {
+		all.segments = append(all.segments, &segments[i])
+	}
+	used, err := all.add(nil)
+	if err != nil {
+		return nil, err
+	}
+	words := make([]string, len(used))
+	for i := range used {
+		words[i] = used[i].Quantity.String() + " of " + used[i].Product
+	}
+	p.note = "used together: " + strings.Join(words, ", ")
+	return []part{p}, nil
 }
 
 // capacity is what was used under one rate id.

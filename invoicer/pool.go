@@ -1,0 +1,132 @@
+package invoicer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/tollstream/tollstream/collector/usage"
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater"
+	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/catalog"
+)
+
+// Shared is what a line has in one pool.
+type Shared struct {
+	Pool    string        `json:"pool" doc:"account, package or invoice"`
+	Words   string        `json:"words" doc:"whose tiers these are"`
+	Charged money.Fixed   `json:"charged" doc:"to this line, for its own usage as it came"`
+	Used    money.Decimal `json:"used" doc:"by this line"`
+	Of      money.Decimal `json:"of" doc:"by all lines; of capacities of all products"`
+	Amount  money.Fixed   `json:"amount" doc:"of all lines"`
+}
+
+// wordsOf says who shares tiers.
+func wordsOf(pool catalog.Pool, account, pkg, billed, product string) string {
+	of := "usage of " + product
+	if product == "" {
+		of = "usage of all products of the capacity"
+	}
+	switch pool {
+	case catalog.PoolAccount:
+		return fmt.Sprintf("tiers are shared by all %s of account %s", of, account)
+	case catalog.PoolPackage:
+		return fmt.Sprintf("tiers are shared by all %s in package %s that account %s pays for", of, pkg, billed)
+	case catalog.PoolInvoice:
+		return fmt.Sprintf("tiers are shared by all %s that account %s pays for", of, billed)
+	}
+	return ""
+}
+
+// sharedWords says whose the tiers are that price a quote, "": the line's own.
+func sharedWords(pool catalog.Pool, q *Quote) string {
+	if pool == catalog.PoolPackage && q.Package == nil {
+		return ""
+	}
+	pkg := ""
+	if q.Package != nil {
+		pkg = *q.Package
+	}
+	return wordsOf(pool, q.Account, pkg, q.Billed, q.Product)
+}
+
+// shared tells of the pools that have charged to the line.
+func (d *Desk) shared(ctx context.Context, plan *catalog.Plan, l *rater.LineState) ([]Shared, error) {
+	segments, err := rater.DecodeSegments(l.Segments)
+	if err != nil {
+		return nil, fmt.Errorf("line %s: %w", l.Line, err)
+	}
+	var ids []activity.ID
+	var out []Shared
+	for i := range segments {
+		s := &segments[i]
+		if s.Pool.IsZero() {
+			continue
+		}
+		at := slices.Index(ids, s.Pool)
+		if at < 0 {
+			at = len(ids)
+			ids, out = append(ids, s.Pool), append(out, Shared{})
+		}
+		if out[at].Charged.Decimal, err = out[at].Charged.Add(s.Charged); err == nil {
+			out[at].Used, err = out[at].Used.Add(s.State.Sum)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("line %s: %w", l.Line, err)
+		}
+	}
+	if len(ids) == 0 || d.Pools == nil {
+		return out, nil
+	}
+	pools, err := d.Pools.PoolsOf(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	for i := range pools {
+		q := &pools[i]
+		x := &out[slices.Index(ids, q.ID)]
+		x.Pool, x.Words, x.Amount.Decimal = string(q.Scope), wordsOf(q.Scope, l.Account, q.Of, q.Billed, q.Product), q.Amount
+		parts, err := rater.DecodePool(q.Segments)
+		if err != nil {
+			return nil, fmt.Errorf("pool %s: %w", q.ID, err)
+		}
+		for j := range parts {
+			if x.Of, err = x.Of.Add(parts[j].State.Sum); err != nil {
+				return nil, fmt.Errorf("pool %s: %w", q.ID, err)
+			}
+		}
+	}
+	return out, nil
+}
+
+// loadPool puts the pool under what is to come in which the event's rate has its tiers.
+func (t *Trial) loadPool(ctx context.Context, e *usage.Event) error {
+	if !t.State || t.desk.Pools == nil {
+		return nil
+	}
+	spot, reason := t.fold.Spot(e, rater.Invoiced{})
+	if reason != "" || spot.Pool.IsZero() || t.fold.HasPool(spot.Pool) {
+		return nil
+	}
+	stored, err := t.desk.Pools.PoolsOf(ctx, []activity.ID{spot.Pool})
+	if err != nil {
+		return err
+	}
+	account := func(via string) string {
+		if via == "" {
+			return e.Account
+		}
+		return via
+	}
+	for i := range stored {
+		if err := t.fold.LoadPool(&stored[i], func(via string) (*catalog.Plan, error) {
+			return t.planOf(ctx, account(via))
+		}, func(via string, seq int64) (*catalog.Plan, error) {
+			return t.desk.plan(ctx, seq, account(via))
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
