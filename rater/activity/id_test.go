@@ -37,6 +37,8 @@ func TestPartsAreKeptApart(t *testing.T) {
 		activity.FamilyID("s", "a", "p", "", two, "a", 1), activity.FamilyID("s", "a", "", "p", nil, "a", 1),
 		activity.FamilyID("s", "a", "p", "", nil, "b", 1), activity.FamilyID("s", "a", "p", "", nil, "a", 2),
 		activity.LineID(activity.ID{1}, activity.ID{2}), activity.LineID(activity.ID{2}, activity.ID{1}),
+		activity.PoolID("s", "invoice", "", "p", "USD", "a", 1), activity.PoolID("s", "account", "", "p", "USD", "a", 1), activity.PoolID("s", "account", "p", "", "USD", "a", 1),
+		activity.PoolID("s", "account", "", "p", "EUR", "a", 1), activity.PoolID("s", "account", "", "p", "USD", "b", 1), activity.PoolID("s", "account", "", "p", "USD", "a", 2),
 	}
 	for i, id := range ids {
 		if j, ok := seen[id]; ok {
