@@ -294,6 +294,14 @@ func eventError(err error) (*EventError, error) {
 	return nil, err
 }
 
+// EventErrorOf says why an event has no price, whatever the error is.
+func EventErrorOf(err error) *EventError {
+	if e, _ := eventError(err); e != nil {
+		return e
+	}
+	return &EventError{"failed", err.Error()}
+}
+
 // answer is empty so far.
 func (g *rating) answer() *RateAnswer {
 	a := &RateAnswer{Results: []RatedEvent{}}

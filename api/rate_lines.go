@@ -30,7 +30,6 @@ func (s *Server) rateLines(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("%w: a file of events needs a key that may read the catalogue; send the events as JSON", ErrForbidden)
 	}
 	control := http.NewResponseController(w)
-	_ = control.EnableFullDuplex() // HTTP/2 always has it
 	in := newLineReader(&patientReader{r: r.Body, control: control})
 	request, err := in.settings()
 	if err != nil {
@@ -40,6 +39,8 @@ func (s *Server) rateLines(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	_ = control.EnableFullDuplex()                       // HTTP/2 always has it
+	defer func() { _, _ = io.Copy(io.Discard, in.in) }() // a server that answers while it reads must read to the end
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)

@@ -249,6 +249,38 @@ func (d *demo) Line(_ context.Context, account, id string) (*pages.LineDetail, e
 	}, nil
 }
 
+// Charge explains the event that reaches the second tier, and the adjustment 3-18224-0.
+func (d *demo) Charge(_ context.Context, account, id string) (*invoicer.ChargeDetail, error) {
+	if account == "nobody" || id == "0-0-0" {
+		return nil, pages.ErrNotFound
+	}
+	rate := &catalog.Rate{
+		ID: "contract:c-1/api-calls", Model: catalog.ModelGraduated, Currency: "EUR", Level: catalog.LevelContract, OwnerAccount: "acme-group",
+		Tiers: []catalog.Tier{{UpTo: dec("20000"), UnitPrice: dec("0.05")}, {Last: true, UnitPrice: dec("0.04")}},
+	}
+	before, after := []price.Segment{{Rate: rate, State: price.State{Sum: dec("19990"), Events: 9}}}, []price.Segment{{Rate: rate, State: price.State{Sum: dec("20010"), Events: 10}}}
+	x := &invoicer.ChargeDetail{
+		Activity: id, Kind: "usage", Event: "req-90210", Source: "gateway-7", Time: demoNow().Add(-time.Hour), Account: account, Billed: account, Product: "api-calls",
+		ProductName: "API calls", Unit: "request", Attributes: map[string]string{"region": "eu"}, Quantity: dec("20"), Currency: "EUR", Line: lineID, Period: november,
+		Seq: 12, Rate: &invoicer.Rate{ID: rate.ID, Level: "contract", Model: "graduated"}, Definition: rate,
+		Asked: []invoicer.Asked{
+			{Level: "account_product", Account: account, Why: "no rate for the product"},
+			{Level: "contract", Account: "acme-group", Rate: rate.ID, Why: "in effect, in the account's currency", Answered: true},
+		},
+	}
+	if id == "3-18224-0" {
+		old := *rate
+		old.Tiers = []catalog.Tier{{UpTo: dec("20000"), UnitPrice: dec("0.06")}, {Last: true, UnitPrice: dec("0.04")}}
+		before = []price.Segment{{Rate: &old, State: after[0].State}}
+		x.Kind, x.Event, x.Source, x.Quantity, x.Rate, x.Definition, x.Asked = "adjustment", "", "", money.Zero, nil, nil, nil
+		x.Cause = &invoicer.Cause{Seq: 12, Before: 11, Changes: []invoicer.RateChange{{Rate: rate.ID, Seq: 12, Member: "tiers[0].unit_price", Before: "0.06", After: "0.05"}}}
+	}
+	c, total := price.ExplainCharge(before, after), price.Explain(after)
+	x.Charge, x.Before, x.After, x.Equation, x.Total = money.Fixed{Decimal: c.Amount}, money.Fixed{Decimal: c.Before}, money.Fixed{Decimal: c.After}, c.Equation, &total
+	x.Arithmetic = &invoicer.Arithmetic{Equation: c.Equation, Short: c.Short, Steps: c.Steps}
+	return x, nil
+}
+
 func (d *demo) Activities(_ context.Context, _, _ string, f pages.ActivityFilter, cursor string) (*pages.ActivityPage, error) {
 	if d.fail != nil {
 		return nil, d.fail
@@ -268,7 +300,7 @@ func (d *demo) Activities(_ context.Context, _, _ string, f pages.ActivityFilter
 		page.Rows = append(page.Rows, pages.Activity{
 			Time: demoNow().Add(-time.Duration(i) * 97 * time.Second), Source: "gateway-7", EventID: fmt.Sprintf("req-%05d", 90210-i),
 			Attributes: map[string]string{"region": "eu", "key": key}, Quantity: dec("3"), Charge: fix("0.15"),
-			RateID: "contract:c-1/api-calls", LineAmount: fix(fmt.Sprintf("%d.5", 962-i)), Adjustment: i == 7,
+			ID: fmt.Sprintf("3-%d-0", 18231-i), RateID: "contract:c-1/api-calls", LineAmount: fix(fmt.Sprintf("%d.5", 962-i)), Adjustment: i == 7,
 		})
 	}
 	return page, nil

@@ -81,6 +81,7 @@ type option struct {
 type usageRow struct {
 	Time       instant
 	Event      link
+	Why        string // address of the charge's explanation
 	Source     string
 	Adjustment bool
 	Cells      []string
@@ -298,6 +299,9 @@ func (v *lineDetailView) setUsage(d *LineDetail, l locale, zone *time.Location, 
 		}
 		row.Time.Text = a.Time.In(zone).Format("2 Jan, 15:04:05")
 		row.Event.Text = a.EventID
+		if a.ID != "" {
+			row.Why = chargePath(d.Account, a.ID)
+		}
 		for _, name := range v.Columns {
 			row.Cells = append(row.Cells, a.Attributes[name])
 		}

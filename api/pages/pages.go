@@ -100,6 +100,7 @@ func (s *server) routes() http.Handler {
 	mux.HandleFunc("GET /c/{account}/fragments", s.overviewFragments)
 	mux.HandleFunc("GET /c/{account}/stream", s.invoiceStream)
 	mux.HandleFunc("GET /c/{account}/lines/{line}", s.line)
+	mux.HandleFunc("GET /c/{account}/activities/{activity}", s.charge)
 	mux.HandleFunc("GET /ops", s.ops)
 	mux.HandleFunc("GET /ops/fragments", s.opsFragments)
 	mux.HandleFunc("GET /ops/stream", s.opsStream)
@@ -148,7 +149,7 @@ func (s *server) load() error {
 		*a.url = "/assets/" + name
 	}
 	s.pages = map[string]*template.Template{}
-	for _, name := range []string{"overview", "line", "ops", "rejected", "events", "collectors", "problem"} {
+	for _, name := range []string{"overview", "line", "charge", "ops", "rejected", "events", "collectors", "problem"} {
 		t, err := template.New(name).ParseFS(files, "templates/layout.html", "templates/"+name+".html")
 		if err != nil {
 			return err

@@ -32,6 +32,12 @@ type Customer interface {
 	Activities(ctx context.Context, account, line string, filter ActivityFilter, cursor string) (*ActivityPage, error)
 }
 
+// Charges explains activities; a Customer that does has pages for them.
+type Charges interface {
+	// Charge returns an activity of the account, or of one below it, explained. ErrNotFound when there is none.
+	Charge(ctx context.Context, account, id string) (*invoicer.ChargeDetail, error)
+}
+
 // Watcher tells when an account's invoice may have changed.
 type Watcher interface {
 	// Watch returns a channel that receives after every change of the account's current invoice, until
@@ -190,7 +196,8 @@ type ActivityPage struct {
 
 // Activity is one charge behind a line.
 type Activity struct {
-	Time       time.Time         `json:"time"` // of the event
+	Time       time.Time         `json:"time"`               // of the event
+	ID         string            `json:"activity,omitempty"` // by which it is explained; "": it is not
 	Adjustment bool              `json:"adjustment"`
 	Source     string            `json:"source"`
 	EventID    string            `json:"id"`

@@ -153,7 +153,7 @@ func TestRate(t *testing.T) {
 	w := newWorld(t)
 	code, out, stderr := w.tollstream(t, "", "rate", "--account", "acme", "--product", "api-calls", "--quantity", "150", "-k", "region=eu")
 	// 100 × 0.10 + 50 × 0.05
-	check(t, "rate: "+stderr, code, 0, out, "charge   12.50 USD", "100 × 0.1 + 50 × 0.05 = 12.5", "answered    product_default", "0.00 USD → 12.50 USD")
+	check(t, "rate: "+stderr, code, 0, out, "charge      12.50 USD", "100 × 0.1 + 50 × 0.05 = 12.5", "answered    product_default", "0.00 USD → 12.50 USD")
 	code, out, _ = w.tollstream(t, `{"id": "e", "account": "acme", "product": "api-calls", "quantity": 1}`, "rate", "-o", "json")
 	var quote struct {
 		Charge      string

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -25,37 +27,45 @@ type event struct {
 	Attributes map[string]string `json:"attributes,omitempty"`
 }
 
+// rateOptions are the flags of rate that do not describe the event.
+type rateOptions struct {
+	attributes []string
+	draft, at  string
+	collector  string
+	fresh      bool
+	offline    bool
+	summary    bool
+}
+
 func (a *app) rateCommand() *cobra.Command {
 	e := event{ID: "rate"}
-	var attributes []string
+	var o rateOptions
 	cmd := &cobra.Command{
-		Use: "rate", Short: "Price a usage event without recording it, and explain the price",
-		Long: "Price a usage event on its account's current line without recording it, and show which rate answered and how the\n" +
-			"amount comes about. The event is described by flags, or read as JSON from standard input when there are none.",
+		Use: "rate [FILE]", Short: "Price usage events without recording them, and explain the prices",
+		Long: "Price usage without recording it, and show which rate answered and how the amount comes about: one event, described by\n" +
+			"flags or read as JSON from standard input; or the events of FILE, each on top of those before it, with a sum for each account\n" +
+			"and product at the end. FILE is NDJSON, a JSON array, or CSV whose header names the members of an event (other columns are\n" +
+			"attributes; --collector maps other files). It is streamed: its size does not matter. Events without a price are reported\n" +
+			"with their line, and end the command with exit code 1.\n\n" +
+			"Events are priced on their accounts' lines as they stand (--fresh: on empty ones), under the live catalogue, as it stood at a\n" +
+			"time (--at), or with a draft laid over it (--catalog). With --offline no server is asked: the draft defines the accounts too.",
 		Example: "  tollstream rate --account acme --product api-calls --quantity 3 --attribute region=eu\n" +
-			`  echo '{"id": "e-1", "account": "acme", "product": "api-calls", "quantity": "3"}' | tollstream rate`,
-		Args: arguments(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			body, err := a.eventToRate(cmd, e, attributes)
+			`  echo '{"id": "e-1", "account": "acme", "product": "api-calls", "quantity": "3"}' | tollstream rate` + "\n" +
+			"  tollstream rate usage.csv --catalog draft.yaml --fresh --summary\n" +
+			"  tollstream rate expected.ndjson --catalog prices.yaml --offline --output json",
+		Args: cobra.MatchAll(cobra.ArbitraryArgs, atMostOne),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.offline && o.draft == "" {
+				return wrongUsage("--offline needs --catalog: a draft that defines the products and the accounts")
+			}
+			if len(args) == 1 {
+				return a.rateFile(cmd.Context(), args[0], o)
+			}
+			body, err := a.eventToRate(cmd, e, o.attributes)
 			if err != nil {
 				return err
 			}
-			c, err := a.settings.client()
-			if err != nil {
-				return err
-			}
-			res, err := c.Do(cmd.Context(), client.Request{Method: http.MethodPost, Path: "/v1/rate", ContentType: "application/json", Body: bytes.NewReader(body)})
-			if err != nil {
-				return err
-			}
-			if a.output == outputJSON {
-				return a.printJSON(json.RawMessage(res.Body))
-			}
-			quote, err := client.Decode[invoicer.Quote](res)
-			if err != nil {
-				return err
-			}
-			return a.printQuote(quote)
+			return a.rateOne(cmd.Context(), body, o)
 		},
 	}
 	f := cmd.Flags()
@@ -63,9 +73,76 @@ func (a *app) rateCommand() *cobra.Command {
 	f.StringVar(&e.Product, "product", "", "`ID` or identifier of the product that is used")
 	f.StringVar(&e.Package, "package", "", "`ID` of the package that the product is used in")
 	f.StringVar(&e.Quantity, "quantity", "", "`DECIMAL`, how much (default 1)")
-	f.StringVar(&e.Time, "time", "", "`TIME` in RFC 3339 (default now)")
-	f.StringArrayVarP(&attributes, "attribute", "k", nil, "`NAME=VALUE`, repeatable")
+	f.StringVar(&e.Time, "time", "", "`TIME` in RFC 3339 (default now, or --at)")
+	f.StringArrayVarP(&o.attributes, "attribute", "k", nil, "`NAME=VALUE`, repeatable")
+	f.StringVar(&o.draft, "catalog", "", "`FILE` with a catalogue document, YAML or JSON, laid over the catalogue; nothing is written")
+	f.StringVar(&o.at, "at", "", "`TIME` in RFC 3339: the definitions as they stood then, and the time of events that say none")
+	f.StringVar(&o.collector, "collector", "", "`FILE` with a collector's configuration, whose format and mapping read a CSV file")
+	f.BoolVar(&o.fresh, "fresh", false, "price on empty lines, without what the accounts have used")
+	f.BoolVar(&o.offline, "offline", false, "ask no server: the draft defines all that is needed")
+	f.BoolVar(&o.summary, "summary", false, "of a file print the sums only")
 	return cmd
+}
+
+// settings gives the request's members beside the events.
+func (a *app) rateSettings(o rateOptions) (map[string]any, error) {
+	settings := map[string]any{"state": !o.fresh}
+	if o.at != "" {
+		settings["at"] = o.at
+	}
+	if o.draft != "" {
+		document, err := a.readInput(o.draft)
+		if err != nil {
+			return nil, err
+		}
+		settings["catalog"] = string(document) // YAML, of which JSON is a part
+	}
+	return settings, nil
+}
+
+// rateOne prices one event.
+func (a *app) rateOne(ctx context.Context, body []byte, o rateOptions) error {
+	var quote *invoicer.Quote
+	if o.offline {
+		prices, err := a.offlinePrices(ctx, o)
+		if err != nil {
+			return err
+		}
+		result := prices.rate(ctx, body)
+		if result.Error != nil {
+			return errors.New(result.Error.Message)
+		}
+		quote = result.Quote
+	} else {
+		settings, err := a.rateSettings(o)
+		if err != nil {
+			return err
+		}
+		settings["event"] = json.RawMessage(body)
+		c, err := a.settings.client()
+		if err != nil {
+			return err
+		}
+		res, err := c.Send(ctx, http.MethodPost, "/v1/rate", nil, settings)
+		if err != nil {
+			return inDraft(o.draft, err)
+		}
+		if quote, err = client.Decode[invoicer.Quote](res); err != nil {
+			return err
+		}
+	}
+	if a.output == outputJSON {
+		return a.printJSON(quote)
+	}
+	return a.printQuote(quote)
+}
+
+// inDraft puts the draft's name before what is wrong with it.
+func inDraft(file string, err error) error {
+	if file == "" {
+		return err
+	}
+	return inDocument(file, err)
 }
 
 // eventFlags describe the event; without any of them it is read from standard input.
@@ -125,11 +202,19 @@ func (a *app) printQuote(q *invoicer.Quote) error {
 		{"line", amount(q.Explanation.Before, q.Currency) + " → " + amount(q.Explanation.After, q.Currency)},
 		{"because", q.Explanation.Line.Equation},
 	}
+	if c := q.Explanation.Charge; c != nil {
+		rows = append(rows, []string{"difference", c.Equation}, []string{"in short", c.Short})
+	}
 	if err := a.table(rows); err != nil {
 		return err
 	}
+	return a.print(askedText(q.Explanation.Asked))
+}
+
+// askedText lists the levels of the pricing hierarchy as they were asked.
+func askedText(levels []invoicer.Asked) string {
 	var b strings.Builder
-	for _, asked := range q.Explanation.Asked {
+	for _, asked := range levels {
 		mark := "  passed over "
 		if asked.Answered {
 			mark = "  answered    "
@@ -140,7 +225,7 @@ func (a *app) printQuote(q *invoicer.Quote) error {
 		}
 		b.WriteString(mark + of + ": " + asked.Why + "\n")
 	}
-	return a.print(b.String())
+	return b.String()
 }
 
 // amount writes an exact amount without the zeros that say nothing, but with the currency's decimals.

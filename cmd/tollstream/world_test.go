@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"net/http/httptest"
@@ -17,6 +18,7 @@ import (
 	"github.com/tollstream/tollstream/api"
 	"github.com/tollstream/tollstream/invoicer/invoicertest"
 	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/catalog"
 )
 
 var noon = time.Date(2026, 11, 21, 11, 0, 0, 0, time.UTC)
@@ -40,8 +42,10 @@ type world struct {
 	api.CollectorFiles
 	api.Reconciler
 
-	url   string
-	admin string // key
+	url    string
+	admin  string // key
+	prices *invoicertest.World
+	log    *invoicertest.Log
 
 	mu         sync.Mutex
 	keys       []api.Key
@@ -64,12 +68,15 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{configs: map[string]api.Document{}, files: map[string]string{}, run: api.Run{ID: "7", State: "done", Rows: 3, Accepted: 3}}
 	prices := invoicertest.New(t, noon, book)
+	w.prices, w.log = prices, invoicertest.NewLog(prices)
+	desk := prices.Desk(nil)
+	desk.History = w.log
 	access, err := api.NewAccess(t.Context(), api.AccessConfig{Keys: w, Lineage: prices, Now: prices.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	server, err := api.New(api.Config{
-		Now: prices.Now, Access: access, Keys: w, Parser: api.Intake{Now: prices.Now}, Invoices: prices.Desk(nil), Catalog: w, Rejections: w, Collectors: w, Runs: w, Files: w, Reconciler: w,
+		Now: prices.Now, Access: access, Keys: w, Parser: api.Intake{Now: prices.Now}, Invoices: desk, Catalog: w, Drafts: w, Rejections: w, Collectors: w, Runs: w, Files: w, Reconciler: w,
 		Backtests: &w.backtests,
 	})
 	if err != nil {
@@ -84,6 +91,16 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(http.Close)
 	w.url = http.URL
 	return w
+}
+
+// Draft lays a document over the world's definitions.
+func (w *world) Draft(_ context.Context, d api.Document) (*catalog.Draft, error) {
+	draft, err := w.prices.Draft(string(d.Body))
+	var issues *catalog.Issues
+	if errors.As(err, &issues) {
+		return nil, api.DocumentErrors{{Path: issues.List[0].Path, Line: issues.List[0].Line, Message: issues.List[0].Message}}
+	}
+	return draft, err
 }
 
 func (w *world) CreateKey(_ context.Context, k api.Key, _ bool) (bool, error) {

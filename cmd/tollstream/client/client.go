@@ -96,6 +96,32 @@ type Answer struct {
 // Do makes a call. Errors: *Problem for a refusal of the server, *Unreachable when nobody answers, *Broken when the connection
 // ended in the middle, and those of the context and of the body's reader.
 func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
+	res, err := c.call(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close() //nolint:errcheck // it was read
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswerBytes+1))
+	if err != nil {
+		return nil, c.connectionError(ctx, err)
+	}
+	if len(body) > maxAnswerBytes {
+		return nil, fmt.Errorf("%s %s: the answer has more than %d bytes", r.Method, r.Path, maxAnswerBytes)
+	}
+	return &Answer{Status: res.StatusCode, Body: body}, nil
+}
+
+// Stream makes a call whose answer is read while it comes, which may begin while the body is still sent. The caller closes it.
+func (c *Client) Stream(ctx context.Context, r Request) (io.ReadCloser, error) {
+	res, err := c.call(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return res.Body, nil
+}
+
+// call makes a call that succeeds; errors are those of Do.
+func (c *Client) call(ctx context.Context, r Request) (*http.Response, error) {
 	address := c.base + r.Path
 	if len(r.Query) > 0 {
 		address += "?" + r.Query.Encode()
@@ -121,18 +147,15 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 	if err != nil {
 		return nil, c.connectionError(ctx, err)
 	}
+	if res.StatusCode < http.StatusMultipleChoices {
+		return res, nil
+	}
 	defer res.Body.Close() //nolint:errcheck // it was read
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswerBytes+1))
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswerBytes))
 	if err != nil {
 		return nil, c.connectionError(ctx, err)
 	}
-	if len(body) > maxAnswerBytes {
-		return nil, fmt.Errorf("%s %s: the answer has more than %d bytes", r.Method, r.Path, maxAnswerBytes)
-	}
-	if res.StatusCode >= http.StatusMultipleChoices {
-		return nil, c.problem(res, body)
-	}
-	return &Answer{Status: res.StatusCode, Body: body}, nil
+	return nil, c.problem(res, body)
 }
 
 // Send makes a call with a JSON body, none when it is nil.

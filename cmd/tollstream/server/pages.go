@@ -41,7 +41,7 @@ func pageError(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, invoicer.ErrAccountUnknown), errors.Is(err, invoicer.ErrLineUnknown), errors.Is(err, api.ErrNotFound), errors.Is(err, api.ErrInvalid):
+	case errors.Is(err, invoicer.ErrAccountUnknown), errors.Is(err, invoicer.ErrLineUnknown), errors.Is(err, invoicer.ErrChargeUnknown), errors.Is(err, api.ErrNotFound), errors.Is(err, api.ErrInvalid):
 		return fmt.Errorf("%w: %w", pages.ErrNotFound, err)
 	case errors.Is(err, invoicer.ErrPeriodInvalid):
 		return fmt.Errorf("%w: %w", pages.ErrNotFound, err)
@@ -383,7 +383,7 @@ func (c customerPages) Activities(ctx context.Context, account, line string, f p
 	for i := range rows {
 		a := describeActivity(&rows[i])
 		page.Rows = append(page.Rows, pages.Activity{
-			Time: a.Time.In(d.Period.Start.Location()), Adjustment: a.Kind == "adjustment", Source: a.Source, EventID: a.ID, Attributes: a.Attributes,
+			Time: a.Time.In(d.Period.Start.Location()), ID: a.Activity, Adjustment: a.Kind == "adjustment", Source: a.Source, EventID: a.ID, Attributes: a.Attributes,
 			Quantity: a.Quantity, Charge: a.Charge, RateID: a.Rate.ID, LineAmount: a.LineAmount,
 		})
 	}
@@ -396,6 +396,22 @@ func (c customerPages) Activities(ctx context.Context, account, line string, f p
 		page.Events, page.Quantity, page.Charge = s.Events, &s.Quantity, &money.Fixed{Decimal: s.Revenue}
 	}
 	return page, nil
+}
+
+// Charge implements pages.Charges. What the account may not see looks as if it was not there.
+func (c customerPages) Charge(ctx context.Context, account, id string) (*invoicer.ChargeDetail, error) {
+	detail, err := c.desk.Charge(ctx, id, "")
+	if err != nil {
+		return nil, pageError(err)
+	}
+	target, err := c.desk.Find(ctx, invoicer.Question{Account: detail.Account})
+	if err != nil {
+		return nil, pageError(err)
+	}
+	if !slices.ContainsFunc(target.Chain, func(a *catalog.Account) bool { return a.ID == account }) {
+		return nil, fmt.Errorf("%w: activity %q is not of account %q", pages.ErrNotFound, id, account)
+	}
+	return detail, nil
 }
 
 // Watch implements pages.Watcher.
