@@ -13,7 +13,7 @@ import (
 
 // who says by hand which roles may call what: i(ngest) c(ustomer) s(upport) f(inance) a(dmin) r: auditor; * everybody without a key.
 var who = map[string]string{
-	"metrics": "*", "healthz": "*", "readyz": "*", "openapi": "*", "docs": "*", "docs-style": "*", "login": "*", "login-form": "*", "logout": "*",
+	"metrics": "*", "healthz": "*", "readyz": "*", "openapi": "*", "catalog-schema": "*", "docs": "*", "docs-style": "*", "login": "*", "login-form": "*", "logout": "*",
 	"operations-status": "sfar", "send-usage": "ia",
 	"current-invoice": "csfar", "account-children": "csfar", "account-prices": "csfar", "explain-line": "csfar", "explain-activity": "csfar", "watch-invoice": "csfar",
 	"rate-event": "csfar", "list-activities": "csfar", "get-account": "csfar", "make-link": "sa",

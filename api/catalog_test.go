@@ -89,3 +89,11 @@ func TestEachKindByItself(t *testing.T) {
 	o.want(o.as(api.RoleSupport, http.MethodGet, "/v1/accounts/+49", ""), http.StatusOK, `"+49"`)
 	o.want(o.as(api.RoleAdmin, http.MethodPut, "/v1/accounts/a%2Fb", `{"currency":"USD"}`), http.StatusUnprocessableEntity, `"path":"id"`)
 }
+
+func TestSchemaIsServedToEditors(t *testing.T) {
+	o := build(t)
+	w := o.do("", http.MethodGet, "/schemas/catalog.json", "")
+	if o.want(w, http.StatusOK, `"$schema": "https://json-schema.org/draft/2020-12/schema"`); w.Header().Get("Content-Type") != "application/schema+json" {
+		t.Errorf("content type %s", w.Header())
+	}
+}

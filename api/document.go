@@ -14,6 +14,8 @@ import (
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/tollstream/tollstream/rater/catalog"
 )
 
 //go:embed static
@@ -68,6 +70,8 @@ func (s *Server) registerDocument() {
 	}
 	s.raw(SeePublic, operation("openapi", "/openapi.json", "This document, OpenAPI 3.1", "application/json"), s.embedded("application/json", spec))
 	s.raw(SeePublic, operation("docs", "/docs", "This document as a page", "text/html"), s.embedded("text/html; charset=utf-8", page))
+	s.raw(SeePublic, operation("catalog-schema", "/schemas/catalog.json", "JSON Schema (2020-12) of the catalogue document, for editors", "application/schema+json"),
+		s.embedded("application/schema+json", func() ([]byte, error) { return catalog.Schema(), nil }))
 	s.raw(SeePublic, operation("docs-style", "/docs/style.css", "Stylesheet of /docs and /login", "text/css"),
 		s.embedded("text/css; charset=utf-8", func() ([]byte, error) { return static.ReadFile("static/style.css") }))
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/tollstream/tollstream/api"
 	"github.com/tollstream/tollstream/cmd/tollstream/client"
+	"github.com/tollstream/tollstream/rater/catalog"
 )
 
 func (a *app) catalogCommand() *cobra.Command {
@@ -23,7 +24,7 @@ func (a *app) catalogCommand() *cobra.Command {
 		Use: "catalog", Short: "Check, compare, apply or export the catalogue: products, prices, accounts, contracts",
 		Example: "  tollstream catalog lint catalog.yaml\n  tollstream catalog diff catalog.yaml\n  tollstream catalog apply catalog.yaml",
 	})
-	cmd.AddCommand(a.catalogApply(), a.catalogDiff(), a.catalogLint(), a.catalogExport(), a.catalogRates())
+	cmd.AddCommand(a.catalogApply(), a.catalogDiff(), a.catalogLint(), a.catalogExport(), a.catalogRates(), a.catalogSchema())
 	return cmd
 }
 
@@ -231,4 +232,15 @@ func writeWhole(file string, content []byte) error {
 		return fmt.Errorf("write %s: %w", file, err)
 	}
 	return nil
+}
+
+func (a *app) catalogSchema() *cobra.Command {
+	return &cobra.Command{
+		Use: "schema", Short: "Print the JSON Schema of the document, so that editors complete and check it",
+		Long: "Print the JSON Schema (2020-12) of the document; a running server has it at /schemas/catalog.json. Editors with the YAML\n" +
+			"language server find it by a first line: # yaml-language-server: $schema=catalog.schema.json",
+		Example: "  tollstream catalog schema > catalog.schema.json",
+		Args:    arguments(),
+		RunE:    func(*cobra.Command, []string) error { return a.print(string(catalog.Schema())) },
+	}
 }

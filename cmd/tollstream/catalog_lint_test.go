@@ -39,3 +39,10 @@ products: [{id: calls, rates: [{model: per_unit, unit_price: -1}]}]
 	code, out, _ = tollstream(t, nil, book, "catalog", "lint", "-", "-o", "json")
 	check(t, "nothing as JSON", code, 0, out, `"findings": []`)
 }
+
+func TestCatalogSchema(t *testing.T) {
+	code, out, _ := tollstream(t, nil, "", "catalog", "schema")
+	if check(t, "schema", code, 0, out, "2020-12"); out != string(catalog.Schema()) {
+		t.Error("another schema than the server's")
+	}
+}

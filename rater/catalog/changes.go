@@ -94,9 +94,17 @@ func differing(before, after []byte) []string {
 // usesOf lists what a definition names, each once.
 func usesOf(def any) []Ref {
 	uses := map[Ref]bool{}
+	eachUse(def, func(ref Ref) { uses[ref] = true })
+	refs := slices.Collect(maps.Keys(uses))
+	slices.SortFunc(refs, compareRefs)
+	return refs
+}
+
+// eachUse tells what a definition names, some of it more than once.
+func eachUse(def any, note func(Ref)) {
 	use := func(kind Kind, id string) {
 		if id != "" {
-			uses[Ref{kind, id}] = true
+			note(Ref{kind, id})
 		}
 	}
 	rates := func(list []*rateDef) {
@@ -135,9 +143,6 @@ func usesOf(def any) []Ref {
 		use(KindRateClass, d.RateClass)
 		rates(d.Rates)
 	}
-	refs := slices.Collect(maps.Keys(uses))
-	slices.SortFunc(refs, compareRefs)
-	return refs
 }
 
 func compareRefs(a, b Ref) int {

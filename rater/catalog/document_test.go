@@ -66,7 +66,13 @@ func (b *book) apply(name, text string, now int64) ([]Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	changes, err := doc.Revise(b.stored(), now)
+	stored := b.stored()
+	if needs := doc.Needs(); !needs.AllShared { // as the adapter reads no others
+		maps.DeleteFunc(stored.Rows, func(ref Ref, _ Row) bool {
+			return ref.Kind != KindAccount && ref.Kind != KindContract && !slices.Contains(needs.Shared, ref)
+		})
+	}
+	changes, err := doc.Revise(stored, now)
 	if err != nil {
 		return nil, err
 	}

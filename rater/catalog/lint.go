@@ -176,7 +176,9 @@ func (l *linter) book() {
 	}
 	if !l.partial {
 		l.unused()
-		l.currencies()
+		if len(l.d.exchange) == 0 { // with exchange rates a price holds in other currencies too
+			l.currencies()
+		}
 		l.unprovisioned()
 	}
 }

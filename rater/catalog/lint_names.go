@@ -7,8 +7,8 @@ import (
 	"unicode"
 )
 
-// named is an id or identifier and whose it is.
-type named struct {
+// ownedName is an id or identifier and whose it is.
+type ownedName struct {
 	text  string
 	owner string
 	at    *place
@@ -16,41 +16,41 @@ type named struct {
 
 // lookalikes finds names of two definitions of one kind that people take for one another.
 func (l *linter) lookalikes() {
-	var names []named
+	var names []ownedName
 	take := func(kind string) {
 		l.alike(kind, names)
 		names = names[:0]
 	}
-	titles := map[string][]named{}
+	titles := map[string][]ownedName{}
 	for _, p := range l.d.products {
-		names = append(names, named{p.ID, p.ID, p.at.member("id")})
+		names = append(names, ownedName{p.ID, p.ID, p.at.member("id")})
 		for i, x := range p.Identifiers {
-			names = append(names, named{x, p.ID, &place{up: p.at.member("identifiers"), index: i, line: p.at.line}})
+			names = append(names, ownedName{x, p.ID, &place{up: p.at.member("identifiers"), index: i, line: p.at.line}})
 		}
 		if p.Name != "" {
-			titles[p.Name] = append(titles[p.Name], named{p.Name, p.ID, p.at.member("name")})
+			titles[p.Name] = append(titles[p.Name], ownedName{p.Name, p.ID, p.at.member("name")})
 		}
 	}
 	take("products")
 	for _, c := range l.d.classes {
-		names = append(names, named{c.ID, c.ID, c.at.member("id")})
+		names = append(names, ownedName{c.ID, c.ID, c.at.member("id")})
 	}
 	take("rate classes")
 	for _, k := range l.d.packages {
-		names = append(names, named{k.ID, k.ID, k.at.member("id")})
+		names = append(names, ownedName{k.ID, k.ID, k.at.member("id")})
 	}
 	take("packages")
 	for _, a := range l.d.accounts {
-		names = append(names, named{a.ID, a.ID, a.at.member("id")})
+		names = append(names, ownedName{a.ID, a.ID, a.at.member("id")})
 		for _, x := range a.Identifiers {
 			if x.at.up != nil {
-				names = append(names, named{x.Value, a.ID, &x.at})
+				names = append(names, ownedName{x.Value, a.ID, &x.at})
 			}
 		}
 	}
 	take("accounts")
 	for _, c := range l.d.contract {
-		names = append(names, named{c.ID, c.ID, c.at.member("id")})
+		names = append(names, ownedName{c.ID, c.ID, c.at.member("id")})
 	}
 	take("contracts")
 	for _, title := range slices.Sorted(maps.Keys(titles)) {
@@ -60,8 +60,8 @@ func (l *linter) lookalikes() {
 	}
 }
 
-func (l *linter) alike(kind string, names []named) {
-	first := make(map[string]named, len(names))
+func (l *linter) alike(kind string, names []ownedName) {
+	first := make(map[string]ownedName, len(names))
 	for _, n := range names {
 		key := skeleton(n.text)
 		other, known := first[key]

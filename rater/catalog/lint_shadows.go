@@ -72,6 +72,9 @@ func (d *packageDef) holds(product string) bool {
 }
 
 func (l *linter) otherCurrency(r *rateDef, a *accountDef) {
+	if l.partial || len(l.d.exchange) > 0 {
+		return // it is converted
+	}
 	l.warn("rate-currency", r.at.member("currency"), "write the price in "+a.Currency, "never applies: it is in %s, and the account %s is in %s", r.Currency, a.ID, a.Currency)
 }
 
@@ -137,6 +140,7 @@ func (l *linter) classRate(class *rateClassDef, r *rateDef) {
 		}
 	}
 	switch {
+	case currency && (l.partial || len(l.d.exchange) > 0):
 	case currency:
 		l.warn("rate-currency", r.at.member("currency"), "write the price in "+other.Currency,
 			"never applies: it is in %s, and no account whose contract names the class is (%s is in %s)", r.Currency, other.ID, other.Currency)

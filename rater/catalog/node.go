@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -85,91 +84,6 @@ func badLine(data []byte) int {
 		}
 	}
 	return 0
-}
-
-type jsonReader struct {
-	decoder *json.Decoder
-	data    []byte
-	counted int // newlines are counted up to here
-	line    int
-	depth   int
-}
-
-func parseJSON(name string, data []byte) (*node, error) {
-	r := &jsonReader{decoder: json.NewDecoder(bytes.NewReader(data)), data: data, line: 1}
-	r.decoder.UseNumber()
-	n, err := r.value()
-	if err == nil {
-		if _, extra := r.decoder.Token(); !errors.Is(extra, io.EOF) {
-			err = errors.New("something follows the document's end")
-		}
-	}
-	if err != nil {
-		r.here()
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return nil, Issue{File: name, Line: r.line, Message: "not valid JSON: " + err.Error()}.err()
-	}
-	return n, nil
-}
-
-// here counts lines up to the decoder's position.
-func (r *jsonReader) here() int {
-	at := min(int(r.decoder.InputOffset()), len(r.data))
-	if at > r.counted {
-		r.line += bytes.Count(r.data[r.counted:at], []byte("\n"))
-		r.counted = at
-	}
-	return r.line
-}
-
-func (r *jsonReader) value() (*node, error) {
-	token, err := r.decoder.Token()
-	if err != nil {
-		return nil, err
-	}
-	n := &node{line: r.here()}
-	switch v := token.(type) {
-	case nil:
-	case bool:
-		n.form, n.text = nodePlain, strconv.FormatBool(v)
-	case json.Number:
-		n.form, n.text = nodePlain, v.String()
-	case string:
-		n.form, n.text = nodeQuoted, v
-	case json.Delim:
-		if r.depth++; r.depth > maxDocumentDepth {
-			return nil, fmt.Errorf("it is nested deeper than %d levels", maxDocumentDepth)
-		}
-		defer func() { r.depth-- }()
-		n.form = nodeList
-		if v == '{' {
-			n.form = nodeObject
-		}
-		return n, r.items(n)
-	}
-	return n, nil
-}
-
-func (r *jsonReader) items(n *node) error {
-	for r.decoder.More() {
-		if n.form == nodeObject {
-			token, err := r.decoder.Token()
-			if err != nil {
-				return err
-			}
-			key, _ := token.(string)
-			n.keys = append(n.keys, nodeKey{key, r.here()})
-		}
-		item, err := r.value()
-		if err != nil {
-			return err
-		}
-		n.items = append(n.items, item)
-	}
-	_, err := r.decoder.Token() // the closing bracket
-	return err
 }
 
 var yamlLine = regexp.MustCompile(`line (\d+): `)

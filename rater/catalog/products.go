@@ -11,6 +11,9 @@ func (v *revision) shared(prefix, product string) rateOwner {
 }
 
 func (v *revision) products() {
+	if len(v.doc.products) == 0 {
+		return
+	}
 	names := map[string]string{} // identifier → product
 	for ref, row := range v.stored.Rows {
 		if ref.Kind != KindProduct || row.Deleted || v.defined[ref] != nil || v.deleted[ref] != nil {

@@ -1,14 +1,18 @@
 package catalog
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
 
 // Needs names what must be read before a document can be revised: the newest rows of the accounts
-// with all their parents, the contracts, all contracts of ContractAccounts, the exchange rates, every row of the other
-// shared kinds, who holds the identifiers and the rate ids, and who uses what is deleted.
+// with all their parents, the contracts, all contracts of ContractAccounts, the shared definitions that it names (or every one of
+// them but exchange rates, where a product is defined, for its identifiers may be another's, or a rate has an id of its own) and the
+// settings, the exchange rates, who holds the identifiers and the rate ids, and who uses what is deleted.
 type Needs struct {
+	AllShared        bool
+	Shared           []Ref
 	Accounts         []string // some are names that only may be accounts
 	Contracts        []string
 	ContractAccounts []string
@@ -76,8 +80,16 @@ func (c Change) String() string {
 
 // Needs tells what Revise must be given.
 func (d *Document) Needs() Needs {
-	var n Needs
+	n := Needs{AllShared: len(d.products) > 0}
+	shared := map[Ref]bool{{KindSettings, settingsID}: true}
+	for _, c := range d.classes {
+		named(shared, Ref{KindRateClass, c.ID}, c)
+	}
+	for _, k := range d.packages {
+		named(shared, Ref{KindPackage, k.ID}, k)
+	}
 	for _, a := range d.accounts {
+		named(shared, Ref{KindAccount, a.ID}, a)
 		n.Accounts = append(n.Accounts, a.ID)
 		if a.Parent != "" {
 			n.Accounts = append(n.Accounts, a.Parent)
@@ -90,6 +102,7 @@ func (d *Document) Needs() Needs {
 		}
 	}
 	for _, c := range d.contract {
+		named(shared, Ref{KindContract, c.ID}, c)
 		n.Contracts = append(n.Contracts, c.ID)
 		n.ContractAccounts = append(n.ContractAccounts, c.Account)
 		n.Accounts = append(n.Accounts, c.Account)
@@ -104,10 +117,21 @@ func (d *Document) Needs() Needs {
 			n.Contracts = append(n.Contracts, x.id)
 		case KindExchangeRates:
 			n.ExchangeRates = append(n.ExchangeRates, x.id)
+		default:
+			shared[ref] = true
 		}
 	}
 	for _, x := range d.exchange {
 		n.ExchangeRates = append(n.ExchangeRates, x.id())
+	}
+	d.eachRate(func(r *rateDef) {
+		n.AllShared = n.AllShared || r.ID != "" || Model(r.Model) == ModelCapacity
+	})
+	if !n.AllShared {
+		for _, id := range n.ExchangeRates {
+			shared[Ref{KindExchangeRates, id}] = true
+		}
+		n.Shared = slices.SortedFunc(maps.Keys(shared), compareRefs)
 	}
 	d.eachRate(func(r *rateDef) {
 		if r.ID != "" {
@@ -120,6 +144,17 @@ func (d *Document) Needs() Needs {
 		*list = slices.Compact(*list)
 	}
 	return n
+}
+
+// named notes the shared definitions that a definition is or names.
+func named(shared map[Ref]bool, ref Ref, def any) {
+	note := func(ref Ref) {
+		if ref.Kind == KindProduct || ref.Kind == KindRateClass || ref.Kind == KindPackage {
+			shared[ref] = true
+		}
+	}
+	note(ref)
+	eachUse(def, note)
 }
 
 func (d *Document) eachRate(visit func(*rateDef)) {

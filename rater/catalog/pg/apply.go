@@ -17,6 +17,8 @@ import (
 var (
 	//go:embed queries/load_definitions.sql
 	loadDefinitions string
+	//go:embed queries/load_newest_shared.sql
+	loadNewestShared string
 	//go:embed queries/load_newest_accounts.sql
 	loadNewestAccounts string
 	//go:embed queries/load_newest_contracts.sql
@@ -125,8 +127,14 @@ func load(ctx context.Context, tx pgx.Tx, needs catalog.Needs) (catalog.Stored, 
 		}
 		return err
 	}
-	if err := put(loadDefinitions, needs.ExchangeRates); err != nil {
-		return stored, err
+	if needs.AllShared {
+		if err := put(loadDefinitions, needs.ExchangeRates); err != nil {
+			return stored, err
+		}
+	} else if kinds, ids := split(needs.Shared); len(ids) > 0 {
+		if err := put(loadNewestShared, kinds, ids); err != nil {
+			return stored, err
+		}
 	}
 	if len(needs.Accounts) > 0 {
 		if err := put(loadNewestAccounts, needs.Accounts); err != nil {
