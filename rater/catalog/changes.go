@@ -19,6 +19,7 @@ func (v *revision) changes() ([]Change, error) {
 		}
 		c := Change{Ref: Ref{kind, id}, Action: ActionCreated, Body: body, Parent: parent, Uses: usesOf(def), Account: account}
 		row, ok := v.stored.Rows[c.Ref]
+		c.New = !ok
 		if ok && !row.Deleted {
 			if bytes.Equal(row.Body, body) {
 				return nil

@@ -44,6 +44,7 @@ type Holder struct {
 type Change struct {
 	Ref
 	Action  string   // created, changed, deleted
+	New     bool     // of a created one: it was never there before
 	Fields  []string // of a changed one: its members that differ
 	Note    string   // when a change takes effect later
 	Deleted bool

@@ -355,26 +355,38 @@ func writeUses(ctx context.Context, tx pgx.Tx, changes []catalog.Change) error {
 func writeAccounts(ctx context.Context, tx pgx.Tx, changes []catalog.Change) error {
 	var ids, parents, keys []string
 	var parentPays, deleted []bool
-	var identifiers [][]any
+	var identifiers, added [][]any
 	for i := range changes {
 		c := &changes[i]
 		if c.Account == nil {
 			continue
 		}
-		ids, parents, keys = append(ids, c.ID), append(parents, c.Parent), append(keys, c.Account.RoutingKey)
-		parentPays, deleted = append(parentPays, c.Account.ParentPays), append(deleted, c.Deleted)
+		if c.New {
+			added = append(added, []any{c.ID, c.Parent, c.Account.RoutingKey, c.Account.ParentPays, c.Deleted})
+		} else {
+			ids, parents, keys = append(ids, c.ID), append(parents, c.Parent), append(keys, c.Account.RoutingKey)
+			parentPays, deleted = append(parentPays, c.Account.ParentPays), append(deleted, c.Deleted)
+		}
 		for _, x := range c.Account.Identifiers {
 			identifiers = append(identifiers, []any{x.Value, x.Start, x.End, c.ID})
 		}
 	}
-	if len(ids) == 0 {
+	if len(ids) > 0 {
+		if _, err := tx.Exec(ctx, upsertAccounts, ids, parents, keys, parentPays, deleted); err != nil {
+			return fmt.Errorf("write %d accounts: %w", len(ids), err)
+		}
+		if _, err := tx.Exec(ctx, deleteIdentifiers, ids); err != nil {
+			return fmt.Errorf("write identifiers: %w", err)
+		}
+	}
+	if len(added) > 0 {
+		columns := []string{"id", "parent", "routing_key", "parent_pays", "deleted"}
+		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"account"}, columns, pgx.CopyFromRows(added)); err != nil {
+			return fmt.Errorf("write %d new accounts: %w", len(added), err)
+		}
+	}
+	if len(identifiers) == 0 {
 		return nil
-	}
-	if _, err := tx.Exec(ctx, upsertAccounts, ids, parents, keys, parentPays, deleted); err != nil {
-		return fmt.Errorf("write %d accounts: %w", len(ids), err)
-	}
-	if _, err := tx.Exec(ctx, deleteIdentifiers, ids); err != nil {
-		return fmt.Errorf("write identifiers: %w", err)
 	}
 	columns := []string{"value", "start_at", "end_at", "account"}
 	if _, err := tx.CopyFrom(ctx, pgx.Identifier{"identifier"}, columns, pgx.CopyFromRows(identifiers)); err != nil {
