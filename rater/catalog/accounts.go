@@ -67,7 +67,7 @@ func (v *revision) tree() {
 	}
 	for _, d := range v.doc.accounts {
 		if d.BillTo == billToParent && d.Parent == "" {
-			v.fail(d.at.member("bill_to"), "is parent, but the account has no parent")
+			v.fail(d.at.member("bill_to"), "is parent, but the account has no parent: name one, or leave bill_to out")
 			continue
 		}
 		if d.Parent == "" || v.refer(&d.at, "parent", KindAccount, d.Parent) && v.rooted(d) {
@@ -75,7 +75,7 @@ func (v *revision) tree() {
 			v.bill(d)
 		}
 		if parent := v.accountAfter(d.Parent); parent != nil && d.BillTo == billToParent && parent.Currency != d.Currency {
-			v.fail(d.at.member("currency"), "is %s, but the account is billed to %s, which is in %s", d.Currency, d.Parent, parent.Currency)
+			v.fail(d.at.member("currency"), "is %s, but the account is billed to %s, which is in %s: an account has the currency of who pays for it", d.Currency, d.Parent, parent.Currency)
 		}
 	}
 	// An account that the document leaves alone may hang below one that moved: its chain is checked
@@ -88,7 +88,7 @@ func (v *revision) rooted(d *accountDef) bool {
 	for a := d; a.Parent != ""; {
 		if path = append(path, a.Parent); slices.Contains(path[:len(path)-1], a.Parent) {
 			if a.Parent == d.ID {
-				v.fail(d.at.member("parent"), "accounts are parents of each other in a circle: %s", strings.Join(path, " → "))
+				v.fail(d.at.member("parent"), "accounts are parents of each other in a circle, %s: leave one parent out", strings.Join(path, " → "))
 			}
 			return false
 		}

@@ -158,7 +158,7 @@ func (v *revision) deletions() {
 	for _, x := range v.doc.deletes {
 		ref := Ref{Kind(x.kind), x.id}
 		if _, ok := v.stored.Rows[ref]; !ok && v.defined[ref] == nil && !v.granted {
-			v.fail(&x.at, "there is no %s %q to delete", ref.Kind, ref.ID)
+			v.fail(&x.at, "there is no %s %q to delete: correct the id, or leave it out", ref.Kind, ref.ID)
 			continue
 		}
 		users := slices.SortedFunc(slices.Values(v.stored.Users[ref]), compareRefs)

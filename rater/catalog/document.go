@@ -331,6 +331,14 @@ func (r *reader) model(n *node, at *place) string {
 		return ""
 	}
 	if !slices.Contains(models, Model(s)) {
+		names := make([]string, len(models))
+		for i := range models {
+			names[i] = string(models[i])
+		}
+		if name := closest(s, names); name != "" {
+			r.fail(at, "must be a rating method, not %q: did you mean %s?", shorten(s), name)
+			return ""
+		}
 		r.fail(at, "must be one of %s, not %q", listed(models, ", "), shorten(s))
 		return ""
 	}

@@ -234,3 +234,41 @@ func TestRefusals(t *testing.T) {
 		})
 	}
 }
+
+// TestBrokenDocuments: each of these documents has one mistake that people make. It is applied on top of `whole` and refused with
+// the line, the path and what to do, in words that were read by somebody.
+func TestBrokenDocuments(t *testing.T) {
+	paths, err := filepath.Glob(filepath.Join("testdata", "broken", "*.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(paths) < 100 {
+		t.Errorf("only %d broken documents", len(paths))
+	}
+	first := map[string]string{} // by the document's text
+	for _, path := range paths {
+		name := filepath.Base(path)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other := first[string(data)]; other != "" {
+			t.Errorf("%s is %s again", name, other)
+		}
+		first[string(data)] = name
+		b := newBook()
+		b.must(t, testNow, whole)
+		_, err = b.apply(name, string(data), testNow)
+		var issues *Issues
+		if !errors.As(err, &issues) {
+			t.Errorf("%s is not refused: %v", name, err)
+			continue
+		}
+		for _, i := range issues.List {
+			if i.Line == 0 || i.Path == "" && !strings.HasPrefix(name, "document-") {
+				t.Errorf("%s: %s does not say where", name, i)
+			}
+		}
+		golden(t, strings.TrimSuffix(path, ".yaml")+".want", err.Error()+"\n")
+	}
+}

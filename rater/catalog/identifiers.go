@@ -63,7 +63,7 @@ type heldIdentifier struct {
 func (v *revision) held(value string, list []heldIdentifier) {
 	at := list[0].at
 	if v.exists(KindAccount, value) && (len(list) > 1 || list[0].account != value) {
-		v.fail(at, "%q is the id of another account", value)
+		v.fail(at, "%q is the id of another account: use another identifier", value)
 	}
 	for _, h := range v.stored.Holders[value] {
 		if v.accounts[h.Account] != nil {
@@ -113,7 +113,7 @@ func (v *revision) history(d *accountDef) {
 	var after []*identifierDef
 	for _, i := range d.Identifiers {
 		if i.Value == "" {
-			v.failOnce(i.at.member("value"), "is missing")
+			v.failOnce(i.at.member("value"), "is missing: write the identifier")
 			continue
 		}
 		i.Start.resolve(zone)

@@ -78,9 +78,9 @@ func (r *reader) dimensions(into *[]dimensionDef) read {
 		}
 		switch {
 		case d.Name == "":
-			r.failOnce(at.member("name"), "is missing")
+			r.failOnce(at.member("name"), "is missing: name the attribute")
 		case slices.ContainsFunc(*into, func(other dimensionDef) bool { return other.Name == d.Name }):
-			r.fail(at, "the dimension %q is there twice", d.Name)
+			r.fail(at, "the dimension %q is there twice: leave one out", d.Name)
 		case d.From != "" && ofTime(d.By):
 			r.fail(at.member("from"), "has no meaning by %s, which looks at the event's time: leave it out", d.By)
 		}
@@ -158,7 +158,7 @@ func (r *reader) checkMatrix(d *rateDef) {
 		if m.cellOf(m.Entries[c.first].Match, true) == m.cellOf(m.Entries[c.second].Match, true) {
 			says = "is the same as"
 		}
-		r.fail(&second.matchAt, "%s that of prices[%d] (line %d): no rule says which of them prices what both match",
+		r.fail(&second.matchAt, "%s that of prices[%d] (line %d): no rule says which of them prices what both match, so change or delete one",
 			says, c.first, first.matchAt.line)
 	}
 }
@@ -184,6 +184,9 @@ func (r *reader) match(d *rateDef, e *entryDef) {
 		return
 	}
 	e.Match = map[string]conditionDef{}
+	if len(d.Dimensions) == 0 { // which is reported
+		return
+	}
 	fields := make([]field, len(d.Dimensions))
 	for i := range d.Dimensions {
 		name := d.Dimensions[i].Name

@@ -36,7 +36,7 @@ func (v *revision) products() {
 		for i, name := range d.Identifiers {
 			at := &place{up: d.at.member("identifiers"), index: i, line: d.at.line}
 			if other, taken := names[name]; taken {
-				v.fail(at, "%q already names the product %q", name, other)
+				v.fail(at, "%q already names the product %q: an identifier names one product", name, other)
 				continue
 			}
 			names[name] = d.ID
@@ -66,7 +66,7 @@ func (v *revision) packages() {
 		parents := map[string]string{}
 		for _, p := range d.Products {
 			if _, twice := parents[p.Product]; twice && p.Product != "" {
-				v.fail(p.at.member("product"), "%q is in the package twice", p.Product)
+				v.fail(p.at.member("product"), "%q is in the package twice: leave one out", p.Product)
 			}
 			parents[p.Product] = p.Parent
 		}
@@ -84,14 +84,14 @@ func (v *revision) packages() {
 
 func (v *revision) nesting(p *packageProductDef, parents map[string]string) {
 	if _, ok := parents[p.Parent]; !ok {
-		v.fail(p.at.member("parent"), "%q is not a product of this package", p.Parent)
+		v.fail(p.at.member("parent"), "%q is not a product of this package: list it here, or correct the id", p.Parent)
 		return
 	}
 	path := []string{p.Product}
 	for up := p.Parent; up != ""; up = parents[up] {
 		path = append(path, up)
 		if up == p.Product {
-			v.fail(p.at.member("parent"), "products are nested in a circle: %s", strings.Join(path, " → "))
+			v.fail(p.at.member("parent"), "products are nested in a circle, %s: leave one parent out", strings.Join(path, " → "))
 			return
 		}
 		if len(path) > len(parents) {

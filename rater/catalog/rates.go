@@ -315,7 +315,7 @@ func (v *revision) finishRates(o rateOwner, rates []*rateDef) {
 			}
 		}
 		if d.Product == "" && o.product == "" {
-			v.failOnce(d.at.member("product"), "is missing")
+			v.failOnce(d.at.member("product"), "is missing: name the product")
 		}
 		if d.ID == "" {
 			d.ID = o.deriveID(d)

@@ -36,7 +36,7 @@ next:
 				continue
 			}
 			if seen&(1<<j) != 0 {
-				r.fail(member, "is written twice")
+				r.fail(member, "is written twice: leave one out")
 				continue next
 			}
 			seen |= 1 << j
@@ -56,6 +56,10 @@ func (r *reader) unknown(member *place, fields []field) {
 	}
 	if len(member.name) > maxTextLength {
 		member.name = member.name[:maxTextLength] + "…"
+	}
+	if name := closest(member.name, names); name != "" {
+		r.fail(member, "is not known here: did you mean %s?", name)
+		return
 	}
 	r.fail(member, "is not known here: known are %s", strings.Join(names, ", "))
 }
@@ -294,4 +298,41 @@ func (r *reader) unsupported(supported string) read {
 	return func(_ *node, at *place) {
 		r.fail(at, "is not supported by this version: %s", supported)
 	}
+}
+
+// closest finds the word that was probably meant: the same but for case, dashes and a plural, or one letter off; empty: none.
+func closest(text string, words []string) string {
+	plain := func(s string) string {
+		return strings.TrimSuffix(strings.NewReplacer("_", "", "-", "", " ", "").Replace(strings.ToLower(s)), "s")
+	}
+	near := ""
+	for _, word := range words {
+		a, b := plain(text), plain(word)
+		switch {
+		case a == b:
+			return word
+		case len(b) > 3 && oneLetterOff(a, b):
+			near = word
+		}
+	}
+	return near
+}
+
+// oneLetterOff says whether one letter more, less, other or exchanged with its neighbour makes one text the other.
+func oneLetterOff(a, b string) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	i := 0
+	for i < len(a) && a[i] == b[i] {
+		i++
+	}
+	switch len(b) - len(a) {
+	case 0:
+		exchanged := i+1 < len(a) && a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:]
+		return exchanged || i < len(a) && a[i+1:] == b[i+1:]
+	case 1:
+		return a[i:] == b[i+1:]
+	}
+	return false
 }

@@ -263,9 +263,9 @@ func (v *revision) index() {
 	define := func(kind Kind, id string, at *place) {
 		ref := Ref{kind, id}
 		if id == "" {
-			v.failOnce(at.member("id"), "is missing")
+			v.failOnce(at.member("id"), "is missing: give the %s an id", strings.ReplaceAll(string(kind), "_", " "))
 		} else if first := v.defined[ref]; first != nil {
-			v.fail(at.member("id"), "%s %q is defined twice: also in line %d", kind, id, first.line)
+			v.fail(at.member("id"), "%s %q is defined twice, also in line %d: leave one of them out", kind, id, first.line)
 		} else {
 			v.defined[ref] = at
 		}
@@ -299,7 +299,7 @@ func (v *revision) index() {
 	}
 	for _, x := range v.doc.deletes {
 		if ref := (Ref{Kind(x.kind), x.id}); v.defined[ref] != nil {
-			v.fail(&x.at, "%s %q is defined and deleted by the same document", ref.Kind, ref.ID)
+			v.fail(&x.at, "%s %q is defined and deleted by the same document: leave one of the two out", ref.Kind, ref.ID)
 		}
 	}
 }
@@ -329,7 +329,7 @@ func (v *revision) refer(at *place, member string, kind Kind, id string) bool {
 	word := strings.ReplaceAll(string(kind), "_", " ")
 	switch {
 	case id == "":
-		v.failOnce(at.member(member), "is missing")
+		v.failOnce(at.member(member), "is missing: name the %s", word)
 	case v.deleted[ref] != nil:
 		v.fail(at.member(member), "names the %s %q, which the document deletes", word, id)
 	default:
