@@ -325,6 +325,37 @@ func TestSchemaRefusesWrongTypes(t *testing.T) {
 	}
 }
 
+// TestSchemaHasTheWordsOfTheReader: where the reader takes one of several words, the schema takes each of them.
+func TestSchemaHasTheWordsOfTheReader(t *testing.T) {
+	s := compiledSchema(t)
+	words := 0
+	for _, o := range objectPlaces {
+		for _, name := range o.members(t) {
+			for _, i := range said(t, o.with(fmt.Sprintf("%q:%q", name, "§"))) {
+				_, list, ok := strings.Cut(i.Message, "must be one of ")
+				list, _, _ = strings.Cut(list, ", not ")
+				if !ok || !strings.HasSuffix(i.Path, name) {
+					continue
+				}
+				for _, word := range strings.Split(list, ", ") {
+					words++
+					n, err := parseNodes("x.json", []byte(o.with(fmt.Sprintf("%q:%q", name, word))))
+					if err != nil {
+						t.Fatal(err)
+					}
+					entry := strings.Contains(o.name, "entry") && (word == "matrix" || word == "capacity") // refused by other words
+					if !entry && refusesAt(s.Validate(n.plain()), name, true) {
+						t.Errorf("%s: the schema refuses %s: %s", o.name, name, word)
+					}
+				}
+			}
+		}
+	}
+	if words < 100 {
+		t.Errorf("only %d words", words)
+	}
+}
+
 // ofType says whether a refusal is one of the value's type or of an unknown member.
 func ofType(message string) bool {
 	for _, begin := range []string{
