@@ -125,6 +125,10 @@ func (l locale) priceLines(r *catalog.Rate, unit string) []rateLine {
 		return l.tierLines(r, unit, each)
 	case catalog.ModelBlockGraduated, catalog.ModelBlockVolume:
 		return l.blockLines(r, unit)
+	case catalog.ModelFormula:
+		return []rateLine{{For: "All usage", Price: r.Expression + ", in " + r.Currency}}
+	case catalog.ModelCustom:
+		return []rateLine{{For: "All usage", Price: "by the method " + r.Method}}
 	case catalog.ModelDynamic:
 		return []rateLine{{Price: "the amount of each event"}}
 	case catalog.ModelPercentage:

@@ -1,7 +1,7 @@
 // Package catalog holds the definitions that decide prices: products, rate classes, packages,
 // contracts and the tree of accounts, and resolves which rate prices a usage event.
 //
-// It is pure: no clock, context, driver or logger; it imports ledger/money only. The adapter in
+// It is pure: no clock, context, driver or logger; it imports ledger/money and rater/method. The adapter in
 // catalog/pg stores definitions as immutable rows (kind, id, seq); this package turns the rows at
 // one sequence number into an immutable [Snapshot] (what all accounts share) and one [Plan] an
 // account (what its chain of parents adds). A change of one account drops that account's plan and
@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/method"
 )
 
 // Instants are nanoseconds since the Unix epoch, UTC. Periods are half open: [Start, End).
@@ -79,6 +80,9 @@ const (
 	ModelPercentage          Model = "percentage"
 	ModelGraduatedPercentage Model = "graduated_percentage"
 	ModelDynamic             Model = "dynamic"
+
+	ModelFormula Model = "formula"
+	ModelCustom  Model = "custom" // a method that the program was built with
 )
 
 // models are the rating methods in the order in which refusals list them.
@@ -86,6 +90,7 @@ var models = []Model{
 	ModelFlat, ModelPerUnit, ModelGraduated, ModelVolume, ModelPackage, ModelBlockGraduated, ModelBlockVolume,
 	ModelMatrix, ModelCapacity,
 	ModelPercentage, ModelGraduatedPercentage, ModelDynamic,
+	ModelFormula, ModelCustom,
 }
 
 // Aggregation names how events become the quantity that is priced (pricing.md §4).
@@ -130,6 +135,10 @@ type Rate struct {
 	ProrateByDay    bool          // units count from their day to the end of the period
 
 	Percentage *Percentage // percentage
+
+	Own        method.Price // formula, custom
+	Expression string       // formula
+	Method     string       // custom
 
 	Pool             Pool // whose usage has the tiers together
 	Aggregation      Aggregation

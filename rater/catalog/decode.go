@@ -47,6 +47,10 @@ func (o owner) rate(d *rateDef, product string) (*Rate, error) {
 		}
 	}
 	r.price(d)
+	if r.Own == nil && (r.Model == ModelFormula || r.Model == ModelCustom) {
+		_, err := ownPrice(d)
+		return nil, fmt.Errorf("rate %s: %w", d.ID, err)
+	}
 	if r.Model == ModelMatrix {
 		var err error
 		if r.Matrix, _, err = matrixOf(d, r); err != nil {
@@ -63,6 +67,10 @@ func (r *Rate) price(d *rateDef) {
 	r.HalfOpenBounds, r.ChargeFlatAtZero = d.Bounds == boundsHalfOpen, d.ZeroUsageFlat == zeroFlatCharge
 	r.Included, r.Maximum, r.ProrateByDay = d.Included, d.Maximum, d.Prorate == prorateByDay
 	r.WholeEvents = d.Split != nil && !*d.Split
+	if r.Model == ModelFormula || r.Model == ModelCustom {
+		r.Expression, r.Method = d.Expression, d.Method
+		r.Own, _ = ownPrice(d) // nil: it was accepted by a program with other methods
+	}
 	if r.Model == ModelPercentage {
 		r.Percentage = &Percentage{
 			Rate: orZero(d.Rate), Fixed: d.Fixed, FreeEvents: int64(d.FreeEvents), FreeAmount: d.FreeAmount,

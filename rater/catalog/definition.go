@@ -117,42 +117,45 @@ type contractDef struct {
 
 type rateDef struct {
 	at            place
-	ID            string         `json:"id,omitempty"`
-	Product       string         `json:"product,omitempty"`
-	Package       string         `json:"package,omitempty"`
-	Model         string         `json:"model"`
-	Currency      string         `json:"currency,omitempty"`
-	Start         Bound          `json:"start,omitzero"`
-	End           Bound          `json:"end,omitzero"`
-	Amount        *money.Decimal `json:"amount,omitempty"`
-	UnitPrice     *money.Decimal `json:"unit_price,omitempty"`
-	Tiers         []tierDef      `json:"tiers,omitempty"`
-	Size          *money.Decimal `json:"size,omitempty"`
-	Price         *money.Decimal `json:"price,omitempty"`
-	Free          money.Decimal  `json:"free,omitzero"`
-	Rate          *money.Decimal `json:"rate,omitempty"`
-	Fixed         money.Decimal  `json:"fixed,omitzero"`
-	FreeEvents    int            `json:"free_events,omitempty"`
-	FreeAmount    money.Decimal  `json:"free_amount,omitzero"`
-	Min           *money.Decimal `json:"min,omitempty"`
-	Max           *money.Decimal `json:"max,omitempty"`
-	Dimensions    []dimensionDef `json:"dimensions,omitempty"`
-	Prices        []*entryDef    `json:"prices,omitempty"`
-	Default       *entryDef      `json:"default,omitempty"`
-	Included      money.Decimal  `json:"included,omitzero"`
-	Maximum       money.Decimal  `json:"maximum,omitzero"`
-	Minimum       money.Decimal  `json:"minimum,omitzero"`
-	MinimumByDay  bool           `json:"minimum_prorated,omitempty"`
-	Prorate       string         `json:"prorate,omitempty"`     // "day", or left out: none
-	Aggregation   string         `json:"aggregation,omitempty"` // left out: sum
-	Level         string         `json:"level,omitempty"`       // "absolute", or left out: change
-	level         string         // as written
-	Rounding      roundingDef    `json:"rounding,omitzero"`
-	Bounds        string         `json:"bounds,omitempty"`          // "half_open", or left out: inclusive
-	ZeroUsageFlat string         `json:"zero_usage_flat,omitempty"` // "charge", or left out: skip
-	Split         *bool          `json:"split,omitempty"`           // false, or left out: true
-	TiersRestart  bool           `json:"tiers_restart,omitempty"`
-	Pool          string         `json:"pool,omitempty"` // left out: line
+	ID            string            `json:"id,omitempty"`
+	Product       string            `json:"product,omitempty"`
+	Package       string            `json:"package,omitempty"`
+	Model         string            `json:"model"`
+	Currency      string            `json:"currency,omitempty"`
+	Start         Bound             `json:"start,omitzero"`
+	End           Bound             `json:"end,omitzero"`
+	Amount        *money.Decimal    `json:"amount,omitempty"`
+	UnitPrice     *money.Decimal    `json:"unit_price,omitempty"`
+	Tiers         []tierDef         `json:"tiers,omitempty"`
+	Size          *money.Decimal    `json:"size,omitempty"`
+	Price         *money.Decimal    `json:"price,omitempty"`
+	Free          money.Decimal     `json:"free,omitzero"`
+	Rate          *money.Decimal    `json:"rate,omitempty"`
+	Fixed         money.Decimal     `json:"fixed,omitzero"`
+	FreeEvents    int               `json:"free_events,omitempty"`
+	FreeAmount    money.Decimal     `json:"free_amount,omitzero"`
+	Min           *money.Decimal    `json:"min,omitempty"`
+	Max           *money.Decimal    `json:"max,omitempty"`
+	Expression    string            `json:"expression,omitempty"`
+	Method        string            `json:"method,omitempty"`
+	Parameters    map[string]string `json:"parameters,omitempty"`
+	Dimensions    []dimensionDef    `json:"dimensions,omitempty"`
+	Prices        []*entryDef       `json:"prices,omitempty"`
+	Default       *entryDef         `json:"default,omitempty"`
+	Included      money.Decimal     `json:"included,omitzero"`
+	Maximum       money.Decimal     `json:"maximum,omitzero"`
+	Minimum       money.Decimal     `json:"minimum,omitzero"`
+	MinimumByDay  bool              `json:"minimum_prorated,omitempty"`
+	Prorate       string            `json:"prorate,omitempty"`     // "day", or left out: none
+	Aggregation   string            `json:"aggregation,omitempty"` // left out: sum
+	Level         string            `json:"level,omitempty"`       // "absolute", or left out: change
+	level         string            // as written
+	Rounding      roundingDef       `json:"rounding,omitzero"`
+	Bounds        string            `json:"bounds,omitempty"`          // "half_open", or left out: inclusive
+	ZeroUsageFlat string            `json:"zero_usage_flat,omitempty"` // "charge", or left out: skip
+	Split         *bool             `json:"split,omitempty"`           // false, or left out: true
+	TiersRestart  bool              `json:"tiers_restart,omitempty"`
+	Pool          string            `json:"pool,omitempty"` // left out: line
 }
 
 type tierDef struct {

@@ -116,6 +116,9 @@ func (r *reader) checkModelMembers(d *rateDef) {
 	}{
 		{"amount", d.Amount != nil, d.Amount == nil, []Model{ModelFlat}},
 		{"unit_price", d.UnitPrice != nil, d.UnitPrice == nil, []Model{ModelPerUnit}},
+		{"expression", d.Expression != "", d.Expression == "", []Model{ModelFormula}},
+		{"method", d.Method != "", d.Method == "", []Model{ModelCustom}},
+		{"parameters", len(d.Parameters) > 0, false, []Model{ModelCustom}},
 		{"tiers", len(d.Tiers) > 0, len(d.Tiers) == 0, []Model{ModelGraduated, ModelVolume, ModelBlockGraduated, ModelBlockVolume, ModelGraduatedPercentage, ModelCapacity}},
 		{"size", d.Size != nil, d.Size == nil, []Model{ModelPackage}},
 		{"price", d.Price != nil, d.Price == nil, []Model{ModelPackage}},
@@ -144,6 +147,7 @@ func (r *reader) checkModelMembers(d *rateDef) {
 			r.fail(member, "is a member of %s, not of the model %s", listed(m.models, " and "), d.Model)
 		}
 	}
+	r.checkOwn(d)
 }
 
 // includedAdvice says what to do instead where units cannot be included.

@@ -57,6 +57,7 @@ type term struct {
 	left, of int64 // counts for left days of the period's; zero: for all of it
 
 	exchange money.Decimal // turns it into the line's currency; zero: it is
+	words    string        // the arithmetic of a method of the price book's own, which comes to the price
 }
 
 // amount gives what the term comes to.
@@ -96,6 +97,9 @@ func fixed(label string, amount money.Decimal) term {
 // text writes the term without a deduction's sign; negative numbers stand in parentheses.
 func (t term) text() string {
 	text := operand(t.price)
+	if t.words != "" {
+		text = "(" + t.words + ")"
+	}
 	if !t.once {
 		text = operand(t.units) + " × " + text
 	}

@@ -29,6 +29,8 @@ var methods = [...]method{
 	{model: catalog.ModelPercentage, stateTotal: percentageTotal, stateTerms: percentageTerms},
 	{model: catalog.ModelGraduatedPercentage, total: graduatedPercentageTotal, terms: graduatedPercentageTerms},
 	{model: catalog.ModelDynamic, total: dynamicTotal, terms: dynamicTerms},
+	{model: catalog.ModelFormula, stateTotal: ownTotal, stateTerms: ownTerms},
+	{model: catalog.ModelCustom, stateTotal: ownTotal, stateTerms: ownTerms},
 }
 
 // prorated holds the methods that count units by day.
