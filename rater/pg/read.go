@@ -21,6 +21,8 @@ var (
 	ratedThroughSQL = statement("rated_through")
 	checkpointsSQL  = statement("checkpoints")
 	sealsOfSQL      = statement("seals_of")
+	accountLinesSQL = statement("account_lines")
+	sealsOnSQL      = statement("seals_on")
 )
 
 // InvoiceLines reads the lines of invoices on all partitions, ordered by invoice, partition, family and position.
@@ -39,6 +41,34 @@ func (s *Store) LinesOfBilled(ctx context.Context, billed string, at int64) ([]r
 		return nil, fmt.Errorf("read lines of account %s: %w", billed, err)
 	}
 	return lines, nil
+}
+
+// LinesOfAccount reads the lines of the account's own usage on the partition, ordered by family and position.
+func (s *Store) LinesOfAccount(ctx context.Context, partition int32, account string) ([]rater.LineState, error) {
+	lines, err := s.lines(ctx, accountLinesSQL, account, partition)
+	if err != nil {
+		return nil, fmt.Errorf("read lines of account %s on partition %d: %w", account, partition, err)
+	}
+	return lines, nil
+}
+
+// SealsOn reads the seals of billed accounts as the partition has committed them. An account without one is absent.
+func (s *Store) SealsOn(ctx context.Context, partition int32, accounts []string) ([]rater.SealState, error) {
+	rows, err := s.pool.Query(ctx, sealsOnSQL, partition, accounts)
+	if err != nil {
+		return nil, fmt.Errorf("read seals on partition %d: %w", partition, err)
+	}
+	seals, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (state rater.SealState, err error) {
+		var points []byte
+		if err = row.Scan(&state.Account, &points); err == nil {
+			state.Seals, err = decodeSeals(points)
+		}
+		return state, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read seals on partition %d: %w", partition, err)
+	}
+	return seals, nil
 }
 
 func (s *Store) lines(ctx context.Context, sql string, args ...any) (lines []rater.LineState, err error) {

@@ -151,6 +151,9 @@ func Run(ctx context.Context, c Config) (err error) {
 		if err := p.startRater(ctx); err != nil {
 			return err
 		}
+		if err := p.startRerate(ctx); err != nil {
+			return err
+		}
 	}
 	if c.has(RoleSink) {
 		if err := p.startSink(ctx); err != nil {

@@ -1,0 +1,99 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tollstream/tollstream/rater"
+	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/rerate"
+	reratepg "github.com/tollstream/tollstream/rater/rerate/pg"
+	"github.com/tollstream/tollstream/rater/sink"
+)
+
+// startRerate does the jobs that rate usage anew, in one process at a time.
+func (p *process) startRerate(ctx context.Context) error {
+	store := reratepg.New(p.stores.pool)
+	if p.stores.ownPostgres { // whoever held the lease was killed with its database
+		if err := store.Break(ctx); err != nil {
+			return err
+		}
+	}
+	owner := fmt.Sprintf("%x", random())
+	runner := rerate.New(rerate.Config{Owner: owner, Partitions: p.partitions, Idle: time.Second}, store, p.definitions, controls{p},
+		summer{rater.Summing{Definitions: p.definitions, Usage: storedUsage{p}, Lines: p.rater}}, rerate.NewMetrics(p.registry), p.Log)
+	p.work(ctx, "jobs that rate usage anew", func(ctx context.Context) error {
+		err := runner.Run(ctx)
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		return errors.Join(err, store.Release(closing, owner))
+	})
+	return nil
+}
+
+// controls is the usage log, for control records.
+type controls struct{ *process }
+
+// Broadcast implements rerate.Log.
+func (l controls) Broadcast(ctx context.Context, partition int32, record []byte) error {
+	return l.producer.Broadcast(ctx, partition, record)
+}
+
+// Ends implements rerate.Log.
+func (l controls) Ends(ctx context.Context) (map[int32]int64, error) { return l.usageEnds(ctx) }
+
+// storedUsage is what the report store holds.
+type storedUsage struct{ *process }
+
+// Each implements rater.StoredUsage: it reads page by page, in log order.
+func (s storedUsage) Each(ctx context.Context, partition int32, account string, below int64, do func(*activity.Activity) error) error {
+	q := sink.ActivitiesQuery{Filter: sink.Filter{Accounts: []string{account}}, Limit: sink.MaxActivities}
+	for {
+		rows, next, err := s.reports.Reports.Activities(ctx, q)
+		if err != nil {
+			return err
+		}
+		for i := range rows {
+			if rows[i].Partition == partition && rows[i].Offset < below {
+				if err := do(&rows[i].Activity); err != nil {
+					return err
+				}
+			}
+		}
+		if q.After = next; next == "" {
+			return nil
+		}
+	}
+}
+
+// summer sums up as the rater does.
+type summer struct{ rater.Summing }
+
+// Sum implements rerate.Summer.
+func (s summer) Sum(ctx context.Context, a rerate.AccountJob, m rerate.Marker) (out rerate.Summed, err error) {
+	sum, err := s.Summing.Sum(ctx, rater.SumQuestion{
+		Partition: a.Partition, Account: a.Account, Seq: a.Seq, Under: m.Under, Below: m.At, Product: a.Product, From: a.From, Until: a.Until, Closed: a.Closed,
+	})
+	if err != nil {
+		return out, err
+	}
+	if out.Results, err = sum.Results(a.Account, a.Seq, m.Attempt, m.At); err != nil {
+		return out, fmt.Errorf("%w: %w", rerate.ErrNever, err)
+	}
+	var left []string
+	for product, why := range sum.Left {
+		left = append(left, product+" stays as it was: "+why)
+	}
+	slices.Sort(left)
+	out.Lines, out.Left = int64(len(sum.Differences)), strings.Join(left, "; ")
+	for i := range sum.Differences {
+		if sum.Differences[i].Before != sum.Differences[i].After {
+			out.Changed++
+		}
+	}
+	return out, nil
+}
