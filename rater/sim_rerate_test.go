@@ -456,10 +456,15 @@ func TestSimulationRatesAnew(t *testing.T) {
 	case testing.Short():
 		n = 12
 	}
+	sealed := 0
 	for name, steer := range map[string]simSteering{"under load": reratings, "with seals": simSteered["ContinuationStays"]} {
 		m := simMutant{name: name, steer: steer}
-		if seed, why := simulateAll(uint64(max(0, *simSeed)), n, m, nil); why != "" {
+		seed, why := simulateAll(uint64(max(0, *simSeed)), n, m, func(w *world) { sealed += w.done["seal while a marker is open"] })
+		if why != "" {
 			t.Errorf("%s: seed %d: %s\n%s", name, seed, why, traceOf(seed, m))
 		}
+	}
+	if n >= 60 && sealed == 0 {
+		t.Error("no schedule seals while a marker is open")
 	}
 }
