@@ -37,6 +37,8 @@ const (
 	WriteCatalog   Permission = "catalog:write"
 	ReadRejected   Permission = "rejected:read"
 	RetryRejected  Permission = "rejected:retry"
+	Rerate         Permission = "rerate"
+	ReadRerating   Permission = "rerate:read"
 	SkipEvents     Permission = "rejected:skip"
 	ReadOperations Permission = "operations:read" // stages, collectors and their runs, an event's way
 	RunCollectors  Permission = "collectors:run"
@@ -58,6 +60,8 @@ var allowed = map[Permission][]Role{
 	WriteCatalog:   {RoleAdmin},
 	ReadRejected:   {RoleSupport, RoleFinance, RoleAdmin, RoleAuditor},
 	RetryRejected:  {RoleSupport, RoleAdmin},
+	Rerate:         {RoleSupport, RoleAdmin},
+	ReadRerating:   {RoleSupport, RoleFinance, RoleAdmin, RoleAuditor},
 	SkipEvents:     {RoleAdmin},
 	ReadOperations: {RoleSupport, RoleFinance, RoleAdmin, RoleAuditor},
 	RunCollectors:  {RoleAdmin},

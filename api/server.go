@@ -54,6 +54,7 @@ type Config struct {
 	Activities Activities
 	Operations Operations
 	Backtests  Backtests
+	Reratings  Reratings
 
 	// Ready asks each store whether it answers, by the store's name.
 	Ready map[string]func(context.Context) error
@@ -128,6 +129,7 @@ func (s *Server) registerAll() {
 	s.registerReports()
 	s.registerActivities()
 	s.registerBacktests()
+	s.registerReratings()
 	s.registerKeys()
 	s.registerLogin()
 }

@@ -200,6 +200,15 @@ func bareColumns(rows []sink.Row) []any {
 		column(rows, func(r *sink.Row) int64 { return r.Activity.UsageStart }),
 		column(rows, func(r *sink.Row) int64 { return r.Activity.UsageEnd }),
 		column(rows, func(r *sink.Row) decimal.Decimal { return bareDecimal(r.Activity.LineAmount) }),
+		column(rows, func(*sink.Row) string { return "" }),
+		column(rows, func(*sink.Row) int16 { return 0 }),
+		column(rows, func(*sink.Row) decimal.Decimal { return decimal.Zero }),
+		column(rows, func(*sink.Row) string { return "" }),
+		column(rows, func(*sink.Row) decimal.Decimal { return decimal.Zero }),
+		column(rows, func(*sink.Row) int32 { return 0 }),
+		column(rows, func(*sink.Row) string { return "" }),
+		column(rows, func(*sink.Row) decimal.Decimal { return decimal.Zero }),
+		column(rows, func(*sink.Row) int32 { return 0 }),
 	}
 }
 
@@ -263,7 +272,7 @@ func (b *sinkBench) measure(ctx context.Context, s settings, server clickhouseSe
 	name := "sink, " + server.name
 	out.add(
 		measured(name+": ratio to the driver's bare insert", "×", ratio).goal(server.goal).
-			note("%d rows of 35 columns, blocks of %d; the bare insert has its columns in memory", b.rows, sink.DefaultConfig().MaxRows),
+			note("%d rows of 44 columns, blocks of %d; the bare insert has its columns in memory", b.rows, sink.DefaultConfig().MaxRows),
 		measured(name+": speed", "rows/s", subject.speed),
 		measured(name+": bare insert", "rows/s", bare.speed),
 		measured(name+": ratio of processor time, all processes", "×", processor),

@@ -60,7 +60,7 @@ func (a *app) rootCommand() *cobra.Command {
 	a.settings.commonFlags(root.PersistentFlags())
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", outputText, "`FORM` of what is printed: text or json")
 	root.AddCommand(a.runCommand(), a.migrateCommand(), a.catalogCommand(), a.collectCommand(), a.rateCommand(), a.explainCommand(), a.rejectedCommand(),
-		a.backtestCommand(), a.reconcileCommand(), a.keyCommand(), a.demoCommand(), a.versionCommand())
+		a.backtestCommand(), a.rerateCommand(), a.reconcileCommand(), a.keyCommand(), a.demoCommand(), a.versionCommand())
 	group(root)
 	root.InitDefaultCompletionCmd()
 	exampleForCompletion(root)

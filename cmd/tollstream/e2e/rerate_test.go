@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
@@ -56,5 +57,16 @@ func TestUsageIsRatedAnew(t *testing.T) {
 	put(product("0.20") + `}`)
 	killed()
 	come("another price", map[string]string{"plain": "23.000000000000", "special": "17.600000000000"}) // 100 × 0.20 + 60 × 0.05; 80 × 0.20 + 80 × 0.02
+	dry := admin.must(t, "rerate", "--account", "special", "--dry-run")
+	if !strings.Contains(dry, "17.600000000000  17.600000000000  0.000000000000") || !strings.Contains(dry, "1 lines were added up again, 0 would change") {
+		t.Errorf("a dry run says\n%s", dry)
+	}
+	if done := admin.must(t, "rerate", "--account", "special", "--product", "calls"); !strings.Contains(done, "1 lines were added up again, 0 changed") {
+		t.Errorf("rating anew says\n%s", done)
+	}
+	come("rated anew on demand", map[string]string{"plain": "23.000000000000", "special": "17.600000000000"})
+	if _, said, code := admin.command(t, "", "rerate", "--account", "nobody"); code == 0 || !strings.Contains(said, "there is no account with this id") {
+		t.Errorf("an unknown account: %d %s", code, said)
+	}
 	admin.proveReconciled(t, eventTime.Format("2006-01"))
 }

@@ -25,7 +25,7 @@ func (p *process) startRerate(ctx context.Context) error {
 	}
 	owner := fmt.Sprintf("%x", random())
 	runner := rerate.New(rerate.Config{Owner: owner, Partitions: p.partitions, Idle: time.Second}, store, p.definitions, controls{p},
-		summer{rater.Summing{Definitions: p.definitions, Usage: storedUsage{p}, Lines: p.rater}}, rerate.NewMetrics(p.registry), p.Log)
+		summer{p.summing()}, rerate.NewMetrics(p.registry), p.Log)
 	p.work(ctx, "jobs that rate usage anew", func(ctx context.Context) error {
 		err := runner.Run(ctx)
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -33,6 +33,11 @@ func (p *process) startRerate(ctx context.Context) error {
 		return errors.Join(err, store.Release(closing, owner))
 	})
 	return nil
+}
+
+// summing adds up stored usage again.
+func (p *process) summing() *rater.Summing {
+	return &rater.Summing{Definitions: p.definitions, Usage: storedUsage{p}, Lines: p.rater}
 }
 
 // controls is the usage log, for control records.
@@ -71,7 +76,7 @@ func (s storedUsage) Each(ctx context.Context, partition int32, account string, 
 }
 
 // summer sums up as the rater does.
-type summer struct{ rater.Summing }
+type summer struct{ *rater.Summing }
 
 // Sum implements rerate.Summer.
 func (s summer) Sum(ctx context.Context, a rerate.AccountJob, m rerate.Marker) (out rerate.Summed, err error) {
@@ -84,16 +89,21 @@ func (s summer) Sum(ctx context.Context, a rerate.AccountJob, m rerate.Marker) (
 	if out.Results, err = sum.Results(a.Account, a.Seq, m.Attempt, m.At); err != nil {
 		return out, fmt.Errorf("%w: %w", rerate.ErrNever, err)
 	}
-	var left []string
-	for product, why := range sum.Left {
-		left = append(left, product+" stays as it was: "+why)
-	}
-	slices.Sort(left)
-	out.Lines, out.Left = int64(len(sum.Differences)), strings.Join(left, "; ")
+	out.Lines, out.Left = int64(len(sum.Differences)), leftOf(sum)
 	for i := range sum.Differences {
 		if sum.Differences[i].Before != sum.Differences[i].After {
 			out.Changed++
 		}
 	}
 	return out, nil
+}
+
+// leftOf says what stays as it was, and why.
+func leftOf(sum *rater.Sum) string {
+	left := make([]string, 0, len(sum.Left))
+	for product, why := range sum.Left {
+		left = append(left, product+" stays as it was: "+why)
+	}
+	slices.Sort(left)
+	return strings.Join(left, "; ")
 }
