@@ -100,13 +100,14 @@ func measurePrice(_ context.Context, _ *corner, s settings, out *report) error {
 		rate := pricedRate(model)
 		state := price.State{Sum: money.MustParse("12345.678"), Events: 77}
 		in := price.Input{Quantity: money.MustParse("2.5")}
+		segments := make([]price.Segment, 1) // as a line has them
 		err := out.steps(s, "price one event, "+string(model), "≤ 100", func() error {
 			after, err := price.Aggregate(rate, state, in)
 			if err != nil {
 				return err
 			}
-			segments := [1]price.Segment{{Rate: rate, State: after}}
-			_, err = price.LineTotal(segments[:])
+			segments[0] = price.Segment{Rate: rate, State: after}
+			_, err = price.LineTotal(segments)
 			return err
 		})
 		if err != nil {
