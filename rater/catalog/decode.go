@@ -268,14 +268,22 @@ func DecodeAccount(account Row, contracts []Row) (*Account, error) {
 	if err := a.provision(&d, account); err != nil {
 		return nil, fmt.Errorf("decode account %s at %d: %w", d.ID, account.Seq, err)
 	}
-	for _, row := range contracts {
+	if err := a.contract(contracts); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// contract adds contracts to those that the account has, in the order in which they answer; the account is as new as the newest.
+func (a *Account) contract(rows []Row) error {
+	for _, row := range rows {
 		a.Seq = max(a.Seq, row.Seq)
 		if row.Deleted {
 			continue
 		}
 		c, err := decodeContract(row)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		a.Contracts = append(a.Contracts, c)
 	}
@@ -283,7 +291,7 @@ func DecodeAccount(account Row, contracts []Row) (*Account, error) {
 		x, y := a.Contracts[i], a.Contracts[j]
 		return x.Start < y.Start || x.Start == y.Start && x.ID < y.ID
 	})
-	return a, nil
+	return nil
 }
 
 // provision compiles what the account has, packages in the order in which they were provisioned:

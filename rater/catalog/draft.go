@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"slices"
-	"sort"
 )
 
 // Draft is what a document changes, laid over definitions in memory: they are read as if it were applied, and nothing is
@@ -75,21 +74,9 @@ func (d *Draft) Account(id string, base *Account) (*Account, error) {
 			}
 		}
 	}
-	for _, row := range d.contracts[id] {
-		a.Seq = d.seq
-		if row.Deleted {
-			continue
-		}
-		c, err := decodeContract(row)
-		if err != nil {
-			return nil, err
-		}
-		a.Contracts = append(a.Contracts, c)
+	if err := a.contract(d.contracts[id]); err != nil {
+		return nil, err
 	}
-	sort.Slice(a.Contracts, func(i, j int) bool {
-		x, y := a.Contracts[i], a.Contracts[j]
-		return x.Start < y.Start || x.Start == y.Start && x.ID < y.ID
-	})
 	return a, nil
 }
 

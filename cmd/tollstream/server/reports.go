@@ -287,10 +287,10 @@ func (p *process) newReconciler() *reconcile.Reconciler {
 	}
 }
 
-// usageLog is the usage log for the reconciliation.
+// usageLog is the usage log for the reconciliation and for the jobs that rate usage anew.
 type usageLog struct{ p *process }
 
-// Ends implements reconcile.Usage.
+// Ends implements reconcile.Usage and rerate.Log.
 func (l usageLog) Ends(ctx context.Context) (map[int32]int64, error) { return l.p.usageEnds(ctx) }
 
 // reconciler is the reconciliation for the API.

@@ -24,7 +24,7 @@ func (p *process) startRerate(ctx context.Context) error {
 		}
 	}
 	owner := fmt.Sprintf("%x", random())
-	runner := rerate.New(rerate.Config{Owner: owner, Partitions: p.partitions, Idle: time.Second}, store, p.definitions, controls{p},
+	runner := rerate.New(rerate.Config{Owner: owner, Partitions: p.partitions, Idle: time.Second}, store, p.definitions, usageLog{p},
 		summer{p.summing()}, rerate.NewMetrics(p.registry), p.Log)
 	p.work(ctx, "jobs that rate usage anew", func(ctx context.Context) error {
 		err := runner.Run(ctx)
@@ -40,16 +40,10 @@ func (p *process) summing() *rater.Summing {
 	return &rater.Summing{Definitions: p.definitions, Usage: storedUsage{p}, Lines: p.rater}
 }
 
-// controls is the usage log, for control records.
-type controls struct{ *process }
-
 // Broadcast implements rerate.Log.
-func (l controls) Broadcast(ctx context.Context, partition int32, record []byte) error {
-	return l.producer.Broadcast(ctx, partition, record)
+func (l usageLog) Broadcast(ctx context.Context, partition int32, record []byte) error {
+	return l.p.producer.Broadcast(ctx, partition, record)
 }
-
-// Ends implements rerate.Log.
-func (l controls) Ends(ctx context.Context) (map[int32]int64, error) { return l.usageEnds(ctx) }
 
 // storedUsage is what the report store holds.
 type storedUsage struct{ *process }
@@ -63,10 +57,14 @@ func (s storedUsage) Each(ctx context.Context, partition int32, account string, 
 			return err
 		}
 		for i := range rows {
-			if rows[i].Partition == partition && rows[i].Offset < below {
-				if err := do(&rows[i].Activity); err != nil {
-					return err
-				}
+			if rows[i].Partition != partition {
+				continue
+			}
+			if rows[i].Offset >= below { // so is all that follows on the partition
+				return nil
+			}
+			if err := do(&rows[i].Activity); err != nil {
+				return err
 			}
 		}
 		if q.After = next; next == "" {
