@@ -165,30 +165,16 @@ func (b *backtestBench) measure(ctx context.Context, s settings, server clickhou
 	if err := b.fill(ctx, store, s); err != nil {
 		return err
 	}
-	var subject, bare figure
-	var ratio, processor []float64
-	for round := range s.Rounds + 1 {
-		var of, to sample
-		runs := []struct {
-			sample *sample
-			do     func() (time.Duration, error)
-		}{
-			{&of, func() (time.Duration, error) { return b.profiled(ctx, s, server.kind, store) }},
-			{&to, func() (time.Duration, error) { return b.read(ctx, database) }},
-		}
-		for i := range runs {
-			run := runs[(i+round)%len(runs)]
-			if *run.sample, err = b.c.timed(ctx, s, b.events, run.do); err != nil {
-				return err
-			}
-		}
-		if round == 0 {
-			continue // warm-up
-		}
-		subject.add(of)
-		bare.add(to)
-		ratio = append(ratio, to.took.Seconds()/of.took.Seconds())
-		processor = append(processor, bare.all[len(bare.all)-1]/subject.all[len(subject.all)-1])
+	var r rivals
+	err = r.alternate(s.Rounds,
+		func(int) (sample, error) {
+			return b.c.timed(ctx, s, b.events, func() (time.Duration, error) { return b.profiled(ctx, s, server.kind, store) })
+		},
+		func(int) (sample, error) {
+			return b.c.timed(ctx, s, b.events, func() (time.Duration, error) { return b.read(ctx, database) })
+		})
+	if err != nil {
+		return err
 	}
 	name := "backtest, " + server.name
 	goal := ""
@@ -196,14 +182,14 @@ func (b *backtestBench) measure(ctx context.Context, s settings, server clickhou
 		goal = "≥ 300000"
 	}
 	out.add(
-		measured(name+": speed", "activities/s", subject.speed).goal(goal).
+		measured(name+": speed", "activities/s", r.subject.speed).goal(goal).
 			note("%d activities of %d accounts, a month whole; %d at the same time", b.events, len(b.accounts), backtest.DefaultLimits().Workers),
-		measured(name+": ratio to a bare read of the same rows", "×", ratio),
-		measured(name+": bare read", "rows/s", bare.speed),
-		measured(name+": ratio of processor time, all processes", "×", processor),
+		measured(name+": ratio to a bare read of the same rows", "×", r.ratio),
+		measured(name+": bare read", "rows/s", r.bare.speed),
+		measured(name+": ratio of processor time, all processes", "×", r.processor),
 	)
-	out.add(subject.cost(name)...)
-	out.add(bare.cost(name + ", bare read")...)
+	out.add(r.subject.cost(name)...)
+	out.add(r.bare.cost(name + ", bare read")...)
 	return nil
 }
 

@@ -180,6 +180,37 @@ func (c *corner) timed(ctx context.Context, s settings, events int, do func() (t
 	return sample{events, took, c.cpu().minus(before)}, err
 }
 
+// rivals are a subject and the baseline that is measured beside it.
+type rivals struct {
+	subject, bare    figure
+	ratio, processor []float64 // of the baseline to the subject: time, and processor time of all processes
+}
+
+// alternate runs both in changing order, round after round; the first only warms up.
+func (r *rivals) alternate(rounds int, subject, bare func(round int) (sample, error)) (err error) {
+	for round := range rounds + 1 {
+		var of, to sample
+		runs := []struct {
+			sample *sample
+			do     func(round int) (sample, error)
+		}{{&of, subject}, {&to, bare}}
+		for i := range runs {
+			run := runs[(i+round)%len(runs)]
+			if *run.sample, err = run.do(round); err != nil {
+				return err
+			}
+		}
+		if round == 0 {
+			continue
+		}
+		r.subject.add(of)
+		r.bare.add(to)
+		r.ratio = append(r.ratio, to.took.Seconds()/of.took.Seconds())
+		r.processor = append(r.processor, r.bare.all[len(r.bare.all)-1]/r.subject.all[len(r.subject.all)-1])
+	}
+	return nil
+}
+
 // profiled rates a round, with a profile if that is asked.
 func (r *rig) profiled(ctx context.Context, s settings, round int, end offsets) (took time.Duration, err error) {
 	if s.Profile == "" || round == 0 {

@@ -236,49 +236,37 @@ func (b *sinkBench) measure(ctx context.Context, s settings, server clickhouseSe
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	var subject, bare figure
-	var ratio, processor []float64
-	for round := range s.Rounds + 1 {
-		var of, to sample
-		runs := []struct {
-			sample *sample
-			do     func() (time.Duration, error)
-		}{
-			{&of, func() (time.Duration, error) {
-				return b.profiled(ctx, s, fmt.Sprint(server.kind, ".", round), store)
-			}},
-			{&to, func() (time.Duration, error) { return b.insert(ctx, database) }},
+	into := func(do func() (time.Duration, error)) (sample, error) {
+		if err := b.empty(ctx, database); err != nil {
+			return sample{}, err
 		}
-		for i := range runs {
-			run := runs[(i+round)%len(runs)]
-			if err := b.empty(ctx, database); err != nil {
-				return err
-			}
-			if *run.sample, err = b.c.timed(ctx, s, b.rows, run.do); err != nil {
-				return err
-			}
-			if err := b.counted(ctx, database); err != nil {
-				return err
-			}
+		run, err := b.c.timed(ctx, s, b.rows, do)
+		if err != nil {
+			return run, err
 		}
-		if round == 0 {
-			continue // warm-up
-		}
-		subject.add(of)
-		bare.add(to)
-		ratio = append(ratio, to.took.Seconds()/of.took.Seconds())
-		processor = append(processor, bare.all[len(bare.all)-1]/subject.all[len(subject.all)-1])
+		return run, b.counted(ctx, database)
+	}
+	var r rivals
+	err = r.alternate(s.Rounds,
+		func(round int) (sample, error) {
+			return into(func() (time.Duration, error) { return b.profiled(ctx, s, fmt.Sprint(server.kind, ".", round), store) })
+		},
+		func(int) (sample, error) {
+			return into(func() (time.Duration, error) { return b.insert(ctx, database) })
+		})
+	if err != nil {
+		return err
 	}
 	name := "sink, " + server.name
 	out.add(
-		measured(name+": ratio to the driver's bare insert", "×", ratio).goal(server.goal).
+		measured(name+": ratio to the driver's bare insert", "×", r.ratio).goal(server.goal).
 			note("%d rows of 44 columns, blocks of %d; the bare insert has its columns in memory", b.rows, sink.DefaultConfig().MaxRows),
-		measured(name+": speed", "rows/s", subject.speed),
-		measured(name+": bare insert", "rows/s", bare.speed),
-		measured(name+": ratio of processor time, all processes", "×", processor),
+		measured(name+": speed", "rows/s", r.subject.speed),
+		measured(name+": bare insert", "rows/s", r.bare.speed),
+		measured(name+": ratio of processor time, all processes", "×", r.processor),
 	)
-	out.add(subject.cost(name)...)
-	out.add(bare.cost(name + ", bare insert")...)
+	out.add(r.subject.cost(name)...)
+	out.add(r.bare.cost(name + ", bare insert")...)
 	return nil
 }
 
