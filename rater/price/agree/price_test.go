@@ -62,20 +62,26 @@ func open(document string, now time.Time) (*book, error) {
 
 // line is a line of the invoice while events arrive.
 type line struct {
+	events int
+	amount money.Decimal
+}
+
+// used is what is priced together: the usage of a line, or of a pool.
+type used struct {
 	segments []price.Segment
-	events   int
-	amount   money.Decimal
+	total    money.Decimal
 }
 
 // priced is what the product makes of a case.
 type priced struct {
 	lines    map[string]*line
+	used     map[string]*used  // by what has its tiers together
 	rejected map[string]string // by id: the reason
 	charges  []money.Decimal   // of each event
 }
 
 func (b *book) price(c *oracle.Case) (*priced, error) {
-	p := &priced{lines: map[string]*line{}, rejected: map[string]string{}}
+	p := &priced{lines: map[string]*line{}, used: map[string]*used{}, rejected: map[string]string{}}
 	for i := range c.Events {
 		e, err := eventOf(&c.Events[i])
 		if err != nil {
@@ -119,15 +125,16 @@ func (b *book) rate(p *priced, c *oracle.Case, e *usage.Event) (charge money.Dec
 	if reason != "" {
 		return charge, reason, nil
 	}
-	key := []string{e.Account, product.ID, answer.Package}
+	key := e.Account + "\x00" + product.ID + "\x00" + answer.Package
 	for _, name := range product.GroupBy {
-		key = append(key, e.Attribute(name))
+		key += "\x00" + e.Attribute(name)
 	}
-	l := p.lines[strings.Join(key, "\x00")]
-	if l == nil {
-		l = &line{}
+	shared := sharedBy(r, e, answer.Package, key)
+	u := p.used[shared]
+	if u == nil {
+		u = &used{}
 	}
-	segments, err := with(l.segments, r, in)
+	segments, err := with(u.segments, r, product.ID, in)
 	switch {
 	case errors.Is(err, price.ErrNegativeQuantity):
 		return charge, rater.ReasonNegative, nil
@@ -136,23 +143,49 @@ func (b *book) rate(p *priced, c *oracle.Case, e *usage.Event) (charge money.Dec
 	case err != nil:
 		return charge, "", err
 	}
-	amount, err := price.LineTotal(segments)
+	total, err := price.PoolTotal(segments)
+	if err == nil {
+		charge, err = total.Sub(u.total)
+	}
 	if err != nil {
 		return charge, "", err
 	}
-	if charge, err = amount.Sub(l.amount); err != nil {
-		return charge, "", err
+	u.segments, u.total = segments, total
+	p.used[shared] = u
+	l := p.lines[key]
+	if l == nil {
+		l = &line{}
+		p.lines[key] = l
 	}
-	l.segments, l.amount = segments, amount
 	l.events++
-	p.lines[strings.Join(key, "\x00")] = l
-	return charge, "", nil
+	l.amount, err = l.amount.Add(charge)
+	return charge, "", err
+}
+
+// sharedBy names what has the rate's tiers together with the line. All is billed to one account, in one period.
+func sharedBy(r *catalog.Rate, e *usage.Event, pkg, line string) string {
+	product := e.Product
+	if r.Model == catalog.ModelCapacity {
+		product = ""
+	}
+	switch {
+	case r.Pool == catalog.PoolAccount:
+		return "account " + e.Account + "\x00" + product
+	case r.Pool == catalog.PoolPackage && pkg != "":
+		return "package " + pkg + "\x00" + product
+	case r.Pool == catalog.PoolInvoice:
+		return "invoice " + product
+	}
+	return "line " + line
 }
 
 // with are the segments with one more event under the rate.
-func with(segments []price.Segment, r *catalog.Rate, in price.Input) ([]price.Segment, error) {
+func with(segments []price.Segment, r *catalog.Rate, product string, in price.Input) ([]price.Segment, error) {
 	segments = slices.Clone(segments)
 	own := price.Segment{Rate: r, Cell: r.Cell}
+	if r.Model == catalog.ModelCapacity { // its segments are told apart by product
+		own.Cell = product
+	}
 	i, found := slices.BinarySearchFunc(segments, own, price.CompareSegments)
 	if !found {
 		segments = slices.Insert(segments, i, own)
