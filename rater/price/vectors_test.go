@@ -464,6 +464,29 @@ func proratedGraduatedCase(left ...int64) func(t *testing.T, v vector) {
 	}
 }
 
+// besideRecurring prices the usage of the case under both policies; its totals are that and what recurs.
+func besideRecurring(t *testing.T, v vector) {
+	var in struct {
+		Units, Recurring money.Decimal
+		Tiers            []tierInput
+	}
+	var want struct {
+		AllTiers money.Decimal `json:"ALL_TIERS"`
+		TopTier  money.Decimal `json:"TOP_TIER"`
+	}
+	decode(t, v, &in, &want)
+	for i := range in.Tiers {
+		in.Tiers[i].PerUnit = in.Tiers[i].Price
+	}
+	for model, total := range map[catalog.Model]money.Decimal{catalog.ModelGraduated: want.AllTiers, catalog.ModelVolume: want.TopTier} {
+		usage, err := total.Sub(in.Recurring)
+		got := priced(t, &catalog.Rate{ID: v.name(), Model: model, Tiers: inclusiveTiers(in.Tiers)}, in.Units)
+		if err != nil || got != usage {
+			t.Errorf("%s: %s units cost %s, %v; want %s", model, in.Units, got, err, usage)
+		}
+	}
+}
+
 func inclusiveTiers(tiers []tierInput) (out []catalog.Tier) {
 	for _, tier := range tiers {
 		next := catalog.Tier{Last: tier.To == nil, UnitPrice: tier.PerUnit, FlatPrice: tier.Flat}
@@ -587,6 +610,7 @@ var supportedVectors = map[int]struct {
 	89:  {"the first tier whose limits hold", capacityCase},
 	90:  {"the first tier whose limits hold", capacityCase},
 	93:  {perPeriod, blockCeiling},
+	99:  {"usage alone; what recurs is not priced here", besideRecurring},
 	100: {boundsHalfOpen, meteroid(halfOpen)},
 	102: {boundsHalfOpen + ", " + zeroSkip, meteroid(halfOpenNoFlat)},
 	103: {"maximum", tierCap},
@@ -600,7 +624,7 @@ var pendingVectors = []struct {
 }{
 	{"minimum on a line, trued up by the close job", []string{"59 minimum_commitment_prorated_first_period", "60 minimum_commitment_full_period"}},
 	{"recurring products", []string{"61 proration_on_termination", "96 plan_change_repair", "97 second_plan_change_uses_credit",
-		"99 graduated+recurring", "106 upgrade_mid_period", "107 upgrade_last_day", "109 annual_component_in_monthly_period"}},
+		"106 upgrade_mid_period", "107 upgrade_last_day", "109 annual_component_in_monthly_period"}},
 	{"progressive billing", []string{"62 progressive_billing", "63 progressive_billing_termination"}},
 	{"discounts of the close job", []string{"65 coupon_then_tax", "66 three_coupons_targets_tax", "67 coupon_fixed", "68 coupon_fixed_exceeds",
 		"69 coupon_percentage", "110 coupon_two_percent", "111 coupon_percent_before_fixed", "112 coupon_fixed_floor"}},
