@@ -270,6 +270,10 @@ func (p *pricer) selected(r *catalog.Rate, e *usage.Event, zone *time.Location) 
 }
 
 func (p *pricer) inputOf(e *usage.Event, rate *catalog.Rate, r *resolution) (in price.Input, reason string) {
+	if price.QuantityAlone(rate) {
+		p.exchange = money.Exchange{}
+		return price.Input{Quantity: e.Quantity}, ""
+	}
 	in, p.exchange, reason = inputOf(e, rate, r.usagePeriod, r.usageZone, r.plan.Snapshot(), p.known.amount(rate))
 	return in, reason
 }
@@ -327,7 +331,8 @@ func reasonOf(err error) string {
 // begin fills in a family that has no lines yet.
 func (f *family) begin(e *usage.Event, r *resolution, words words) {
 	f.account, f.product, f.pkg, f.group = strings.Clone(e.Account), r.product.ID, words.of(r.pkg), words.attributes(r.group)
-	f.seller, f.currency, f.period, f.seq, f.owed = r.seller, r.plan.Account().Currency, r.usagePeriod, r.seq, r.owed
+	f.seller, f.currency = words.of(r.seller), words.of(r.plan.Account().Currency)
+	f.period, f.seq, f.owed = r.usagePeriod, r.seq, r.owed
 }
 
 // reprice computes every line's amount anew into p.priced, with the segments given in place of those of line at. Each line

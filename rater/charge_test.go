@@ -74,7 +74,7 @@ func TestLineShowsTheLastRate(t *testing.T) {
 	event(0)
 	stored := m.dirty[0].states(nil)
 	stored[0].RateID = "an older one"
-	f, err := loadFamily(stored)
+	f, err := loadFamily(stored, words{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,7 +96,7 @@ func (x *exchanging) step(u *usage.Record) {
 		if len(f.lines) == 0 {
 			continue
 		}
-		if x.m.families[id], err = loadFamily(f.states(nil)); err != nil {
+		if x.m.families[id], err = loadFamily(f.states(nil), words{}); err != nil {
 			x.t.Fatal(err)
 		}
 	}

@@ -132,7 +132,7 @@ func (f *Fold) Load(stored []LineState, plan *catalog.Plan, old func(seq int64) 
 }
 
 func (f *Fold) load(stored []LineState, plan *catalog.Plan, old func(seq int64) (*catalog.Plan, error)) error {
-	family, err := loadFamily(stored)
+	family, err := loadFamily(stored, f.words)
 	if err != nil {
 		return err
 	}

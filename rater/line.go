@@ -70,15 +70,15 @@ type line struct {
 	events    int64
 	amount    money.Decimal
 	version   int64
-	last      *catalog.Rate         // of the event rated last; nil after loading
-	selected  *catalog.Rate         // what a matrix selected for it, else the same
+	last      *catalog.Rate   // of the event rated last; nil after loading
+	selected  *catalog.Rate   // what a matrix selected for it, else the same
+	terms     *activity.Terms // of the last activity, and of which rate they are
+	termsRate *catalog.Rate
 	shares    bool                  // pools have charged to the line
 	capped    bool                  // a segment stands in a matrix with a maximum, to which all its cells add up
 	ordered   int                   // so many segments stand in order; each behind them is the first of its cell
 	young     map[string]int        // where those stand, by cell
 	places    map[*catalog.Rate]int // where segments stood, if there are many, see placeOf
-	terms     *activity.Terms       // of the last activity, and of which rate they are
-	termsRate *catalog.Rate
 	period    catalog.Period
 	shown     lineRate
 	second    *second // nil: nothing
@@ -125,15 +125,14 @@ type lineRate struct{ level, account, id, model string }
 
 // segment is the usage that fell under one rate.
 type segment struct {
-	rate  *catalog.Rate // nil after loading until bound to definitions
-	state price.State
-	seq   int64       // the last definitions that the family was priced under while the rate existed
-	gone  bool        // the rate no longer exists in the definitions that the family is bound to, or not with states of this shape
-	owner catalog.Ref // with id and seq finds the rate again
+	rate       *catalog.Rate // nil after loading until bound to definitions
+	seq        int64         // the last definitions that the family was priced under while the rate existed
+	gone       bool          // the rate no longer exists in the definitions that the family is bound to, or not with states of this shape
+	conversion *conversion   // of the rate, nil for one in the line's currency
+	state      price.State
+	pinned     *conversion // the conversion that the family was last priced with
+	owner      catalog.Ref // with id and seq finds the rate again
 	segmentKey
-
-	conversion *conversion // of the rate, nil for one in the line's currency
-	pinned     *conversion // the one that the family was last priced with
 }
 
 // segmentKey names a segment of a line.
@@ -501,11 +500,11 @@ func (f *family) states(dst []LineState) []LineState {
 }
 
 // loadFamily builds a family from its stored lines, which stand in the order of their positions.
-func loadFamily(stored []LineState) (*family, error) {
+func loadFamily(stored []LineState, words words) (*family, error) {
 	s := &stored[0]
 	f := newFamily(s.Family)
-	f.account, f.product, f.pkg, f.group = s.Account, s.Product, s.Package, s.Group
-	f.seller, f.currency, f.period, f.seq, f.stored = s.Seller, s.Currency, s.UsagePeriod, s.Seq, len(stored)
+	f.account, f.product, f.pkg, f.group = s.Account, words.of(s.Product), words.of(s.Package), words.attributes(s.Group)
+	f.seller, f.currency, f.period, f.seq, f.stored = words.of(s.Seller), words.of(s.Currency), s.UsagePeriod, s.Seq, len(stored)
 	f.owed, f.corrects = s.Owed, s.RateLevel == LevelCorrection
 	for i := range stored {
 		s := &stored[i]

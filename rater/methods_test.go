@@ -160,7 +160,7 @@ func reloaded(t *testing.T, m *machine) *family {
 		if f.product != "p" {
 			continue
 		}
-		f, err := loadFamily(f.states(nil))
+		f, err := loadFamily(f.states(nil), words{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -92,7 +92,7 @@ func (m *machine) reload(t *testing.T) {
 			delete(m.families, id)
 			continue
 		}
-		again, err := loadFamily(f.states(nil))
+		again, err := loadFamily(f.states(nil), words{})
 		if err != nil {
 			t.Fatal(err)
 		}

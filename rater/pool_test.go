@@ -143,7 +143,7 @@ func (p *pooledOn) readBack() {
 		if len(f.lines) == 0 {
 			continue
 		}
-		loaded, err := loadFamily(f.states(nil))
+		loaded, err := loadFamily(f.states(nil), words{})
 		if err != nil {
 			p.t.Fatal(err)
 		}

@@ -48,7 +48,7 @@ func (m *machine) recallAll() {
 	}
 	for _, p := range m.plans {
 		if p != nil && len(p.known) > 0 {
-			touched += p.known[0].circumstance
+			touched += p.known[0].touch()
 		}
 	}
 	for i, p := range m.plans {
@@ -65,6 +65,11 @@ func (m *machine) recallAll() {
 	m.touched += touched
 }
 
+// touch reads a little of all that recalling will read.
+func (k *recalled) touch() uint64 {
+	return k.circumstance + uint64(len(k.reason)) + uint64(k.invoice[0])
+}
+
 // touch reads a little of all that charging the line will read.
 func (l *line) touch() int64 {
 	n := l.events + int64(l.target.Invoice[0])
@@ -72,9 +77,9 @@ func (l *line) touch() int64 {
 		n += int64(l.target.Account[0])
 	}
 	if len(l.segments) > 0 {
-		n += l.segments[0].seq
+		n += l.segments[0].seq + l.segments[0].state.Events
 	}
-	if l.termsRate == nil {
+	if l.termsRate == nil || l.capped {
 		n++
 	}
 	return n

@@ -234,7 +234,7 @@ func (a *anew) reload() {
 		if len(f.lines) == 0 {
 			continue
 		}
-		loaded, err := loadFamily(f.states(nil))
+		loaded, err := loadFamily(f.states(nil), words{})
 		if err != nil {
 			a.t.Fatal(err)
 		}

@@ -15,16 +15,17 @@ import (
 // resolution is what the definitions say of an event: its rate, its period and the line that it falls on, or the
 // reason for which there is none.
 type resolution struct {
-	f       *family
-	pool    *pool // that has the rate's tiers, nil: the line has them
+	// What every event reads stands together.
 	group   []activity.Attribute
+	f       *family
+	reason  string
 	rate    *catalog.Rate // of a matrix the whole: what it selects differs from event to event
 	seq     int64         // of the definitions that price it: the activated ones or, for late usage, those of the seal
-	pooled  pooled
-	poolSeq int64 // of those that price its pool: the same, but for late usage of an account that came after the seal
+	pool    *pool         // that has the rate's tiers, nil: the line has them
 	invoice activity.ID
-	reason  string
 
+	pooled      pooled
+	poolSeq     int64         // of those that price its pool: the same, but for late usage of an account that came after the seal
 	plan        *catalog.Plan // under which it is resolved
 	product     *catalog.Product
 	pkg         string
@@ -350,7 +351,7 @@ func (m *machine) provideFamilies(ctx context.Context, need *needs, fence Fence,
 		for j < len(stored) && stored[j].Family == stored[i].Family {
 			j++
 		}
-		f, err := loadFamily(stored[i:j])
+		f, err := loadFamily(stored[i:j], m.words)
 		if err != nil {
 			return err
 		}
