@@ -30,7 +30,7 @@ func (s *Server) registerCatalog() {
 		OperationID: "apply-catalog", Method: http.MethodPut, Path: "/v1/catalog", Tags: []string{"catalog"},
 		Summary: "Creates and updates what the document names",
 		Description: "All or nothing, and idempotent. `delete: [{kind, id}]` removes. Usage that is accepted after the answer is priced under it. " +
-			"With dry_run=true the answer says what would change and nothing is written.",
+			"With dry_run=true the answer says what would change, what that means for prices and how many accounts it concerns, and nothing is written.",
 		Parameters:  []*huma.Param{queryParam("dry_run", huma.TypeBoolean, "check and compare only")},
 		RequestBody: &huma.RequestBody{Required: true, Content: both},
 		Responses:   s.jsonAnswer("200", "What changed", reflect.TypeFor[Applied]()),

@@ -130,6 +130,32 @@ type Applied struct {
 	Seq     int64    `json:"seq" doc:"sequence number of the definitions now"`
 	DryRun  bool     `json:"dry_run" doc:"nothing was written"`
 	Changes []Change `json:"changes" doc:"empty when everything was so already"`
+
+	Differences []Difference `json:"differences,omitempty" doc:"of a dry run: what the changes mean, in words, and whom they concern; the first thousand"`
+	More        int          `json:"more_differences,omitempty" doc:"differences beyond the first thousand"`
+}
+
+// Difference is what a change means: one price, or one other property.
+type Difference struct {
+	Kind     string           `json:"kind" example:"contract" doc:"of the definition that changes"`
+	ID       string           `json:"id"`
+	Text     string           `json:"text" example:"API calls, contract c-1 of Acme GmbH, from 2026-12-01: 0.10 → 0.08 EUR per request"`
+	Product  string           `json:"product,omitempty" doc:"whose price it is; absent where it is no price"`
+	Level    string           `json:"level,omitempty" doc:"of the price" example:"contract"`
+	Package  string           `json:"package,omitempty"`
+	Currency string           `json:"currency,omitempty"`
+	From     string           `json:"from,omitempty" doc:"date or instant; absent: always"`
+	Until    string           `json:"until,omitempty" doc:"the first moment without; absent: no end"`
+	Before   string           `json:"before,omitempty" doc:"the price in words; absent: there was none at this level"`
+	After    string           `json:"after,omitempty" doc:"the price in words; absent: there is none at this level"`
+	Accounts AffectedAccounts `json:"accounts"`
+}
+
+// AffectedAccounts are those that a difference concerns.
+type AffectedAccounts struct {
+	Count    int64    `json:"count" doc:"of a price: the accounts that can get it, also those that a nearer level prices"`
+	Everyone bool     `json:"everyone,omitempty" doc:"whoever uses the product"`
+	First    []string `json:"first,omitempty" doc:"ids of some of them"`
 }
 
 // Change is one changed definition.

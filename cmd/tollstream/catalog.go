@@ -36,31 +36,19 @@ func (a *app) catalogApply() *cobra.Command {
 		Example: "  tollstream catalog apply catalog.yaml\n  tollstream catalog apply - < catalog.json",
 		Args:    arguments("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, err := a.sendCatalog(cmd.Context(), args[0], false)
-			return err
-		},
-	}
-}
-
-func (a *app) catalogDiff() *cobra.Command {
-	var exitCode bool
-	cmd := &cobra.Command{
-		Use: "diff FILE", Short: "Show what applying a document would change, and write nothing",
-		Example: "  tollstream catalog diff catalog.yaml\n  tollstream catalog diff --exit-code catalog.yaml || echo would change",
-		Args:    arguments("FILE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			applied, err := a.sendCatalog(cmd.Context(), args[0], true)
-			if err == nil && exitCode && len(applied.Changes) > 0 {
-				return &silentError{"the document would change the catalogue"}
+			applied, err := a.sendCatalog(cmd.Context(), args[0], false)
+			switch {
+			case err != nil:
+				return err
+			case a.output == outputJSON:
+				return a.printJSON(applied)
 			}
-			return err
+			return a.print(changesText(applied))
 		},
 	}
-	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "end with exit code 1 when something would change")
-	return cmd
 }
 
-// sendCatalog applies a document, or asks what that would change, and prints the changes.
+// sendCatalog applies a document, or asks what that would change.
 func (a *app) sendCatalog(ctx context.Context, file string, dryRun bool) (*api.Applied, error) {
 	document, err := a.readInput(file)
 	if err != nil {
@@ -78,14 +66,7 @@ func (a *app) sendCatalog(ctx context.Context, file string, dryRun bool) (*api.A
 	if err != nil {
 		return nil, inDocument(file, err)
 	}
-	applied, err := client.Decode[api.Applied](res)
-	if err != nil {
-		return nil, err
-	}
-	if a.output == outputJSON {
-		return applied, a.printJSON(applied)
-	}
-	return applied, a.print(changesText(applied))
+	return client.Decode[api.Applied](res)
 }
 
 // readInput reads a whole file, or standard input for "-".
@@ -141,25 +122,28 @@ func changesText(applied *api.Applied) string {
 	}
 	var b strings.Builder
 	for _, c := range applied.Changes {
-		fmt.Fprintf(&b, "%s %s %s", c.Action, c.Kind, c.ID)
-		if len(c.Fields) > 0 {
-			b.WriteString(": " + strings.Join(c.Fields, ", "))
-		}
-		if c.Note != "" {
-			b.WriteString(" (" + c.Note + ")")
-		}
-		b.WriteString("\n")
+		b.WriteString(changeText(c))
 	}
-	noun := "changes"
-	if len(applied.Changes) == 1 {
-		noun = "change"
-	}
-	if applied.DryRun {
-		fmt.Fprintf(&b, "%d %s would be made, nothing was written\n", len(applied.Changes), noun)
-	} else {
-		fmt.Fprintf(&b, "%d %s, definitions %d\n", len(applied.Changes), noun, applied.Seq)
-	}
+	fmt.Fprintf(&b, "%s, definitions %d\n", counted(int64(len(applied.Changes)), "change"), applied.Seq)
 	return b.String()
+}
+
+func changeText(c api.Change) string {
+	text := c.Action + " " + c.Kind + " " + c.ID
+	if len(c.Fields) > 0 {
+		text += ": " + strings.Join(c.Fields, ", ")
+	}
+	if c.Note != "" {
+		text += " (" + c.Note + ")"
+	}
+	return text + "\n"
+}
+
+func counted(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func (a *app) catalogExport() *cobra.Command {

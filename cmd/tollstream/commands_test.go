@@ -35,7 +35,7 @@ func TestCatalogApply(t *testing.T) {
 		t.Errorf("the server got %s: %s", d.Format, d.Body)
 	}
 	code, out, _ = w.tollstream(t, "", "catalog", "diff", file)
-	check(t, "diff", code, 0, out, "2 changes would be made, nothing was written")
+	check(t, "diff", code, 0, out, "changed account acme: name, cycle (billing from 2026-12-01)\n2 definitions would change, nothing was written")
 	code, _, _ = w.tollstream(t, "", "catalog", "diff", "--exit-code", file)
 	check(t, "diff --exit-code", code, 1, "")
 	code, out, _ = w.tollstream(t, "", "catalog", "apply", file, "-o", "json")

@@ -44,12 +44,17 @@ func TestCommandsBesideAServer(t *testing.T) {
 
 	t.Run("catalog", func(t *testing.T) {
 		book := write(t, "book.yaml", bookYAML)
-		mustSay(t, "diff", admin.must(t, "catalog", "diff", book), "created product calls", "nothing was written")
+		mustSay(t, "diff", admin.must(t, "catalog", "diff", book), "new product calls", "nothing was written")
 		if _, _, code := admin.command(t, "", "catalog", "diff", "--exit-code", book); code != 1 {
 			t.Errorf("diff --exit-code: %d", code)
 		}
 		mustSay(t, "apply", admin.must(t, "catalog", "apply", book), "created product calls", "created account acme")
 		mustSay(t, "apply again", admin.must(t, "catalog", "apply", book), "nothing to change")
+		dearer := strings.Replace(bookYAML, "up_to: 10", "up_to: 20", 1)
+		if dearer == bookYAML {
+			t.Fatal("no price changes")
+		}
+		mustSay(t, "diff in words", admin.must(t, "catalog", "diff", write(t, "dearer.yaml", dearer)), "up to 10", " → ", "up to 20", "whoever uses it, of 1 account: acme", "1 definition would change, nothing was written")
 		exported := filepath.Join(t.TempDir(), "exported.yaml")
 		admin.must(t, "catalog", "export", exported)
 		mustSay(t, "apply what was exported", admin.must(t, "catalog", "apply", exported), "nothing to change")

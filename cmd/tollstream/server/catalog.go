@@ -27,28 +27,42 @@ func (c catalogDesk) Apply(ctx context.Context, d api.Document, dryRun bool) (*a
 	if err != nil {
 		return nil, documentErrors(err)
 	}
-	out := &api.Applied{DryRun: dryRun, Changes: []api.Change{}}
-	var changes []catalog.Change
 	if dryRun {
-		if changes, err = c.p.catalog.Diff(ctx, doc); err != nil {
-			return nil, documentErrors(err)
-		}
-		if out.Seq, err = c.p.catalog.CurrentSeq(ctx); err != nil {
-			return nil, fmt.Errorf("%w: %w", api.ErrUnavailable, err)
-		}
-	} else {
-		result, err := c.p.publisher.ApplyAndPublish(ctx, doc)
-		c.p.placed.forget()
-		c.p.resolver.Invalidate() // also after an error: it may have been applied all the same
-		if err != nil {
-			return nil, documentErrors(err)
-		}
-		out.Seq, changes = result.Seq, result.Changes
+		return c.compare(ctx, doc)
 	}
-	for _, change := range changes {
-		out.Changes = append(out.Changes, describeChange(change))
+	result, err := c.p.publisher.ApplyAndPublish(ctx, doc)
+	c.p.placed.forget()
+	c.p.resolver.Invalidate() // also after an error: it may have been applied all the same
+	if err != nil {
+		return nil, documentErrors(err)
+	}
+	return &api.Applied{Seq: result.Seq, Changes: describeChanges(result.Changes)}, nil
+}
+
+// compare says what a document would change, what that means and whom it concerns.
+func (c catalogDesk) compare(ctx context.Context, doc *catalog.Document) (*api.Applied, error) {
+	compared, err := c.p.catalog.Compare(ctx, doc)
+	if err != nil {
+		return nil, documentErrors(err)
+	}
+	out := &api.Applied{Seq: compared.Seq, DryRun: true, Changes: describeChanges(compared.Changes), More: compared.More}
+	for i := range compared.Differences {
+		d := &compared.Differences[i]
+		out.Differences = append(out.Differences, api.Difference{
+			Kind: string(d.Kind), ID: d.ID, Text: d.Text, Product: d.Product, Level: string(d.Level), Package: d.Package, Currency: d.Currency,
+			From: d.From, Until: d.Until, Before: d.Before, After: d.After,
+			Accounts: api.AffectedAccounts{Count: d.Accounts, Everyone: d.Reach.Everyone, First: d.First},
+		})
 	}
 	return out, nil
+}
+
+func describeChanges(changes []catalog.Change) []api.Change {
+	out := make([]api.Change, len(changes))
+	for i := range changes {
+		out[i] = describeChange(changes[i])
+	}
+	return out
 }
 
 // Draft implements api.Drafts. The newest definitions are those that the changes are told against, or newer ones that were applied meanwhile.
@@ -69,13 +83,7 @@ func (c catalogDesk) Draft(ctx context.Context, d api.Document) (*catalog.Draft,
 }
 
 func describeChange(c catalog.Change) api.Change {
-	action := c.Action
-	if action == catalog.ActionChanged {
-		action = "updated"
-	}
-	out := api.Change{Action: action, Kind: string(c.Kind), ID: c.ID}
-	out.Fields, out.Note = c.Fields, c.Note
-	return out
+	return api.Change{Action: c.Action, Kind: string(c.Kind), ID: c.ID, Fields: c.Fields, Note: c.Note}
 }
 
 // documentErrors says in the API's terms what is wrong with a document.

@@ -69,7 +69,7 @@ func (s *Store) Apply(ctx context.Context, doc *catalog.Document) (Result, error
 	if err != nil {
 		return Result{}, fmt.Errorf("apply the catalogue: lock its sequence number: %w", err)
 	}
-	if result.Changes, err = s.revise(ctx, tx, doc); err != nil {
+	if _, result.Changes, err = s.revise(ctx, tx, doc); err != nil {
 		return Result{}, err
 	}
 	if len(result.Changes) == 0 {
@@ -87,15 +87,25 @@ func (s *Store) Apply(ctx context.Context, doc *catalog.Document) (Result, error
 
 // Diff tells what Apply would change, and writes nothing.
 func (s *Store) Diff(ctx context.Context, doc *catalog.Document) ([]catalog.Change, error) {
+	tx, err := s.beginComparing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer rollback(ctx, tx)
+	_, changes, err := s.revise(ctx, tx, doc)
+	return changes, err
+}
+
+func (s *Store) beginComparing(ctx context.Context) (pgx.Tx, error) {
 	tx, err := s.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return nil, fmt.Errorf("compare the catalogue: %w", err)
 	}
-	defer rollback(ctx, tx)
 	if err := allowThinking(ctx, tx); err != nil {
+		rollback(ctx, tx)
 		return nil, fmt.Errorf("compare the catalogue: %w", err)
 	}
-	return s.revise(ctx, tx, doc)
+	return tx, nil
 }
 
 // allowThinking lets the transaction wait while a large document is compared; the pool's sessions may be set to end
@@ -105,12 +115,13 @@ func allowThinking(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-func (s *Store) revise(ctx context.Context, tx pgx.Tx, doc *catalog.Document) ([]catalog.Change, error) {
+func (s *Store) revise(ctx context.Context, tx pgx.Tx, doc *catalog.Document) (catalog.Stored, []catalog.Change, error) {
 	stored, err := load(ctx, tx, doc.Needs())
 	if err != nil {
-		return nil, fmt.Errorf("read the stored catalogue: %w", err)
+		return stored, nil, fmt.Errorf("read the stored catalogue: %w", err)
 	}
-	return doc.Revise(stored, s.now().UnixNano())
+	changes, err := doc.Revise(stored, s.now().UnixNano())
+	return stored, changes, err
 }
 
 // load reads what a document needs; a document of one account reads that account, its parents and
