@@ -20,8 +20,8 @@ type pricer struct {
 	scratch  []segment
 	together []segment
 	segments []price.Segment
-	in       price.Input   // what the event of the last put brought
-	rate     *catalog.Rate // … to its rate, of a matrix the price that was selected
+	in       price.Input   // what the event in work brings
+	rate     *catalog.Rate // … to its rate, of a matrix the price that is selected
 	cell     []price.Segment
 	priced   []money.Decimal                // the lines' amounts under new circumstances, computed before anything changes
 	values   [catalog.MostDimensions]string // of an event, by which a matrix selects
@@ -45,6 +45,7 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 	marker := m.openMarker(e, r)
 	if l := f.alone(r); l != nil && marker == nil {
 		charged, reason := m.chargeAlone(l, e, r)
+		m.in.ID = "" // a part of the record
 		if reason == "" {
 			l.version = rec.Offset + 1
 			m.touch(f)
@@ -73,46 +74,55 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 	return reason
 }
 
+// enter finds the rate that prices the event and what the event brings to it, into p.rate and p.in, and adds its quantity to that of its
+// line so far. It returns the reason why that cannot be.
+func (p *pricer) enter(e *usage.Event, r *resolution, sofar money.Decimal) (quantity money.Decimal, reason string) {
+	if p.rate = r.rate; p.rate.Matrix != nil {
+		if p.rate = p.selected(p.rate, e, r.usageZone); p.rate == nil {
+			return quantity, ReasonNoRate
+		}
+	}
+	quantity, err := sofar.Add(e.Quantity)
+	if err != nil {
+		return quantity, ReasonOverflow
+	}
+	if price.QuantityAlone(p.rate) { // mostly, and then nothing else needs to be read
+		p.in, p.exchange = price.Input{Quantity: e.Quantity}, money.Exchange{}
+		return quantity, ""
+	}
+	p.in, p.exchange, reason = inputOf(e, p.rate, r.usagePeriod, r.usageZone, r.plan.Snapshot(), p.known.amount(p.rate))
+	return quantity, reason
+}
+
 // put puts the event into the segments of its line, which may be a new one, and prices the family's lines into p.priced, which are
 // theirs once take was called. After a reason nothing has changed.
 func (p *pricer) put(f *family, e *usage.Event, r *resolution, words words) (at int, reason string) {
-	rate := r.rate
-	if rate.Matrix != nil {
-		if rate = p.selected(rate, e, r.usageZone); rate == nil {
-			return -1, ReasonNoRate
-		}
-	}
-	if len(f.lines) == 0 {
-		f.begin(e, r, words)
-	}
-	at = slices.IndexFunc(f.lines, func(l line) bool { return l.target.Invoice == r.invoice })
+	at = f.lineOn(r.invoice)
 	segments := []segment(nil)
 	quantity, events := money.Decimal{}, int64(0)
 	if at >= 0 {
 		f.lines[at].inOrder()
 		segments, quantity, events = f.lines[at].segments, f.lines[at].quantity, f.lines[at].events
 	}
-	quantity, err := quantity.Add(e.Quantity)
-	if err != nil {
-		return at, ReasonOverflow
-	}
-	in, reason := p.inputOf(e, rate, r)
-	if reason != "" {
+	if quantity, reason = p.enter(e, r, quantity); reason != "" {
 		return at, reason
 	}
-	conversion, ok := f.conversionIn(rate, r.usagePeriod, p.known.prices(rate), r.plan)
+	if len(f.lines) == 0 {
+		f.begin(e, r, words)
+	}
+	conversion, ok := f.conversionIn(p.rate, r.usagePeriod, p.known.prices(p.rate), r.plan)
 	if !ok {
 		return at, ReasonNoRate
 	}
 	p.conversion = conversion
-	p.in, p.rate = in, rate
 	p.together = p.together[:0]
-	if price.InLogOrder(rate) && (p.faults == nil || !p.faults.LogOrderAlone) {
+	var err error
+	if price.InLogOrder(p.rate) && (p.faults == nil || !p.faults.LogOrderAlone) {
 		if p.together, err = f.othersThan(at, p.together); err != nil {
 			return at, ReasonOverflow
 		}
 	}
-	p.scratch, err = addTo(p.scratch, segments, rate, conversion, in, p.together)
+	p.scratch, err = addTo(p.scratch, segments, p.rate, conversion, p.in, p.together)
 	if err != nil {
 		return at, reasonOf(err)
 	}
@@ -128,8 +138,8 @@ func (p *pricer) put(f *family, e *usage.Event, r *resolution, words words) (at 
 	}
 	l := &f.lines[at]
 	l.segments = append(l.segments[:0], p.scratch...)
-	l.ordered, l.capped = len(l.segments), l.capped || hasMaximum(rate)
-	l.quantity, l.events, l.last, l.selected = quantity, events+1, r.rate, rate
+	l.ordered, l.capped = len(l.segments), l.capped || hasMaximum(p.rate)
+	l.quantity, l.events, l.last, l.selected = quantity, events+1, r.rate, p.rate
 	return at, ""
 }
 
@@ -146,23 +156,28 @@ func (f *family) alone(r *resolution) *line {
 
 // chargeAlone is put and take for such a line. After a reason nothing has changed.
 func (p *pricer) chargeAlone(l *line, e *usage.Event, r *resolution) (charged money.Decimal, reason string) {
-	if len(l.segments) != 1 || l.segments[0].rate != r.rate || l.segments[0].gone {
-		return p.chargeCell(l, e, r)
-	}
-	s := &l.segments[0]
-	quantity, err := l.quantity.Add(e.Quantity)
-	if err != nil {
-		return charged, ReasonOverflow
-	}
-	in, reason := p.inputOf(e, r.rate, r)
+	quantity, reason := p.enter(e, r, l.quantity)
 	if reason != "" {
 		return charged, reason
 	}
-	state, err := aggregate(r.rate, s.state, in)
-	if err != nil {
+	if len(l.segments) == 1 && l.segments[0].rate == p.rate && r.rate == p.rate && !l.segments[0].gone {
+		charged, reason = p.chargeSegment(l, &l.segments[0], r.seq)
+	} else {
+		charged, reason = p.chargeCell(l, r)
+	}
+	if reason == "" {
+		l.quantity, l.events, l.last, l.selected = quantity, l.events+1, r.rate, p.rate
+	}
+	return charged, reason
+}
+
+// chargeSegment puts the event into the line's only segment, where it is one of its rate.
+func (p *pricer) chargeSegment(l *line, s *segment, seq int64) (charged money.Decimal, reason string) {
+	state := s.state
+	if err := aggregate(p.rate, &state, &p.in); err != nil {
 		return charged, reasonOf(err)
 	}
-	total, err := price.Total(r.rate, state)
+	total, err := price.TotalOf(p.rate, &state)
 	if err == nil && s.conversion != nil {
 		total, err = s.conversion.exchange.Convert(total)
 	}
@@ -170,27 +185,13 @@ func (p *pricer) chargeAlone(l *line, e *usage.Event, r *resolution) (charged mo
 		return charged, ReasonOverflow
 	}
 	charged = difference(total, l.amount)
-	s.state, s.seq = state, r.seq
-	l.quantity, l.events, l.last, l.selected, l.amount = quantity, l.events+1, r.rate, r.rate, total
+	s.state, s.seq, l.amount = state, seq, total
 	return charged, ""
 }
 
 // chargeCell prices the event's cell without it and with it, however many cells the line has.
-func (p *pricer) chargeCell(l *line, e *usage.Event, r *resolution) (charged money.Decimal, reason string) {
-	rate := r.rate
-	if rate.Matrix != nil {
-		if rate = p.selected(rate, e, r.usageZone); rate == nil {
-			return charged, ReasonNoRate
-		}
-	}
-	quantity, err := l.quantity.Add(e.Quantity)
-	if err != nil {
-		return charged, ReasonOverflow
-	}
-	in, reason := p.inputOf(e, rate, r)
-	if reason != "" {
-		return charged, reason
-	}
+func (p *pricer) chargeCell(l *line, r *resolution) (charged money.Decimal, reason string) {
+	rate := p.rate
 	c, ok := r.f.conversionIn(rate, r.usagePeriod, p.known.prices(rate), r.plan)
 	if !ok {
 		return charged, ReasonNoRate
@@ -214,9 +215,9 @@ func (p *pricer) chargeCell(l *line, e *usage.Event, r *resolution) (charged mon
 		if err != nil {
 			return charged, ReasonOverflow
 		}
-		in.Before = &accumulated
+		p.in.Before = &accumulated
 	}
-	if cell[own].State, err = aggregate(rate, cell[own].State, in); err != nil {
+	if err = aggregate(rate, &cell[own].State, &p.in); err != nil {
 		return charged, reasonOf(err)
 	}
 	after, err := price.LineTotal(cell)
@@ -235,7 +236,7 @@ func (p *pricer) chargeCell(l *line, e *usage.Event, r *resolution) (charged mon
 	}
 	s := &l.segments[at]
 	s.rate, s.gone, s.state, s.seq, s.conversion, s.pinned = rate, false, cell[own].State, r.seq, c, c
-	l.quantity, l.events, l.last, l.selected, l.amount = quantity, l.events+1, r.rate, rate, amount
+	l.amount = amount
 	return charged, ""
 }
 
@@ -267,15 +268,6 @@ func (p *pricer) selected(r *catalog.Rate, e *usage.Event, zone *time.Location) 
 		alike.Cell, rate = "", &alike
 	}
 	return rate
-}
-
-func (p *pricer) inputOf(e *usage.Event, rate *catalog.Rate, r *resolution) (in price.Input, reason string) {
-	if price.QuantityAlone(rate) {
-		p.exchange = money.Exchange{}
-		return price.Input{Quantity: e.Quantity}, ""
-	}
-	in, p.exchange, reason = inputOf(e, rate, r.usagePeriod, r.usageZone, r.plan.Snapshot(), p.known.amount(rate))
-	return in, reason
 }
 
 // InputOf gives what an event brings to its rate, in the period and zone of its line's usage, or the reason why it cannot be priced. An amount

@@ -84,6 +84,16 @@ type line struct {
 	second    *second // nil: nothing
 }
 
+// lineOn gives the place of the line on the invoice, -1 if there is none.
+func (f *family) lineOn(invoice activity.ID) int {
+	for i := range f.lines {
+		if f.lines[i].target.Invoice == invoice {
+			return i
+		}
+	}
+	return -1
+}
+
 // open adds a line on an invoice, in the order of the invoices' periods: each continues those before it. It returns its place.
 func (f *family) open(period catalog.Period, billed string, invoice activity.ID) int {
 	l := line{period: period, target: activity.Target{
@@ -375,21 +385,17 @@ func addTo(scratch []segment, segments []segment, r *catalog.Rate, c *conversion
 		}
 		in.Before = &before
 	}
-	state, err := aggregate(r, scratch[i].state, in)
-	if err != nil {
-		return scratch, err
-	}
-	scratch[i].state = state
-	return scratch, nil
+	return scratch, aggregate(r, &scratch[i].state, &in)
 }
 
-// aggregate is price.Aggregate; what the state keeps of the event is its own.
-func aggregate(r *catalog.Rate, s price.State, in price.Input) (price.State, error) {
-	after, err := price.Aggregate(r, s, in)
-	if err == nil && after.Rest != s.Rest {
-		after.Rest = after.Rest.Clone()
+// aggregate is price.Add; what the state keeps of the event is its own.
+func aggregate(r *catalog.Rate, s *price.State, in *price.Input) error {
+	before := s.Rest
+	err := price.Add(r, s, in)
+	if err == nil && s.Rest != before {
+		s.Rest = s.Rest.Clone()
 	}
-	return after, err
+	return err
 }
 
 // beforeIn gives what was accumulated before segment i of a line, by it and by the others of its family: in earlier segments, and in

@@ -258,7 +258,7 @@ type poolCharge struct {
 }
 
 // charge works out what the event costs in the pool, whose rate is the event's or the one that was in its place under the pool's definitions.
-func (p *pricer) chargePool(r *resolution, rate *catalog.Rate, since bool, in price.Input) (c poolCharge, reason string) {
+func (p *pricer) chargePool(r *resolution, rate *catalog.Rate, since bool) (c poolCharge, reason string) {
 	q := r.pool
 	key := q.keyIn(rate, r.product.ID)
 	c.at, c.found = q.place(&key)
@@ -282,7 +282,7 @@ func (p *pricer) chargePool(r *resolution, rate *catalog.Rate, since bool, in pr
 			return c, ReasonOverflow
 		}
 	}
-	if c.segment.state, err = aggregate(c.segment.rate, c.segment.state, in); err != nil {
+	if err = aggregate(c.segment.rate, &c.segment.state, &p.in); err != nil {
 		return c, reasonOf(err)
 	}
 	if c.total, err = p.poolTotal(q, &c, true); err != nil {
@@ -343,20 +343,7 @@ func (q *pool) price(total money.Decimal, seq int64) {
 // putPooled puts the event into its pool and into its line, which may be a new one, and prices the family's lines into p.priced, as put
 // does. After a reason nothing has changed.
 func (p *pricer) putPooled(f *family, e *usage.Event, r *resolution, words words) (at int, c poolCharge, reason string) {
-	rate, pooled, since := r.rate, r.pooled.rate, r.pooled.since
-	if rate.Matrix != nil {
-		if rate = p.selected(rate, e, r.usageZone); rate == nil {
-			return -1, c, ReasonNoRate
-		}
-		if pooled = pooled.Matrix.Entry(rate.Cell); pooled == nil {
-			pooled, since = rate, true
-		}
-	}
-	if len(f.lines) == 0 {
-		f.begin(e, r, words)
-	}
-	r.pool.begin(r, words)
-	at = slices.IndexFunc(f.lines, func(l line) bool { return l.target.Invoice == r.invoice })
+	at = f.lineOn(r.invoice)
 	p.scratch = p.scratch[:0]
 	quantity, events := money.Decimal{}, int64(0)
 	if at >= 0 {
@@ -364,18 +351,23 @@ func (p *pricer) putPooled(f *family, e *usage.Event, r *resolution, words words
 		p.scratch = append(p.scratch, f.lines[at].segments...)
 		quantity, events = f.lines[at].quantity, f.lines[at].events
 	}
-	quantity, err := quantity.Add(e.Quantity)
-	if err != nil {
-		return at, c, ReasonOverflow
-	}
-	in, reason := p.inputOf(e, rate, r)
-	if reason != "" {
+	if quantity, reason = p.enter(e, r, quantity); reason != "" {
 		return at, c, reason
 	}
-	if c, reason = p.chargePool(r, pooled, since, in); reason != "" {
+	pooled, since := r.pooled.rate, r.pooled.since
+	if r.rate.Matrix != nil {
+		if pooled = pooled.Matrix.Entry(p.rate.Cell); pooled == nil {
+			pooled, since = p.rate, true
+		}
+	}
+	if len(f.lines) == 0 {
+		f.begin(e, r, words)
+	}
+	r.pool.begin(r, words)
+	if c, reason = p.chargePool(r, pooled, since); reason != "" {
 		return at, c, reason
 	}
-	if err := p.shareOf(r.pool, rate, in, &c); err != nil {
+	if err := p.shareOf(r.pool, p.rate, &c); err != nil {
 		return at, c, reasonOf(err)
 	}
 	fresh := at < 0
@@ -391,13 +383,13 @@ func (p *pricer) putPooled(f *family, e *usage.Event, r *resolution, words words
 	l := &f.lines[at]
 	l.segments = append(l.segments[:0], p.scratch...)
 	l.ordered, l.shares = len(l.segments), true
-	l.quantity, l.events, l.last, l.selected = quantity, events+1, r.rate, rate
+	l.quantity, l.events, l.last, l.selected = quantity, events+1, r.rate, p.rate
 	r.pool.take(&c, r, words)
 	return at, c, ""
 }
 
 // shareOf puts the event and what the pool charges for it into the line's segment, in p.scratch.
-func (p *pricer) shareOf(q *pool, r *catalog.Rate, in price.Input, c *poolCharge) error {
+func (p *pricer) shareOf(q *pool, r *catalog.Rate, c *poolCharge) error {
 	key := keyOf(r)
 	key.share = &share{pool: q.id}
 	i, found := placeOf(p.scratch, &key)
@@ -414,8 +406,7 @@ func (p *pricer) shareOf(q *pool, r *catalog.Rate, in price.Input, c *poolCharge
 	if s.share, err = s.share.plus(all); err != nil {
 		return err
 	}
-	s.state, err = aggregate(r, s.state, in)
-	return err
+	return aggregate(r, &s.state, &p.in)
 }
 
 // chargePooled is charge for usage whose tiers are shared.

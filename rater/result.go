@@ -298,7 +298,7 @@ func (m *machine) correct(rec *activity.Record, s *MarkerState, c *correcting) {
 		f.period, f.seq, f.corrects = catalog.Period{Start: c.UsageStart, End: c.UsageEnd}, s.Seq, true
 	}
 	invoice := activity.InvoiceID(f.seller, c.billed, c.period.Start)
-	at := slices.IndexFunc(f.lines, func(l line) bool { return l.target.Invoice == invoice })
+	at := f.lineOn(invoice)
 	if at < 0 {
 		at = f.open(c.period, m.words.of(c.billed), invoice)
 		f.lines[at].shown = lineRate{level: LevelCorrection, account: c.invoice.String(), id: c.closed.String()}

@@ -4,28 +4,25 @@ import (
 	"github.com/tollstream/tollstream/rater/catalog"
 )
 
-// addMoney gives s with one more event, by its money value: its amount, else its quantity, which dynamic does not take
+// addMoney adds one more event, by its money value: its amount, else its quantity, which dynamic does not take
 // for money.
-func addMoney(r *catalog.Rate, s State, in *Input) (State, error) {
+func (s *State) addMoney(r *catalog.Rate, in *Input) error {
 	if r.Aggregation != catalog.AggregationSum && r.Aggregation != "" {
-		return State{}, unsupported(r, "aggregation of money", string(r.Aggregation))
+		return unsupported(r, "aggregation of money", string(r.Aggregation))
 	}
 	v := in.Money
 	if !in.HasMoney {
 		if r.Model == catalog.ModelDynamic {
-			return State{}, ErrNoAmount
+			return ErrNoAmount
 		}
 		v = in.Quantity
 	}
 	if p := r.Percentage; r.Model == catalog.ModelPercentage && p != nil && p.InLogOrder() {
-		if err := addCharge(p, &s, in.Before, v); err != nil {
-			return State{}, err
+		if err := addCharge(p, s, in.Before, v); err != nil {
+			return err
 		}
 	}
-	if err := s.add(v); err != nil {
-		return State{}, err
-	}
-	return s, nil
+	return s.add(v)
 }
 
 // InLogOrder says whether r prices an event by what was rated before it, so that Aggregate needs [Input.Before].

@@ -156,38 +156,45 @@ func (r *Rest) id() string {
 // Aggregate gives the state s with one more event under the rate r. It returns money.ErrOverflow,
 // ErrNegativeQuantity, ErrNoAmount, ErrNoPeriod or ErrUnsupported, and then the event does not count.
 func Aggregate(r *catalog.Rate, s State, in Input) (State, error) {
-	if ofMoney(r) {
-		return addMoney(r, s, &in)
-	}
-	a := aggregationOf(r)
-	if a == nil {
-		return State{}, unsupported(r, "aggregation", string(r.Aggregation))
-	}
-	if in.Quantity.Sign() < 0 && !a.takesNegative {
-		return State{}, ErrNegativeQuantity
-	}
-	q, err := eventQuantity(&r.Rounding, in.Quantity)
-	if err != nil {
-		return State{}, err
-	}
-	switch {
-	case r.WholeEvents:
-		return addWhole(r, s, in.Before, q)
-	case r.ProrateByDay:
-		return addDay(s, q, &in)
-	case r.AbsoluteLevel && a.kind == kindTimeWeighted:
-		return addLevel(s, q, &in)
-	case a.kind == kindTimeWeighted:
-		return addChange(s, q, &in)
-	case a.kind == kindLatest:
-		return Merge(s, State{Events: 1, Peak: q, At: in.Time, Rest: &Rest{ID: in.ID}})
-	case a.kind == kindMax:
-		return Merge(s, State{Events: 1, Peak: q})
-	}
-	if err := s.add(q); err != nil { // in place: a state is large to hand around
+	if err := Add(r, &s, &in); err != nil {
 		return State{}, err
 	}
 	return s, nil
+}
+
+// Add is Aggregate in place, since a state is large to hand around; after an error s means nothing.
+func Add(r *catalog.Rate, s *State, in *Input) (err error) {
+	if ofMoney(r) {
+		return s.addMoney(r, in)
+	}
+	a := aggregationOf(r)
+	if a == nil {
+		return unsupported(r, "aggregation", string(r.Aggregation))
+	}
+	if in.Quantity.Sign() < 0 && !a.takesNegative {
+		return ErrNegativeQuantity
+	}
+	q, err := eventQuantity(&r.Rounding, in.Quantity)
+	if err != nil {
+		return err
+	}
+	switch {
+	case r.WholeEvents:
+		*s, err = addWhole(r, *s, in.Before, q)
+	case r.ProrateByDay:
+		*s, err = addDay(*s, q, in)
+	case r.AbsoluteLevel && a.kind == kindTimeWeighted:
+		*s, err = addLevel(*s, q, in)
+	case a.kind == kindTimeWeighted:
+		*s, err = addChange(*s, q, in)
+	case a.kind == kindLatest:
+		err = s.merge(&State{Events: 1, Peak: q, At: in.Time, Rest: &Rest{ID: in.ID}})
+	case a.kind == kindMax:
+		err = s.merge(&State{Events: 1, Peak: q})
+	default:
+		err = s.add(q)
+	}
+	return err
 }
 
 // add counts one more event of the quantity q.
@@ -213,6 +220,9 @@ func with(s State, q money.Decimal) (State, error) {
 // Total gives the price of all the usage in s under the rate r alone. It returns money.ErrOverflow
 // or ErrUnsupported.
 func Total(r *catalog.Rate, s State) (money.Decimal, error) { return capped(r, &s) }
+
+// TotalOf is Total without a copy of the state.
+func TotalOf(r *catalog.Rate, s *State) (money.Decimal, error) { return capped(r, s) }
 
 func capped(r *catalog.Rate, s *State) (money.Decimal, error) {
 	total, err := uncapped(r, s)
