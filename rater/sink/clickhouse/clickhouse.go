@@ -9,6 +9,7 @@ package clickhouse
 import (
 	"context"
 	_ "embed"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -86,9 +87,9 @@ func newStore(conn driver.Conn) *Store {
 		Divide:      func(term string, by int64) string { return fmt.Sprintf("toInt64(intDiv(%s, %d))", term, by) },
 		UsageEvents: "toInt64(sum(CASE WHEN kind = 1 THEN 1 ELSE 0 END))",
 		Count:       "toInt64(count())",
-		List: func(column string) string { // the driver reads lists an element at a time, by reflection
-			return "arrayStringConcat(arrayMap(x -> concat(toString(length(x)), ':', x), " + column + "))"
-		},
+		// The driver reads lists an element at a time, by reflection.
+		Attributes: "arrayStringConcat(arrayMap(x -> concat(toString(length(x)), ':', x), arrayConcat(attribute_names, attribute_values)))",
+		Number:     func(term string) string { return "toFixedString(reinterpretAsString(" + term + "), 16)" },
 		Attribute: func(name, value string) string {
 			// Names are unique, so a pair stands where both lists agree.
 			return fmt.Sprintf("arrayExists((n, v) -> n = %s AND v = %s, attribute_names, attribute_values)", name, value)
@@ -217,44 +218,68 @@ func (q querier) Each(ctx context.Context, statement string, args []any, each fu
 	return rows.Err()
 }
 
-// scanner reads rows of one answer. Decimals go through the driver's own type, an integer and an exponent, and so exactly.
+// scanner reads rows of one answer.
 type scanner struct {
-	through  []any
-	decimals []decimal.Decimal
-	texts    []string
+	through []any
+	numbers []number
+	texts   []string
 }
 
 func (s *scanner) scan(scan func(...any) error, dest []any) error {
 	if len(s.through) != len(dest) {
-		s.through, s.decimals, s.texts = make([]any, len(dest)), make([]decimal.Decimal, len(dest)), make([]string, len(dest))
+		s.through, s.numbers, s.texts = make([]any, len(dest)), make([]number, len(dest)), make([]string, len(dest))
 	}
+	lists := false
 	for i, d := range dest {
 		switch d := d.(type) {
 		case *money.Decimal:
-			s.through[i] = &s.decimals[i]
+			s.numbers[i].to = d
+			s.through[i] = &s.numbers[i]
 		case *activity.ID:
 			s.through[i] = (*[16]byte)(d)
 		case *sink.Texts:
-			s.through[i] = &s.texts[i]
+			s.through[i], lists = &s.texts[i], true
 		default:
 			s.through[i] = d
 		}
 	}
-	if err := scan(s.through...); err != nil {
+	if err := scan(s.through...); err != nil || !lists {
 		return err
 	}
 	for i, d := range dest {
-		var err error
-		switch d := d.(type) {
-		case *money.Decimal:
-			if *d, err = exact(s.decimals[i]); err != nil {
-				return fmt.Errorf("read decimal %s: %w", s.decimals[i], err)
-			}
-		case *sink.Texts:
-			if err = d.Split(s.texts[i]); err != nil {
+		if list, ok := d.(*sink.Texts); ok {
+			if err := list.Split(s.texts[i]); err != nil {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// number reads a decimal exactly: from the bytes that it consists of (Dialect.Number), or from the driver's own type, an integer and an
+// exponent, which takes ten times as long.
+type number struct{ to *money.Decimal }
+
+// UnmarshalBinary reads 128 bits in units of 12 decimals, little endian.
+func (n *number) UnmarshalBinary(raw []byte) (err error) {
+	if len(raw) != 16 {
+		return fmt.Errorf("read decimal: it has %d bytes, not 16", len(raw))
+	}
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:], binary.LittleEndian.Uint64(raw[8:]))
+	binary.BigEndian.PutUint64(b[8:], binary.LittleEndian.Uint64(raw))
+	*n.to, err = money.FromBinary16(b[:])
+	return err
+}
+
+// Scan reads the driver's type.
+func (n *number) Scan(from any) (err error) {
+	d, ok := from.(decimal.Decimal)
+	if !ok {
+		return fmt.Errorf("read decimal: it is a %T", from)
+	}
+	if *n.to, err = exact(d); err != nil {
+		return fmt.Errorf("read decimal %s: %w", d, err)
 	}
 	return nil
 }

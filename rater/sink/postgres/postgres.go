@@ -45,7 +45,8 @@ func NewStore(pool *pgxpool.Pool) *Store {
 	return &Store{pool: pool, Answers: question.New(querier{pool}, question.Dialect{
 		Table:       "rated_activity",
 		Rows:        "rated_activity",
-		List:        func(column string) string { return column },
+		Attributes:  "attribute_names || attribute_values",
+		Number:      func(term string) string { return term },
 		Argument:    func(n int) string { return fmt.Sprintf("$%d", n) },
 		ID:          func(id activity.ID) string { return `'\x` + id.String() + `'::bytea` },
 		Int:         func(n int64) string { return fmt.Sprintf("'%d'::bigint", n) },
@@ -172,7 +173,8 @@ func (q querier) Each(ctx context.Context, statement string, args []any, each fu
 		return err
 	}
 	defer rows.Close()
-	scan := func(dest ...any) error { return scanRow(rows.Scan, dest) }
+	var row scanner
+	scan := func(dest ...any) error { return row.scan(rows.Scan, dest) }
 	for rows.Next() {
 		if err := each(scan); err != nil {
 			return err
@@ -181,29 +183,45 @@ func (q querier) Each(ctx context.Context, statement string, args []any, each fu
 	return rows.Err()
 }
 
-// scanRow reads identifiers, which pgx knows as slices only, and lists of texts.
-func scanRow(scan func(...any) error, dest []any) error {
-	through := make([]any, len(dest))
-	raw := make([][]byte, len(dest))
+// scanner reads rows of one answer: identifiers, which pgx knows as slices only, lists of texts, and decimals, which take a way through
+// database/sql and boxes otherwise.
+type scanner struct {
+	through []any
+	ids     [][]byte
+	numbers []pgtype.DriverBytes
+}
+
+func (s *scanner) scan(scan func(...any) error, dest []any) error {
+	if len(s.through) != len(dest) {
+		s.through, s.ids, s.numbers = make([]any, len(dest)), make([][]byte, len(dest)), make([]pgtype.DriverBytes, len(dest))
+	}
 	for i, d := range dest {
 		switch d := d.(type) {
 		case *activity.ID:
-			through[i] = &raw[i]
+			s.through[i] = &s.ids[i]
 		case *sink.Texts:
-			through[i] = (*[]string)(d)
+			s.through[i] = (*[]string)(d)
+		case *money.Decimal:
+			s.through[i] = &s.numbers[i]
 		default:
-			through[i] = d
+			s.through[i] = d
 		}
 	}
-	if err := scan(through...); err != nil {
+	if err := scan(s.through...); err != nil {
 		return err
 	}
 	for i, d := range dest {
-		if id, ok := d.(*activity.ID); ok {
-			if len(raw[i]) != len(id) {
-				return fmt.Errorf("read identifier: it has %d bytes, not %d", len(raw[i]), len(id))
+		switch d := d.(type) {
+		case *activity.ID:
+			if len(s.ids[i]) != len(d) {
+				return fmt.Errorf("read identifier: it has %d bytes, not %d", len(s.ids[i]), len(d))
 			}
-			copy(id[:], raw[i])
+			copy(d[:], s.ids[i])
+		case *money.Decimal:
+			var err error
+			if *d, err = money.ParseBytes(s.numbers[i]); err != nil {
+				return fmt.Errorf("read decimal %q: %w", s.numbers[i], err)
+			}
 		}
 	}
 	return nil

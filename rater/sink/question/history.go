@@ -66,23 +66,23 @@ func (a *Answers) History(ctx context.Context, q sink.HistoryQuery, first, last 
 	c.add("account >= %s", c.argument(first))
 	c.add("account <= %s", c.argument(last))
 	statement := fmt.Sprintf(`SELECT source_partition, usage_offset, activity_index, kind, event_id, source, event_ns, account, product,
- %s, %s, quantity, charge, currency, event_package, has_amount, amount, amount_currency
+ %s, %s, %s, currency, event_package, has_amount, %s, amount_currency
  FROM %s%s ORDER BY account, source_partition, usage_offset, activity_index`,
-		a.dialect.List("attribute_names"), a.dialect.List("attribute_values"), a.dialect.Rows, c)
+		a.dialect.Attributes, a.dialect.Number("quantity"), a.dialect.Number("charge"), a.dialect.Number("amount"), a.dialect.Rows, c)
 	var (
-		r             sink.Stored
-		index         int32
-		kind          int16
-		hasAmount     int16
-		names, values sink.Texts
-		before        sink.Place
-		account       string
-		seen          bool
+		r         sink.Stored
+		index     int32
+		kind      int16
+		hasAmount int16
+		texts     sink.Texts
+		before    sink.Place
+		account   string
+		seen      bool
 	)
 	e := &r.Event
 	dest := []any{
 		&r.Partition, &r.Offset, &index, &kind, &e.ID, &e.Source, &e.Time, &e.Account, &e.Product,
-		&names, &values, &e.Quantity, &r.Charge, &r.Currency, &e.Package, &hasAmount, &e.Amount, &e.Currency,
+		&texts, &e.Quantity, &r.Charge, &r.Currency, &e.Package, &hasAmount, &e.Amount, &e.Currency,
 	}
 	err := a.querier.Each(ctx, statement, c.args, func(scan func(...any) error) error {
 		if err := scan(dest...); err != nil {
@@ -93,12 +93,13 @@ func (a *Answers) History(ctx context.Context, q sink.HistoryQuery, first, last 
 			return nil
 		}
 		seen, before, account = true, r.Place, e.Account
-		if len(names) != len(values) {
-			return fmt.Errorf("%d attribute names stand beside %d values", len(names), len(values))
+		names := len(texts) / 2
+		if len(texts) != 2*names {
+			return fmt.Errorf("%d names and values of attributes are not as many of each", len(texts))
 		}
 		e.Attributes = e.Attributes[:0]
 		for i := range names {
-			e.Attributes = append(e.Attributes, activity.Attribute{Name: names[i], Value: values[i]})
+			e.Attributes = append(e.Attributes, activity.Attribute{Name: texts[i], Value: texts[names+i]})
 		}
 		return each(&r)
 	})

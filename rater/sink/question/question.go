@@ -39,8 +39,10 @@ type Dialect struct {
 	UsageEvents string
 	// Count counts the rows of a group.
 	Count string
-	// List writes a column of texts so that it scans into sink.Texts.
-	List func(column string) string
+	// Attributes gives the names of the attributes and, behind them, their values, so that they scan into sink.Texts.
+	Attributes string
+	// Number writes a term with 12 decimals so that it is read fast.
+	Number func(term string) string
 	// Attribute says that the attribute of the name has the value; both are argument places.
 	Attribute func(name, value string) string
 }
