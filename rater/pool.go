@@ -406,7 +406,7 @@ func (p *pricer) shareOf(q *pool, r *catalog.Rate, c *poolCharge) error {
 	if s.share, err = s.share.plus(all); err != nil {
 		return err
 	}
-	return aggregate(r, &s.state, &p.in)
+	return aggregate(c.segment.rate, &s.state, &p.in) // as the pool does, so that its lines add up to it
 }
 
 // chargePooled is charge for usage whose tiers are shared.

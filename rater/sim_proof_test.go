@@ -85,6 +85,57 @@ func (p *simProof) Lines(_ context.Context, invoices []activity.ID) ([]reconcile
 	return out, nil
 }
 
+// Pools are all pools and all lines that share some: of a pool whose usage's period the month does not touch as well.
+func (p *simProof) Pools(_ context.Context, partition, _ int32, pool func(*reconcile.Pool) error, line func(*reconcile.Pooled) error) error {
+	used := func(s *Segment) reconcile.Used {
+		return reconcile.Used{
+			Rate:   reconcile.Rate{Kind: string(s.Owner.Kind), Owner: s.Owner.ID, ID: s.Rate, Cell: s.Cell, Shape: s.Shape},
+			Events: s.State.Events, Sum: s.State.Sum, Peak: s.State.Peak,
+		}
+	}
+	v := p.w.pg[partition]
+	for _, s := range v.pools {
+		q := reconcile.Pool{Partition: partition, ID: s.ID, Account: s.Billed, Product: s.Product, Currency: s.Currency, Amount: s.Amount}
+		segments, err := DecodePool(s.Segments)
+		if err != nil {
+			return err
+		}
+		for i := range segments {
+			q.Used = append(q.Used, used(&segments[i].Segment))
+		}
+		if err := pool(&q); err != nil {
+			return err
+		}
+	}
+	for _, lines := range v.lines {
+		for i := range lines {
+			l := &lines[i]
+			out := reconcile.Pooled{Whole: true, Line: reconcile.Line{
+				Partition: partition, Invoice: l.Invoice, Line: l.Line, Account: l.Account, Product: l.Product, Currency: l.Currency,
+				Amount: l.Amount, Version: l.Version,
+			}}
+			segments, err := DecodeSegments(l.Segments)
+			if err != nil {
+				return err
+			}
+			for j := range segments {
+				if s := &segments[j]; s.Pool.IsZero() {
+					out.Whole = false
+				} else {
+					out.Shares = append(out.Shares, reconcile.Share{Pool: s.Pool, Charged: s.Charged, Used: used(s)})
+				}
+			}
+			if len(out.Shares) == 0 {
+				continue
+			}
+			if err := line(&out); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // Ends is the usage log.
 func (p *simProof) Ends(context.Context) (map[int32]int64, error) {
 	out := map[int32]int64{}

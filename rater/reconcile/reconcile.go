@@ -7,6 +7,7 @@
 //   - the checkpoint's counters: accepted + retried = rated + duplicates + rejected;
 //   - the counters with the report store's activities below X: usage events, and charges by currency;
 //   - for each invoice that the month touches, each line's amount with the sum of its activities of all months;
+//   - each pool of a usage period that the month touches with what its lines have of it: amount, events and quantities by rate;
 //   - if asked, both with the `rated` topic itself, offset by offset.
 //
 // Rating goes on meanwhile: a line that changed after X is judged as of its own version, an offset that stands in
@@ -57,6 +58,9 @@ type Books interface {
 	Checkpoints(ctx context.Context, month int32) ([]Checkpoint, error)
 	// Lines returns all lines of the invoices, each as it stood at one moment not before the call.
 	Lines(ctx context.Context, invoices []activity.ID) ([]Line, error)
+	// Pools calls for each pool of the partition whose usage's period the month touches, then for each line of such a period that has
+	// shares of pools, all as of one moment. What it hands over is the callee's.
+	Pools(ctx context.Context, partition, month int32, pool func(*Pool) error, line func(*Pooled) error) error
 }
 
 // Usage tells how far the usage log reaches: the offset after each partition's last record.
@@ -171,7 +175,11 @@ func (r *run) all(ctx context.Context, deep bool) error {
 	if err := r.store(ctx, deep); err != nil {
 		return err
 	}
-	return r.invoices(ctx)
+	if err := r.invoices(ctx); err != nil {
+		return err
+	}
+	r.progress("pools", 0)
+	return r.pools(ctx)
 }
 
 // awaitRaters reads the checkpoints once they cover what the log held at first, and otherwise says how far behind they are.

@@ -37,6 +37,8 @@ type world struct {
 	lines       []reconcile.Line
 	records     map[int32][]activity.Record // of `rated`
 	rows        []sink.Row                  // of the report store
+	pools       []pool
+	segments    map[activity.ID][]byte // of lines, as they are stored
 	positions   []sink.Position
 	blind       bool // no broker at hand
 	deep        bool
@@ -68,7 +70,7 @@ func consistent() *world {
 	for p, records := range w.records {
 		for _, r := range records {
 			for _, a := range r.Activities {
-				w.rows = append(w.rows, sink.Row{Partition: p, Offset: r.Offset, Activity: a})
+				w.add(p, r.Offset, a)
 			}
 		}
 	}
@@ -85,6 +87,10 @@ func consistent() *world {
 	}
 	w.positions = []sink.Position{{Partition: 0, Next: 4, Last: 5}, {Partition: 1, Next: 1, Last: 1}}
 	return w
+}
+
+func (w *world) add(partition int32, offset int64, a activity.Activity) {
+	w.rows = append(w.rows, sink.Row{Partition: partition, Offset: offset, Activity: a})
 }
 
 func (w *world) row(partition int32, offset int64, index int) *sink.Row {
@@ -119,7 +125,7 @@ func (w *world) write(t *testing.T, pool *pgxpool.Pool) {
 			t.Fatal(err)
 		}
 	}
-	for _, table := range []string{"rated_activity", "sink_position", "rater_checkpoint", "rater_count", "line"} {
+	for _, table := range []string{"rated_activity", "sink_position", "rater_checkpoint", "rater_count", "line", "rater_pool"} {
 		exec("DELETE FROM " + table)
 	}
 	for _, c := range w.checkpoints {
@@ -130,8 +136,13 @@ func (w *world) write(t *testing.T, pool *pgxpool.Pool) {
 		}
 	}
 	for _, l := range w.lines {
-		exec(`INSERT INTO line VALUES ($1, $2, 0, $2, $3, 'acme', 'acme', 'main', 'calls', '', '[]', $4, 0, 1, 0, 1, 0, 1, $5::text::numeric, '', 1, '', '', '', '', $6)`,
-			l.Partition, pgtype.UUID{Bytes: l.Line, Valid: true}, pgtype.UUID{Bytes: l.Invoice, Valid: true}, l.Currency, l.Amount.String(), l.Version)
+		exec(`INSERT INTO line VALUES ($1, $2, 0, $2, $3, 'acme', 'acme', 'main', 'calls', '', '[]', $4, 0, 1, $7, $8, 0, 1, $5::text::numeric, $9, 1, '', '', '', '', $6)`,
+			l.Partition, pgtype.UUID{Bytes: l.Line, Valid: true}, pgtype.UUID{Bytes: l.Invoice, Valid: true}, l.Currency, l.Amount.String(), l.Version,
+			periodStart, periodEnd, append([]byte{}, w.segments[l.Line]...))
+	}
+	for _, p := range w.pools {
+		exec(`INSERT INTO rater_pool VALUES ($1, $2, 'invoice', '', 'main', 'acme', 'calls', 'USD', $3, $4, $5::text::numeric, $6, 1, 1)`,
+			p.partition, pgtype.UUID{Bytes: p.id, Valid: true}, periodStart, periodEnd, p.amount, p.segments)
 	}
 	byMonth := map[int32][]sink.Row{}
 	for _, r := range w.rows {
@@ -241,7 +252,7 @@ func TestMonth(t *testing.T) {
 			if got != c.want || result.OK != (c.want == "") || len(result.Behind) > 0 {
 				t.Errorf("ok %v\n got %s\nwant %s", result.OK, got, c.want)
 			}
-			if text := result.Text(); !strings.Contains(text, c.want) || c.want == "" && !strings.Contains(text, "2026-11 agrees: 3 partitions, 2 invoices") {
+			if text := result.Text(); !strings.Contains(text, c.want) || c.want == "" && !strings.Contains(text, "2026-11 agrees: 3 partitions, 2 invoices, ") {
 				t.Errorf("text:\n%s", text)
 			}
 		})

@@ -18,6 +18,7 @@ type Result struct {
 	Sums        []Sum       `json:"sums"`
 	Invoices    int         `json:"invoices"` // that the month touches
 	Lines       int         `json:"lines"`    // of these invoices
+	Pools       int         `json:"pools"`    // of usage periods that the month touches
 	Behind      []Behind    `json:"behind,omitempty"`
 	Differences int         `json:"differences"`
 	First       *Difference `json:"first_difference,omitempty"`
@@ -82,8 +83,10 @@ type Difference struct {
 	Offset    *int64       `json:"offset,omitempty"` // usage offset, where it could be traced
 	Invoice   *activity.ID `json:"-"`
 	Line      *activity.ID `json:"-"`
+	Pool      *activity.ID `json:"-"`
 	InvoiceID string       `json:"invoice,omitempty"`
 	LineID    string       `json:"line,omitempty"`
+	PoolID    string       `json:"pool,omitempty"`
 	Account   string       `json:"account,omitempty"`
 	Product   string       `json:"product,omitempty"`
 	Currency  string       `json:"currency,omitempty"`
@@ -108,8 +111,14 @@ func (d *Difference) String() string {
 	if d.LineID != "" {
 		fmt.Fprintf(&b, ", line %s of invoice %s", d.LineID, d.InvoiceID)
 	}
-	if d.Account != "" {
+	if d.PoolID != "" {
+		fmt.Fprintf(&b, ", pool %s", d.PoolID)
+	}
+	switch {
+	case d.Account != "" && d.Product != "":
 		fmt.Fprintf(&b, " (account %s, product %s)", d.Account, d.Product)
+	case d.Account != "":
+		fmt.Fprintf(&b, " (account %s)", d.Account)
 	}
 	fmt.Fprintf(&b, ": %s: %s in %s, %s in %s", d.What, d.with(d.Left), d.Left.Where, d.with(d.Right), d.Right.Where)
 	if d.Note != "" {
@@ -140,7 +149,7 @@ func (r *Result) Text() string {
 	}
 	switch {
 	case r.OK:
-		fmt.Fprintf(&b, "%s agrees: %d partitions, %d invoices, %d lines\n", r.Period, len(r.Partitions), r.Invoices, r.Lines)
+		fmt.Fprintf(&b, "%s agrees: %d partitions, %d invoices, %d lines, %d pools\n", r.Period, len(r.Partitions), r.Invoices, r.Lines, r.Pools)
 	case r.First != nil:
 		fmt.Fprintf(&b, "%s does not agree: %d differences, the first: %s\n", r.Period, r.Differences, r.First)
 	default:
@@ -167,6 +176,9 @@ func (r *Result) differ(d Difference) {
 	}
 	if d.Line != nil {
 		d.LineID = d.Line.String()
+	}
+	if d.Pool != nil {
+		d.PoolID = d.Pool.String()
 	}
 	r.First = &d
 }

@@ -1,6 +1,6 @@
 // Package pg reads for reconciliation what the rater has committed to PostgreSQL.
 //
-// It implements reconcile.Books on the tables of rater/pg; it imports pgx. It only reads.
+// It implements reconcile.Books on the tables of rater/pg, whose segments rater decodes; it imports pgx. It only reads.
 package pg
 
 import (
@@ -22,6 +22,10 @@ var (
 	checkpointsSQL string
 	//go:embed lines.sql
 	linesSQL string
+	//go:embed pools.sql
+	poolsSQL string
+	//go:embed pooled.sql
+	pooledSQL string
 )
 
 // Books reads checkpoints and lines.
