@@ -189,6 +189,7 @@ type Reconciliation struct {
 	Agrees     bool                  `json:"agrees"`
 	Deep       bool                  `json:"deep" doc:"compared record by record, not by sums alone"`
 	Difference string                `json:"difference,omitempty" doc:"the first one, with its offset"`
+	Pools      int                   `json:"pools" doc:"usage whose tiers several lines have together, that was held against these lines"`
 	Partitions []ReconciledPartition `json:"partitions"`
 	Sums       []ReconciledCurrency  `json:"sums"`
 }

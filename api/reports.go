@@ -171,7 +171,7 @@ func (s *Server) registerReports() {
 	}
 	if s.Reconciler != nil {
 		s.registerReconciliation(operation("reconciliation", "Whether usage, activity and invoices agree, for a UTC month of event time",
-			"Per partition: accepted + retried = rated + duplicates + rejected, and charges = invoice lines = report store."))
+			"Per partition: accepted + retried = rated + duplicates + rejected, and charges = invoice lines = report store. What lines have in pools, whose tiers they share, adds up to the pool."))
 	}
 }
 

@@ -57,7 +57,7 @@ func TestReportsAsCSVComeWhole(t *testing.T) {
 func TestReconciliation(t *testing.T) {
 	o := build(t)
 	for target, want := range map[string]string{"": "2026-11", "?period=2026-02": "2026-02"} {
-		o.want(o.as(api.RoleAuditor, http.MethodGet, "/v1/reports/reconciliation"+target, ""), http.StatusOK, `"agrees":true,"deep":false,"partitions":[]`, `"sums":[]`)
+		o.want(o.as(api.RoleAuditor, http.MethodGet, "/v1/reports/reconciliation"+target, ""), http.StatusOK, `"agrees":true,"deep":false,"pools":0,"partitions":[]`, `"sums":[]`)
 		if o.stores.month != want {
 			t.Errorf("%s: asked for %s", target, o.stores.month)
 		}

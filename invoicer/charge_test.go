@@ -50,7 +50,7 @@ func explained(t *testing.T, d *invoicer.Desk, c *invoicer.Charged) *invoicer.Ch
 func TestChargesOfRandomCatalogues(t *testing.T) {
 	var charges, late, adjustments, plain int
 	for seed := range uint64(500) {
-		c := priceoracle.Generate(seed, priceoracle.Options{Without: notQuoted})
+		c := priceoracle.Generate(seed, priceoracle.Options{Without: notExplained})
 		if _, err := draftAlone(c.DocumentJSON()); err != nil {
 			continue // what the oracle prices and the catalogue refuses
 		}
@@ -62,7 +62,7 @@ func TestChargesOfRandomCatalogues(t *testing.T) {
 		for i, e := range oracleEvents(&c) {
 			e.Account = e.Subject
 			if i == len(c.Events)/2 && seed%3 == 0 { // another price list of the same methods
-				other := priceoracle.Generate(seed, priceoracle.Options{Without: notQuoted})
+				other := priceoracle.Generate(seed, priceoracle.Options{Without: notExplained})
 				for j := range other.Rates {
 					for k := range other.Rates[j].Tiers {
 						if price := other.Rates[j].Tiers[k].UnitPrice; price != nil && price.Cmp(big.NewRat(1_000_000, 1)) < 0 {

@@ -14,12 +14,12 @@ import (
 
 // Shared is what a line has in one pool.
 type Shared struct {
-	Pool    string        `json:"pool" doc:"account, package or invoice"`
+	Pool    string        `json:"pool" enum:"account,package,invoice" doc:"who shares: one account's lines, all inside one package, or all that is billed together"`
 	Words   string        `json:"words" doc:"whose tiers these are"`
-	Charged money.Fixed   `json:"charged" doc:"to this line, for its own usage as it came"`
+	Charged money.Fixed   `json:"charged" doc:"to this line, for its own usage as it came; with what the others were charged it adds up to amount"`
 	Used    money.Decimal `json:"used" doc:"by this line"`
 	Of      money.Decimal `json:"of" doc:"by all lines; of capacities of all products"`
-	Amount  money.Fixed   `json:"amount" doc:"of all lines"`
+	Amount  money.Fixed   `json:"amount" doc:"of all lines: what their usage costs together"`
 }
 
 // wordsOf says who shares tiers.

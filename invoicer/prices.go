@@ -45,6 +45,7 @@ type Rate struct {
 	Minimum     *money.Decimal `json:"minimum,omitempty"`
 	Maximum     *money.Decimal `json:"maximum,omitempty"`
 	Restart     bool           `json:"tiers_restart,omitempty"`
+	Pool        string         `json:"pool,omitempty" enum:"account,package,invoice" doc:"whose usage sets the tier: all that the account uses of the product, all inside the package, or all that is billed together; absent: the line's own"`
 	Seq         int64          `json:"seq,omitempty" doc:"of the definition that holds it"`
 }
 
@@ -118,7 +119,7 @@ func rateOf(r *catalog.Rate, zone *time.Location) Rate {
 	case catalog.ModelPackage:
 		out.Size, out.Price, out.Free = &r.Size, &r.Price, &r.Free
 	}
-	out.Cell, out.Restart, out.Seq = r.Cell, r.TiersRestart, r.Seq
+	out.Cell, out.Restart, out.Pool, out.Seq = r.Cell, r.TiersRestart, string(r.Pool), r.Seq
 	out.Included, out.Minimum, out.Maximum = unlessZero(&r.Included), unlessZero(&r.Minimum), unlessZero(&r.Maximum)
 	if p := r.Percentage; p != nil {
 		out.Percentage = &Percentage{Rate: p.Rate, Fixed: p.Fixed, FreeEvents: p.FreeEvents, FreeAmount: p.FreeAmount}

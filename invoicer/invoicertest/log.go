@@ -31,7 +31,7 @@ func NewLog(w *World) *Log { return &Log{World: w, amounts: map[activity.ID]mone
 // Add rates an event on the invoice, the zero one on that of its period, and returns its activity, or the reason for which it has none.
 func (l *Log) Add(e usage.Event, on rater.Invoiced) (*invoicer.Charged, string) {
 	l.World.T.Helper()
-	plan := l.World.plan(e.Account)
+	plan := l.World.Plan(e.Account)
 	l.under(plan)
 	l.fold.Use(plan)
 	folded, reason := l.fold.Add(&e, on)

@@ -114,7 +114,7 @@ func (w *World) Fail(err error) {
 // Use rates a quantity at an instant onto its line, as a rater does.
 func (w *World) Use(account, product, quantity string, at time.Time, group ...activity.Attribute) rater.LineState {
 	w.T.Helper()
-	plan := w.plan(account)
+	plan := w.Plan(account)
 	p := plan.Snapshot().Product(product)
 	answer, refusal := plan.Resolve(p, "", at.UnixNano())
 	if refusal != "" {
@@ -186,7 +186,8 @@ func segment(r *catalog.Rate, s price.State) []byte {
 	return b
 }
 
-func (w *World) plan(account string) *catalog.Plan { return w.planAt(account, w.seq) }
+// Plan gives an account's plan under the newest definitions.
+func (w *World) Plan(account string) *catalog.Plan { return w.planAt(account, w.seq) }
 
 func (w *World) planAt(account string, seq int64) *catalog.Plan {
 	w.T.Helper()

@@ -306,7 +306,7 @@ func (r reconciler) Reconcile(ctx context.Context, year int, month time.Month, d
 }
 
 func describeReconciliation(result *reconcile.Result) *api.Reconciliation {
-	out := &api.Reconciliation{Period: result.Period, Agrees: result.OK, Deep: result.Deep}
+	out := &api.Reconciliation{Period: result.Period, Agrees: result.OK, Deep: result.Deep, Pools: result.Pools}
 	if result.First != nil {
 		out.Difference = result.First.String()
 	} else if len(result.Behind) > 0 {
