@@ -50,6 +50,7 @@ type Rerating struct {
 	Lines    int64 `json:"lines" doc:"that were added up again"`
 	Changed  int64 `json:"lines_changed" doc:"of them"`
 
+	Waits       string         `json:"waits_for,omitempty" doc:"what has to come first: an earlier job, or partitions that have not committed what the job has written" example:"partition 3"`
 	Message     string         `json:"message,omitempty" doc:"what stays as it was, and why"`
 	Differences []RerateChange `json:"differences,omitempty" doc:"of a dry run: every line that was added up again"`
 }

@@ -245,7 +245,7 @@ func (s *simWorks) Ends(_ context.Context, seq int64) (map[int32]int64, error) {
 	return s.w.jobs.ends[seq], nil
 }
 
-func (s *simWorks) Accounts(_ context.Context, limit int) (out []rerate.AccountJob, err error) {
+func (s *simWorks) Accounts(_ context.Context, after string, limit int) (out []rerate.AccountJob, err error) {
 	seen := map[string]bool{}
 	open := slices.SortedFunc(maps.Values(s.w.jobs.accounts), func(a, b rerate.AccountJob) int {
 		return cmp.Or(cmp.Compare(a.Seq, b.Seq), strings.Compare(a.Account, b.Account))
@@ -255,11 +255,12 @@ func (s *simWorks) Accounts(_ context.Context, limit int) (out []rerate.AccountJ
 	}
 	for _, a := range open {
 		looked := s.w.jobs.jobs[a.Seq-1].Pass > 0
-		if a.State == rerate.StateOpen && looked && !seen[a.Account] && len(out) < limit {
+		if a.State == rerate.StateOpen && looked && !seen[a.Account] && a.Account > after {
 			out, seen[a.Account] = append(out, a), true
 		}
 	}
-	return out, nil
+	slices.SortFunc(out, func(a, b rerate.AccountJob) int { return strings.Compare(a.Account, b.Account) })
+	return out[:min(limit, len(out))], nil
 }
 
 func (s *simWorks) Left(_ context.Context, seq int64) (n int, err error) {

@@ -5,13 +5,17 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/tollstream/tollstream/api"
 	"github.com/tollstream/tollstream/cmd/tollstream/client"
@@ -57,11 +61,10 @@ func (a *app) rerate(ctx context.Context, q api.RerateRequest) error {
 	if err != nil {
 		return err
 	}
-	for pause, told := firstLook, ""; r.State == api.RerateRunning; pause = min(2*pause, laterLook) {
-		if now := fmt.Sprintf("%d: %s, %d of %d accounts", r.ID, r.Phase, r.Finished, r.Accounts); now != told && a.output != outputJSON {
-			told = now
-			fmt.Fprintln(a.stderr, now)
-		}
+	shown := a.rerateProgress()
+	defer shown.end()
+	for pause := firstLook; r.State == api.RerateRunning; pause = min(2*pause, laterLook) {
+		shown.at(r)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -74,7 +77,61 @@ func (a *app) rerate(ctx context.Context, q api.RerateRequest) error {
 			return err
 		}
 	}
+	shown.end()
 	return a.showRerating(r, q.DryRun)
+}
+
+// rerateProgress shows how far a job is: as a bar on a terminal, else as a line for each change.
+type rerateProgress struct {
+	out  io.Writer // nil: nobody looks
+	bar  *progressbar.ProgressBar
+	told string
+}
+
+func (a *app) rerateProgress() *rerateProgress {
+	p := &rerateProgress{out: a.stderr}
+	if a.output == outputJSON {
+		p.out = nil
+	} else if f, ok := a.stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		p.bar = newRerateBar(f)
+	}
+	return p
+}
+
+func newRerateBar(out io.Writer) *progressbar.ProgressBar {
+	return progressbar.NewOptions64(1, progressbar.OptionSetWriter(out), progressbar.OptionSetWidth(30), progressbar.OptionShowCount(),
+		progressbar.OptionSetPredictTime(false), progressbar.OptionClearOnFinish(), progressbar.OptionSetRenderBlankState(true))
+}
+
+func (p *rerateProgress) at(r *api.Rerating) {
+	if p.out == nil {
+		return
+	}
+	now := fmt.Sprintf("%d: %s, %d of %d accounts", r.ID, r.Phase, r.Finished, r.Accounts)
+	if r.Waits != "" {
+		now += ", waits for " + r.Waits
+	}
+	if now == p.told {
+		return
+	}
+	p.told = now
+	if p.bar == nil {
+		fmt.Fprintln(p.out, now)
+		return
+	}
+	p.bar.Describe(now)
+	p.bar.ChangeMax64(max(r.Accounts, 1))
+	if r.Finished < max(r.Accounts, 1) { // a full bar ends itself
+		_ = p.bar.Set64(r.Finished) // a bar that cannot be drawn harms nobody
+	}
+}
+
+func (p *rerateProgress) end() {
+	if p.bar != nil {
+		_ = p.bar.Finish() // as above
+		p.bar = nil
+		p.out = nil
+	}
 }
 
 func (a *app) showRerating(r *api.Rerating, dry bool) error {

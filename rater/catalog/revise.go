@@ -54,6 +54,33 @@ type Change struct {
 	Account *AccountIndex
 }
 
+// priceless are the members of definitions that no price and no period hangs on.
+var priceless = map[Kind][]string{
+	KindAccount:   {"name", "terms_days", "class", "late", "identifiers"},
+	KindProduct:   {"name", "unit", "identifiers", "tax_code"},
+	KindRateClass: {"name"},
+	KindPackage:   {"name"},
+}
+
+// ConcernsThePast says whether usage that was rated before may cost something else now. What is new has none, except a contract, which
+// may begin in the past; and most members of an account say nothing about prices.
+func (c *Change) ConcernsThePast() bool {
+	switch c.Kind {
+	case KindContract:
+		return true
+	case KindProduct, KindRateClass, KindPackage, KindAccount:
+	default:
+		return false
+	}
+	switch c.Action {
+	case ActionCreated:
+		return false
+	case ActionChanged:
+		return slices.ContainsFunc(c.Fields, func(name string) bool { return !slices.Contains(priceless[c.Kind], name) })
+	}
+	return true
+}
+
 // AccountIndex is what look-ups need of an account.
 type AccountIndex struct {
 	RoutingKey  string

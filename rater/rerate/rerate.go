@@ -8,7 +8,7 @@
 //
 // It imports collector/usage, rater/catalog and rater/price, never the rater: the simulation in that package's tests runs a [Runner] step
 // by step. Invariants: an account's jobs run in the order of their sequence numbers, one at a time; a job looks at lines only when every
-// partition has committed its definitions; what stands before a marker is summed up only when the sink's stored position is past it.
+// partition that may have some has committed its definitions; what stands before a marker is summed up only when the sink's stored position is past it.
 package rerate
 
 import (
@@ -123,8 +123,8 @@ type Store interface {
 	Save(ctx context.Context, j Job, found []AccountJob, ends map[int32]int64) error
 	// Ends reads the ends of the log behind the job's sweeps.
 	Ends(ctx context.Context, seq int64) (map[int32]int64, error)
-	// Accounts reads open accounts of jobs that have looked at all lines, of each the first.
-	Accounts(ctx context.Context, limit int) ([]AccountJob, error)
+	// Accounts reads open accounts of jobs that have looked at all lines, of each the first job, in the order of their ids behind one.
+	Accounts(ctx context.Context, after string, limit int) ([]AccountJob, error)
 	// Left counts the job's open accounts.
 	Left(ctx context.Context, seq int64) (int, error)
 	SaveAccount(ctx context.Context, a AccountJob) error

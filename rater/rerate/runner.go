@@ -85,6 +85,7 @@ type Runner struct {
 	slog        *slog.Logger
 	metrics     *Metrics
 	sent        map[string]map[int32]int64 // what was written for an account and where the log ended then
+	after       string                     // the account behind which those follow whose turn is next, "": the first
 }
 
 // New returns a runner.
@@ -151,8 +152,10 @@ func (r *Runner) Step(ctx context.Context) (worked bool, err error) {
 func (r *Runner) advance(ctx context.Context, j *Job, checkpoints map[int32]Checkpoint) (bool, error) {
 	switch j.Phase {
 	case PhaseLooking:
-		if !r.activated(checkpoints, j.Seq) && !r.config.Faults.ActivationNotSeen {
-			return false, nil
+		if !r.config.Faults.ActivationNotSeen {
+			if active, err := r.activated(ctx, j, checkpoints); err != nil || !active {
+				return false, err
+			}
 		}
 		return true, r.look(ctx, j)
 	case PhaseWaiting:
@@ -180,14 +183,38 @@ func (r *Runner) advance(ctx context.Context, j *Job, checkpoints map[int32]Chec
 	return false, nil
 }
 
-// activated says whether every partition has committed the definitions.
-func (r *Runner) activated(checkpoints map[int32]Checkpoint, seq int64) bool {
+// activated says whether every partition has committed the definitions on which there may be lines that the job concerns: of what accounts
+// have of their own, those of the accounts. So a partition that has stopped holds up what needs it.
+func (r *Runner) activated(ctx context.Context, j *Job, checkpoints map[int32]Checkpoint) (bool, error) {
+	var behind []int32
 	for p := range int32(r.config.Partitions) { //nolint:gosec // far below
-		if !r.config.Lost(p) && checkpoints[p].ActivatedSeq < seq {
-			return false
+		if !r.config.Lost(p) && checkpoints[p].ActivatedSeq < j.Seq {
+			behind = append(behind, p)
 		}
 	}
-	return true
+	if len(behind) == 0 {
+		return true, nil
+	}
+	of := []string{j.Account}
+	if !j.Demand {
+		changed, err := r.store.Changed(ctx, j.Seq)
+		if err != nil || len(changed.Refs) > 0 || changed.Many {
+			return false, err
+		}
+		of = changed.Accounts
+	}
+	for _, seq := range []int64{j.Seq, j.Seq - 1} { // one may be gone
+		accounts, err := r.definitions.Accounts(ctx, seq, of)
+		if err != nil {
+			return false, err
+		}
+		for _, a := range accounts {
+			if slices.Contains(behind, usage.PartitionOf(a.RoutingKey, r.config.Partitions)) {
+				return false, nil
+			}
+		}
+	}
+	return true, nil
 }
 
 // passed says whether every partition has committed what lies below the ends, or all that the broker still has.
@@ -456,9 +483,16 @@ func (r *Runner) write(ctx context.Context, partition int32, rec usage.Record) e
 
 // accounts does the next piece of work of accounts, each of them its first job's.
 func (r *Runner) accounts(ctx context.Context, checkpoints map[int32]Checkpoint) (worked bool, err error) {
-	list, err := r.store.Accounts(ctx, r.config.Accounts)
-	if err != nil || len(list) == 0 {
+	list, err := r.store.Accounts(ctx, r.after, r.config.Accounts)
+	if err != nil {
 		return false, err
+	}
+	began := r.after != ""
+	if r.after = ""; len(list) == r.config.Accounts { // others follow, which those of a partition that has stopped must not keep from their turn
+		r.after = list[len(list)-1].Account
+	}
+	if len(list) == 0 {
+		return began, nil
 	}
 	markers, err := r.store.Markers(ctx, list)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -76,6 +77,7 @@ func (d rerateDesk) Rerating(ctx context.Context, id int64) (*api.Rerating, erro
 	if p.Job.Demand {
 		out.Cause = "demand"
 	}
+	out.Waits = waitsOf(&p)
 	if p.Job.Phase == rerate.PhaseDone {
 		ended := p.Done.UTC()
 		out.State, out.Ended = api.RerateDone, &ended
@@ -84,6 +86,26 @@ func (d rerateDesk) Rerating(ctx context.Context, id int64) (*api.Rerating, erro
 		}
 	}
 	return out, nil
+}
+
+// waitsOf says what has to come before the job goes on; of one that goes on by itself, which partitions it is busy with.
+func waitsOf(p *reratepg.Progress) string {
+	var words []string
+	if p.Behind != 0 {
+		words = append(words, fmt.Sprintf("the job of definition %d", p.Behind))
+	}
+	if len(p.Waits) > 0 {
+		list := make([]string, len(p.Waits))
+		for i, n := range p.Waits {
+			list[i] = strconv.Itoa(int(n))
+		}
+		name := "partition "
+		if len(list) > 1 {
+			name = "partitions "
+		}
+		words = append(words, name+strings.Join(list, ", "))
+	}
+	return strings.Join(words, ", which waits for ")
 }
 
 // dryRun adds up what the partition has committed and the report store holds.

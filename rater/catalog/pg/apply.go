@@ -279,7 +279,7 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, result Result, previous in
 		result.Seq, hash, len(changes), s.now()); err != nil {
 		return fmt.Errorf("write the outbox: %w", err)
 	}
-	if concernsThePast(changes) {
+	if slices.ContainsFunc(changes, func(c catalog.Change) bool { return c.ConcernsThePast() }) {
 		if _, err := tx.Exec(ctx, "INSERT INTO rerate_job (seq, demand) VALUES ($1, false)", result.Seq); err != nil {
 			return fmt.Errorf("write the job that rates usage anew: %w", err)
 		}
@@ -288,21 +288,6 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, result Result, previous in
 		return fmt.Errorf("notify publishers: %w", err)
 	}
 	return nil
-}
-
-// concernsThePast says whether usage that was rated before may cost something else now: what is new, except a contract, has none.
-func concernsThePast(changes []catalog.Change) bool {
-	for i := range changes {
-		switch changes[i].Kind {
-		case catalog.KindContract:
-			return true
-		case catalog.KindProduct, catalog.KindRateClass, catalog.KindPackage, catalog.KindAccount:
-			if changes[i].Action != catalog.ActionCreated {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // Demand is usage that somebody wants rated anew. Instants; a product of "" and instants of 0 are all.

@@ -45,6 +45,7 @@ var (
 	holdSQL            = statement("hold")
 	progressSQL        = statement("progress")
 	settledSQL         = statement("settled")
+	waitsSQL           = statement("waits")
 )
 
 // manyAccounts are more than a job names: then it looks at all lines.
@@ -248,8 +249,8 @@ func (s *Store) Checkpoints(ctx context.Context) (map[int32]rerate.Checkpoint, e
 }
 
 // Accounts reads open accounts of jobs that have looked at all lines, of each the first.
-func (s *Store) Accounts(ctx context.Context, limit int) ([]rerate.AccountJob, error) {
-	rows, err := s.pool.Query(ctx, openAccountsSQL, limit)
+func (s *Store) Accounts(ctx context.Context, after string, limit int) ([]rerate.AccountJob, error) {
+	rows, err := s.pool.Query(ctx, openAccountsSQL, limit, after)
 	if err != nil {
 		return nil, fmt.Errorf("read accounts to be rated anew: %w", err)
 	}
@@ -310,6 +311,8 @@ type Progress struct {
 	Accounts, Ended        int64
 	Failed, Lines, Changed int64
 	Messages               string
+	Behind                 int64   // an earlier job has to be looked at first; 0: none
+	Waits                  []int32 // for these partitions, at most a few
 }
 
 // ErrNone says that there is no such job.
@@ -329,6 +332,10 @@ func (s *Store) Progress(ctx context.Context, seq int64) (p Progress, err error)
 	}
 	if done != nil {
 		p.Done = *done
+		return p, nil
+	}
+	if err := s.pool.QueryRow(ctx, waitsSQL, seq, string(j.Phase)).Scan(&p.Behind, &p.Waits); err != nil {
+		return p, fmt.Errorf("read what the job of definition %d waits for: %w", seq, err)
 	}
 	return p, nil
 }
