@@ -37,6 +37,7 @@ type simFaults struct {
 	KeepRoutingKey      bool // a retry keeps the routing key of its first try
 	InsertNotAtomic     bool // the report store keeps a part of a block that it then refuses
 	ChildrenLeftOut     bool // a job does not look at the children of an account that changed
+	JobGoesBack         bool // a process that has slept saves where a job stood before
 	ProjectionLosesLine bool // a write to the live view leaves out a line
 }
 
@@ -147,6 +148,7 @@ var simSteered = map[string]simSteering{
 	"NoSecondState":          reratings,
 	"SecondOutside":          reratings,
 	"JobSinkNotAwaited":      reratings,
+	"JobGoesBack":            reratings,
 	"ContinuationStays":      {"rate anew under load": 60, "define": 16, "seal": 12, "time": 10, "lose usage": 0},
 }
 

@@ -137,9 +137,6 @@ func (s *simWorks) interrupted() error {
 
 // save changes the rows; the answer may be lost.
 func (s *simWorks) save(change func(*simJobs)) error {
-	if err := s.interrupted(); err != nil {
-		return err
-	}
 	next := s.w.jobs.clone()
 	change(next)
 	s.w.jobs = next
@@ -214,6 +211,15 @@ func (s *simWorks) Families(_ context.Context, lines rerate.Lines, cursor string
 }
 
 func (s *simWorks) Save(_ context.Context, j rerate.Job, found []rerate.AccountJob, ends map[int32]int64) error {
+	if err := s.interrupted(); err != nil {
+		return err
+	}
+	if j.Behind(&s.w.jobs.jobs[j.Seq-1]) {
+		s.w.did("a job is behind another process")
+		if !s.w.faults.JobGoesBack {
+			return rerate.ErrBehind
+		}
+	}
 	return s.save(func(rows *simJobs) {
 		rows.jobs[j.Seq-1] = j
 		if rows.ends == nil {
@@ -276,7 +282,14 @@ func (s *simWorks) SaveAccount(_ context.Context, a rerate.AccountJob) error {
 	if a.State == rerate.StateFailed || a.Message != "" {
 		fail("account %s is not rated anew after definition %d: %s", a.Account, a.Seq, a.Message)
 	}
-	return s.save(func(rows *simJobs) { rows.accounts[simAccountJob{a.Account, a.Seq}] = a })
+	if err := s.interrupted(); err != nil {
+		return err
+	}
+	key := simAccountJob{a.Account, a.Seq}
+	if s.w.jobs.accounts[key].State != rerate.StateOpen {
+		return nil
+	}
+	return s.save(func(rows *simJobs) { rows.accounts[key] = a })
 }
 
 func (s *simWorks) Markers(_ context.Context, accounts []rerate.AccountJob) ([]rerate.Marker, error) {
@@ -317,7 +330,20 @@ func (s *simWorks) Broadcast(_ context.Context, p int32, record []byte) error {
 		fail("a job writes what cannot be read: %v", err)
 	}
 	s.w.send(p, r)
+	if r.Kind == usage.KindMarker {
+		s.w.behindMarker()
+	}
 	return s.interrupted()
+}
+
+// behindMarker lets usage and seals arrive before the result does. Mostly that is at the end, when sinks catch up and clients are gone.
+func (w *world) behindMarker() {
+	for range w.n(4) {
+		w.client()
+	}
+	if w.n(4) == 0 {
+		w.sealSome()
+	}
 }
 
 // simWorkLog is the log; Ends of the store are others.

@@ -92,7 +92,7 @@ var simRules = []simRule{
 	{rule: "a sweep reaches every line whose prices changed, sealed ones too", faults: []string{"JobSweepForgotten", "SweepSkipsSealed"}},
 	{rule: "what is sealed is priced as its seal says", faults: []string{"SealedAsOpen"}},
 	{rule: "an account's children are rated anew with it", faults: []string{"ChildrenLeftOut"}},
-	{rule: "an account's jobs run in order, one at a time", faults: []string{"JobOutOfOrder"}},
+	{rule: "an account's jobs run in order, one at a time", faults: []string{"JobOutOfOrder", "JobGoesBack"}},
 	{rule: "what stands before a marker is summed up when the sink is past it", faults: []string{"JobSinkNotAwaited"}},
 	{rule: "a marker that is finished or not above the last one is ignored", faults: []string{"MarkerAgain"}},
 	{rule: "a second state gathers what comes after a marker", faults: []string{"NoSecondState"}},

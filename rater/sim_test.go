@@ -25,7 +25,7 @@ var simMust = []string{
 	"lease taken over", "sink killed", "sink sleeps through its lease", "report store refuses", "report store loses an answer",
 	"insert arrives late", "row inserted again", "definitions activated", "publisher killed between partitions",
 	"seal", "late usage carried", "rejected: " + ReasonLate, "duplicate", "rejected: " + ReasonDuplicateConflict, "sent again behind the window",
-	"lines swept", "marker", "result merged", "usage behind a marker", "job killed", "a job sleeps", "correction of what is sealed",
+	"lines swept", "marker", "result merged", "usage behind a marker", "seal while a marker is open", "job killed", "a job sleeps", "correction of what is sealed",
 	"retry rated", "event skipped", "invoice on several partitions", "day of identities folded",
 	"rejected: " + ReasonNegative, "rejected: " + ReasonNoAmount, "rejected: " + ReasonNoRate,
 }

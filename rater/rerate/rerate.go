@@ -12,8 +12,10 @@
 package rerate
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/tollstream/tollstream/collector/usage"
@@ -30,6 +32,12 @@ const (
 	PhaseAccounts Phase = "accounts" // for those that it rates anew
 	PhaseDone     Phase = "done"
 )
+
+// Phases are all of them, in the order that they have within a pass.
+var Phases = []string{string(PhaseWaiting), string(PhaseLooking), string(PhaseAccounts), string(PhaseDone)}
+
+// ErrBehind says that a job stands further than where it was to be saved.
+var ErrBehind = errors.New("another process has brought the job further")
 
 // Job is what follows from one sequence number.
 type Job struct {
@@ -72,6 +80,12 @@ type Family struct {
 type Lines struct {
 	Accounts []string // of these; nil: of all
 	Products []string
+}
+
+// Behind says whether the job stands before another state of it. Lines are looked at in passes; where a page of them was looked at twice
+// does not matter.
+func (j *Job) Behind(other *Job) bool {
+	return cmp.Or(cmp.Compare(j.Pass, other.Pass), cmp.Compare(slices.Index(Phases, string(j.Phase)), slices.Index(Phases, string(other.Phase)))) < 0
 }
 
 // AccountJob is an account that a job rates anew.
@@ -119,7 +133,9 @@ type Store interface {
 	// Families reads a page of families from the cursor on, with what seals them; the next cursor is empty at the end.
 	Families(ctx context.Context, lines Lines, cursor string, limit int) ([]Family, string, error)
 	// Save writes where the job stands with the accounts that it has found, which are added to those it has, and the ends of the log
-	// behind its sweeps. An account that is known keeps its state and takes the wider range.
+	// behind its sweeps. An account that is known keeps its state and takes the wider range. A job that stands further already is left as
+	// it is, with ErrBehind: a process that has slept must not bring back what another has done meanwhile, for an account's later job
+	// would go before the earlier one.
 	Save(ctx context.Context, j Job, found []AccountJob, ends map[int32]int64) error
 	// Ends reads the ends of the log behind the job's sweeps.
 	Ends(ctx context.Context, seq int64) (map[int32]int64, error)

@@ -199,10 +199,19 @@ func (s *Store) Save(ctx context.Context, j rerate.Job, found []rerate.AccountJo
 		batch.Queue(`INSERT INTO rerate_sweep AS r (seq, partition, end_offset) VALUES ($1, $2, $3)
 			ON CONFLICT (seq, partition) DO UPDATE SET end_offset = greatest(r.end_offset, excluded.end_offset)`, j.Seq, p, end) // its primary key
 	}
-	batch.Queue(`UPDATE rerate_job SET phase = $2, pass = $3, cursor_at = $4, found = $5, swept = $6, message = $7,
-		done_at = CASE WHEN $2 = 'done' THEN now() END WHERE seq = $1`, // its primary key
-		j.Seq, string(j.Phase), j.Pass, j.Cursor, j.Found, j.Swept, j.Left)
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return tx.SendBatch(ctx, batch).Close() })
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		saved, err := tx.Exec(ctx, `UPDATE rerate_job SET phase = $2, pass = $3, cursor_at = $4, found = $5, swept = $6, message = $7,
+			done_at = CASE WHEN $2 = 'done' THEN now() END
+			WHERE seq = $1 AND (pass, array_position($8::text[], phase)) <= ($3, array_position($8::text[], $2))`, // its primary key
+			j.Seq, string(j.Phase), j.Pass, j.Cursor, j.Found, j.Swept, j.Left, rerate.Phases)
+		if err == nil && saved.RowsAffected() == 0 {
+			err = rerate.ErrBehind
+		}
+		if err != nil {
+			return err
+		}
+		return tx.SendBatch(ctx, batch).Close()
+	})
 	if err != nil {
 		return fmt.Errorf("save the job of definition %d: %w", j.Seq, err)
 	}
