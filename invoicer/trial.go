@@ -139,7 +139,7 @@ func (t *Trial) charge(q *Quote, plan *catalog.Plan, product *catalog.Product, e
 	if !t.Brief {
 		var reason string
 		if spot, reason = t.fold.Spot(e, rater.Invoiced{}); reason != "" {
-			return noPrice(reason, e, product)
+			return t.noPrice(reason, e, plan, product)
 		}
 		if before, err = t.fold.Segments(spot); err != nil {
 			return err
@@ -147,7 +147,7 @@ func (t *Trial) charge(q *Quote, plan *catalog.Plan, product *catalog.Product, e
 	}
 	folded, reason := t.fold.Add(e, rater.Invoiced{})
 	if reason != "" {
-		return noPrice(reason, e, product)
+		return t.noPrice(reason, e, plan, product)
 	}
 	q.Charge.Decimal = folded.Charge
 	if t.Brief {
@@ -199,8 +199,52 @@ func (n *NoPrice) Error() string { return ErrNoPrice.Error() + ": " + n.Reason +
 // Is makes it an ErrNoPrice.
 func (n *NoPrice) Is(target error) bool { return target == ErrNoPrice }
 
-func noPrice(reason string, e *usage.Event, product *catalog.Product) error {
-	return &NoPrice{reason, fmt.Sprintf("product %q of account %q: %s", product.ID, e.Account, adviceOn(reason, e))}
+func (t *Trial) noPrice(reason string, e *usage.Event, plan *catalog.Plan, product *catalog.Product) error {
+	advice := adviceOn(reason, e)
+	if reason == rater.ReasonNoRate {
+		if lack := lackOf(e, plan, product); lack.From != "" {
+			advice = fmt.Sprintf("no exchange rate from %s to %s is known on %s or before: add one to exchange_rates, or import it with tollstream catalog rates, or give the product a rate in %s",
+				lack.From, lack.To, lack.On, lack.To)
+			if lack.amount {
+				advice = fmt.Sprintf("no exchange rate from %s, in which the event's amount is, to %s, in which its rate is, is known on %s or before: add one to exchange_rates, or import it with tollstream catalog rates",
+					lack.From, lack.To, lack.On)
+			}
+		}
+	}
+	return &NoPrice{reason, fmt.Sprintf("product %q of account %q: %s", product.ID, e.Account, advice)}
+}
+
+// lack is an exchange rate that would have given the event a price.
+type lack struct {
+	catalog.Lack
+	amount bool // of its amount; otherwise of its rate's prices
+}
+
+// lackOf finds it; zero: none is missing.
+func lackOf(e *usage.Event, plan *catalog.Plan, product *catalog.Product) (out lack) {
+	answer, refusal := plan.Resolve(product, e.Package, e.Time)
+	if refusal != "" {
+		for _, s := range plan.Explain(product, e.Package, e.Time) {
+			if s.Lacks.From != "" {
+				return lack{Lack: s.Lacks}
+			}
+		}
+		return out
+	}
+	rate, day := answer.Rate, money.DateOf(e.Time, time.UTC)
+	if rate.Matrix != nil {
+		owed, _ := plan.Billing(e.Time)
+		if rate = rater.Selected(rate, e, owed.ZoneAt(e.Time)); rate == nil {
+			return out
+		}
+	}
+	if !e.HasAmount || !price.OfMoney(rate) || e.Currency == rate.Currency {
+		return out
+	}
+	if _, known := plan.Snapshot().Exchange(e.Currency, rate.Currency, day); !known {
+		out.Lack, out.amount = catalog.Lack{From: e.Currency, To: rate.Currency, On: day}, true
+	}
+	return out
 }
 
 // adviceOn says what to do about usage that is rejected with the reason.

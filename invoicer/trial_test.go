@@ -191,7 +191,10 @@ func TestTrialSaysWhatToDo(t *testing.T) {
 packages: [{id: k}]
 `)
 	w.Apply(`products: [{id: only, provisioned_only: true, rates: [{model: flat, amount: 1}]}, {id: calls, rates: [{model: per_unit, unit_price: 1, aggregation: max}]},
-		{id: euro, rates: [{model: flat, amount: 1, currency: EUR}]}, {id: passed, rates: [{model: dynamic}]}]`)
+		{id: euro, rates: [{model: flat, amount: 1, currency: EUR}]}, {id: passed, rates: [{model: dynamic}]},
+		{id: pounds, rates: [{model: flat, amount: 1, currency: GBP, start: 2026-11-10}]},
+		{id: cells, rates: [{model: matrix, dimensions: [region], prices: [{match: {region: eu}, model: flat, amount: 1}]}]}]
+exchange_rates: [{base: EUR, date: 2026-11-05, rates: {USD: 1.1}}]`)
 	trial := must(w.Desk(nil).Trial(t.Context(), invoicer.Conditions{State: true}))
 	for _, tc := range []struct {
 		account, product, quantity string
@@ -202,7 +205,9 @@ packages: [{id: k}]
 		{"acme", "nothing", "1", invoicer.ErrProductUnknown, `"nothing"`},
 		{"acme", "only", "1", invoicer.ErrNoPrice, "not_provisioned"},
 		{"acme", "only", "1", invoicer.ErrNoPrice, "provision it on the account"},
-		{"acme", "euro", "1", invoicer.ErrNoPrice, "give the product, its package or a contract a rate"},
+		{"acme", "euro", "1", invoicer.ErrNoPrice, "no exchange rate from EUR to USD is known on 2026-11-01 or before: add one to exchange_rates"},
+		{"acme", "pounds", "1", invoicer.ErrNoPrice, "no exchange rate from GBP to USD is known on 2026-11-10 or before"}, // when the price begins
+		{"acme", "cells", "1", invoicer.ErrNoPrice, "give the product, its package or a contract a rate"},
 		{"acme", "calls", "-1", invoicer.ErrNoPrice, "send a quantity of 0 or more"},
 		{"acme", "passed", "1", invoicer.ErrNoPrice, "send amount and currency"},
 	} {
@@ -210,6 +215,12 @@ packages: [{id: k}]
 		if !errors.Is(err, tc.want) || !strings.Contains(err.Error(), tc.words) {
 			t.Errorf("%+v: %+v, %v", tc, q, err)
 		}
+	}
+	e := eventOf("acme", "passed", "1", now)
+	e.HasAmount, e.Amount, e.Currency = true, money.One, "GBP"
+	if _, err := trial.Rate(t.Context(), e); !errors.Is(err, invoicer.ErrNoPrice) ||
+		!strings.Contains(err.Error(), "no exchange rate from GBP, in which the event's amount is, to USD, in which its rate is, is known on 2026-11-21 or before") {
+		t.Errorf("an amount in pounds: %v", err)
 	}
 	if sums := trial.Sums(); len(sums) != 0 {
 		t.Errorf("what has no price counts: %+v", sums)

@@ -3,6 +3,8 @@ package catalog
 import (
 	"fmt"
 	"time"
+
+	"github.com/tollstream/tollstream/ledger/money"
 )
 
 // Step is one level that was asked, in order. Answered marks the level whose rate prices the
@@ -13,6 +15,13 @@ type Step struct {
 	RateID   string // the rate that was looked at; empty: there was none
 	Why      string
 	Answered bool
+	Lacks    Lack // the exchange rate without which its prices cannot be turned into the account's currency; zero: none
+}
+
+// Lack is an exchange rate that is not known on the day or before.
+type Lack struct {
+	From, To string
+	On       money.Date
 }
 
 // Explain tells how Resolve comes to its answer for the same arguments.
@@ -189,6 +198,11 @@ func (q asking) skip(level Level, account string, r *Rate) {
 		why = fmt.Sprintf("is in %s, the account is in %s, and no exchange rate between them is known", r.Currency, q.currency)
 		if from := q.plan.convertsFrom(r); from < Never {
 			why += " before " + instantText(from)
+		}
+		owed, period := q.plan.Billing(q.t)
+		if start := max(r.Start, period.Start); start != Always {
+			q.note(Step{Level: level, Account: account, RateID: r.ID, Why: why, Lacks: Lack{r.Currency, q.currency, money.DateOf(start, owed.ZoneAt(start))}})
+			return
 		}
 	}
 	q.note(Step{Level: level, Account: account, RateID: r.ID, Why: why})

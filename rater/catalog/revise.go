@@ -269,6 +269,7 @@ func (d *Document) revise(stored Stored, now int64, granted bool) ([]Change, err
 	v.provisions()
 	v.identifiers()
 	v.contracts()
+	v.currencies()
 	v.exchangeRates()
 	v.crossings()
 	v.deletions()
