@@ -70,7 +70,7 @@ func (s *Server) startBacktest(w http.ResponseWriter, r *http.Request) error {
 	if q.From, q.To, err = s.span(in.Get("period"), in.Get("from"), in.Get("to"), zone); err != nil {
 		return err
 	}
-	if q.Draft, err = readDocument(w, r, maxCatalogBytes); err != nil {
+	if q.Draft, err = readDocument(w, r, maxCatalogBytes, true); err != nil {
 		return err
 	}
 	b, err := s.Backtests.StartBacktest(r.Context(), q)

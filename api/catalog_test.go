@@ -39,6 +39,30 @@ func TestCatalogIsAppliedComparedAndExported(t *testing.T) {
 	}
 }
 
+func TestPriceListsByMediaType(t *testing.T) {
+	o := build(t)
+	for kind, want := range map[string]api.Format{"text/csv; charset=utf-8": api.FormatCSV, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": api.FormatXLSX} {
+		o.do(o.tokens[api.RoleAdmin], http.MethodPut, "/v1/catalog", "product,unit_price\nf,1\n", "Content-Type", kind)
+		if o.catalog.last.Format != want {
+			t.Errorf("%s was taken for %s", kind, o.catalog.last.Format)
+		}
+		o.want(o.do(o.tokens[api.RoleAdmin], http.MethodPut, "/v1/products/f", "{}", "Content-Type", kind), http.StatusUnsupportedMediaType, "send application/json")
+	}
+	for accept, want := range map[string]api.Format{
+		"text/csv": api.FormatCSV, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": api.FormatXLSX, "application/yaml": api.FormatYAML, "*/*": api.FormatJSON,
+		"text/csv, application/json": api.FormatJSON,
+	} {
+		o.as(api.RoleSupport, http.MethodGet, "/v1/catalog", "", "Accept", accept)
+		if o.catalog.exported != want {
+			t.Errorf("Accept: %s is answered in %s", accept, o.catalog.exported)
+		}
+	}
+	got := o.as(api.RoleSupport, http.MethodGet, "/v1/catalog?format=csv", "", "Accept", "application/json")
+	if o.catalog.exported != api.FormatCSV || got.Header().Get("Content-Type") != "text/csv" || got.Header().Get("Content-Disposition") != `attachment; filename="prices.csv"` {
+		t.Errorf("%s: %v", o.catalog.exported, got.Header())
+	}
+}
+
 func TestCatalogErrorsNamePathAndLine(t *testing.T) {
 	o := build(t)
 	yaml := func(body string) (string, string) { return body, "application/yaml" }

@@ -58,7 +58,7 @@ func (s *Server) registerCollectorConfigs() {
 		}},
 		Responses: s.jsonAnswer("200", "The collector; 201 when it is new", reflect.TypeFor[CollectorInfo]()),
 	}, s.fallible(func(w http.ResponseWriter, r *http.Request) error {
-		d, err := readDocument(w, r, maxCollectorBytes)
+		d, err := readDocument(w, r, maxCollectorBytes, false)
 		if err != nil {
 			return err
 		}

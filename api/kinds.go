@@ -84,7 +84,7 @@ func (s *Server) registerKindWrites(path, member, one string, kind catalog.Kind)
 		}},
 		Responses: s.jsonAnswer("200", "What changed", reflect.TypeFor[Applied]()),
 	}, s.fallible(func(w http.ResponseWriter, r *http.Request) error {
-		d, err := readDocument(w, r, maxDefinitionBytes)
+		d, err := readDocument(w, r, maxDefinitionBytes, false)
 		if err != nil {
 			return err
 		}

@@ -116,6 +116,8 @@ type Format string
 const (
 	FormatJSON Format = "json"
 	FormatYAML Format = "yaml"
+	FormatCSV  Format = "csv"  // a price list
+	FormatXLSX Format = "xlsx" // a price list
 )
 
 // Document is a catalogue document or a part of one, as it was sent.

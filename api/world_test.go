@@ -317,6 +317,8 @@ type memoryCatalog struct {
 	seq  int64
 	last api.Document
 	err  error
+
+	exported api.Format
 }
 
 func (m *memoryCatalog) Apply(_ context.Context, d api.Document, dryRun bool) (*api.Applied, error) {
@@ -358,6 +360,7 @@ func (m *memoryCatalog) Apply(_ context.Context, d api.Document, dryRun bool) (*
 
 func (m *memoryCatalog) Export(_ context.Context, f api.Format) ([]byte, error) {
 	rows := slices.Collect(maps.Values(m.rows))
+	m.exported = f
 	if f == api.FormatYAML {
 		return catalog.ExportYAML(rows)
 	}

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -28,13 +29,21 @@ func (a *app) catalogCommand() *cobra.Command {
 	return cmd
 }
 
+const priceLists = "A file that ends with .csv or .xlsx is a price list, as `catalog export prices.xlsx` writes it: a row a rate, or one for each of its\n" +
+	"tiers and of a matrix's prices. The rates of a product at a level are replaced by those of the list, all else stays. The columns are\n" +
+	"product, level, owner (without them the price is the product's list price), currency, start, end, model and the members of rates\n" +
+	"and tiers, such as up_to and unit_price; rounding.mode, limits.PRODUCT, match.ATTRIBUTE, match.ATTRIBUTE by prefix, and\n" +
+	"match.ATTRIBUTE.from and .to. Without a model unit_price is per_unit. A row without a product goes on with the one above."
+
 func (a *app) catalogApply() *cobra.Command {
 	return &cobra.Command{
-		Use: "apply FILE", Short: "Create and update what a document names",
+		Use: "apply FILE", Short: "Create and update what a document or a price list names",
 		Long: "Create and update what a document in YAML or JSON names, all or nothing; `delete: [{kind, id}]` removes. Applying it\n" +
-			"again changes nothing. Usage that is accepted afterwards is priced under it. FILE may be - for standard input.",
-		Example: "  tollstream catalog apply catalog.yaml\n  tollstream catalog apply - < catalog.json",
-		Args:    arguments("FILE"),
+			"again changes nothing. Usage that is accepted afterwards is priced under it. FILE may be - for standard input.\n\n" +
+			priceLists,
+		Example: "  tollstream catalog apply catalog.yaml\n  tollstream catalog apply - < catalog.json\n" +
+			"  printf 'product,match.prefix by prefix,unit_price\\ncalls,49,0.01\\ncalls,44,0.02\\n' > calls.csv && tollstream catalog apply calls.csv",
+		Args: arguments("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			applied, err := a.sendCatalog(cmd.Context(), args[0], false)
 			switch {
@@ -85,8 +94,14 @@ func (a *app) readInput(file string) ([]byte, error) {
 	return text, nil
 }
 
-// documentType tells JSON by the file's name or, without one, by how it begins.
+// documentType tells JSON and price lists by the file's name or, without one, by how it begins.
 func documentType(file string, document []byte) string {
+	switch strings.ToLower(filepath.Ext(file)) {
+	case ".csv":
+		return "text/csv"
+	case ".xlsx":
+		return "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+	}
 	if strings.HasSuffix(strings.ToLower(file), ".json") || file == "-" && bytes.HasPrefix(bytes.TrimSpace(document), []byte("{")) {
 		return "application/json"
 	}
@@ -149,10 +164,10 @@ func counted(n int64, noun string) string {
 func (a *app) catalogExport() *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
-		Use: "export [FILE]", Short: "Write the whole catalogue as one document that apply takes",
+		Use: "export [FILE]", Short: "Write the whole catalogue as one document, or its prices as a list, that apply takes",
 		Long: "Write the whole catalogue to FILE, or to standard output. The form is YAML unless FILE ends with .json, --format or\n" +
-			"--output says json.",
-		Example: "  tollstream catalog export catalog.yaml\n  tollstream catalog export --format json | jq .products",
+			"--output says json. As csv and xlsx it holds the prices alone: edit them in a spreadsheet, and apply the file.",
+		Example: "  tollstream catalog export catalog.yaml\n  tollstream catalog export --format json | jq .products\n  tollstream catalog export prices.xlsx",
 		Args:    cobra.MatchAll(cobra.ArbitraryArgs, atMostOne),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			file := "-"
@@ -177,7 +192,7 @@ func (a *app) catalogExport() *cobra.Command {
 			return writeWhole(file, res.Body)
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "", "`FORM` of the document: yaml or json (default: by the file's name, else yaml)")
+	cmd.Flags().StringVar(&format, "format", "", "`FORM`: yaml, json, csv or xlsx (default: by the file's name, else yaml)")
 	return cmd
 }
 
@@ -189,12 +204,16 @@ func atMostOne(cmd *cobra.Command, args []string) error {
 }
 
 func (a *app) exportFormat(format, file string) (string, error) {
+	forms := []string{"yaml", "json", "csv", "xlsx"}
+	ending := strings.TrimPrefix(strings.ToLower(filepath.Ext(file)), ".")
 	switch {
-	case format == "yaml" || format == "json":
+	case slices.Contains(forms, format):
 		return format, nil
 	case format != "":
-		return "", wrongUsage("--format must be yaml or json, not %q", format)
-	case a.output == outputJSON || strings.HasSuffix(strings.ToLower(file), ".json"):
+		return "", wrongUsage("--format must be yaml, json, csv or xlsx, not %q", format)
+	case ending != "yaml" && slices.Contains(forms, ending):
+		return ending, nil
+	case a.output == outputJSON:
 		return "json", nil
 	}
 	return "yaml", nil

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tollstream/tollstream/rater/catalog"
+	"github.com/tollstream/tollstream/rater/catalog/xlsx"
 )
 
 func (a *app) catalogLint() *cobra.Command {
@@ -17,7 +18,7 @@ func (a *app) catalogLint() *cobra.Command {
 		Long: "Look for what would be refused and for what is allowed and probably a mistake: tiers out of order, gaps in time or between\n" +
 			"ranges, rates that never apply, prices below zero, what nothing uses, names that look alike. The document is taken for the\n" +
 			"whole catalogue; --partial says that it adds to one. FILE may be - for standard input.\n\n" +
-			"Errors would be refused, warnings are hardly ever meant, notes may well be. The exit code is 1 after an error, with --strict\n" +
+			"A price list (.csv, .xlsx) is looked at by itself: what it names may exist.\n\nErrors would be refused, warnings are hardly ever meant, notes may well be. The exit code is 1 after an error, with --strict\n" +
 			"also after a warning.",
 		Example: "  tollstream catalog lint catalog.yaml\n  tollstream catalog lint --strict --partial new-prices.yaml\n  tollstream catalog lint catalog.yaml -o json | jq '.findings[] | select(.severity == \"warning\")'",
 		Args:    arguments("FILE"),
@@ -30,7 +31,10 @@ func (a *app) catalogLint() *cobra.Command {
 			if documentType(args[0], document) == "application/json" && args[0] == "-" {
 				name = "standard input.json"
 			}
-			found := catalog.Lint(name, document, partial, time.Now().UnixNano())
+			found, err := lint(name, document, partial)
+			if err != nil {
+				return err
+			}
 			if err := a.printFindings(inputName(args[0]), found); err != nil {
 				return err
 			}
@@ -46,6 +50,18 @@ func (a *app) catalogLint() *cobra.Command {
 	cmd.Flags().BoolVar(&strict, "strict", false, "end with exit code 1 after a warning too")
 	cmd.Flags().BoolVar(&partial, "partial", false, "the document adds to a catalogue: what it names may exist, what it defines may be used there")
 	return cmd
+}
+
+func lint(name string, document []byte, partial bool) (*catalog.Findings, error) {
+	now := time.Now().UnixNano()
+	if !xlsx.IsPrices(name) {
+		return catalog.Lint(name, document, partial, now), nil
+	}
+	rows, err := xlsx.Rows(name, document)
+	if err != nil {
+		return nil, err
+	}
+	return catalog.LintPrices(name, rows, now), nil
 }
 
 // inputName is how messages call a file.

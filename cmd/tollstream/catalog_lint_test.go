@@ -31,6 +31,21 @@ products: [{id: calls, rates: [{model: per_unit, unit_price: -1}]}]
 		code, out, _ := tollstream(t, nil, tc.document, append([]string{"catalog", "lint", "-"}, tc.args...)...)
 		check(t, name, code, tc.code, out, tc.want)
 	}
+	for name, tc := range map[string]struct {
+		list string
+		code int
+		want string
+	}{
+		"a warning of a list":    {"product,unit_price\na,1\nb,-1\n", 0, "prices.csv:3: warning: unit_price (column B): is below zero"},
+		"a list refused":         {"product,unit_price\na,1\nb,x\n", 1, "prices.csv:3: error: unit_price (column B): must be a decimal number"},
+		"a class that may exist": {"level,owner,product,unit_price\ncontract,c,b,1\n", 0, "0 errors, 0 warnings"},
+		"a list of nothing":      {"", 1, "has no prices"},
+	} {
+		code, out, _ := tollstream(t, nil, "", "catalog", "lint", write(t, "prices.csv", tc.list))
+		check(t, name, code, tc.code, out, tc.want)
+	}
+	code, _, stderr := tollstream(t, nil, "", "catalog", "lint", write(t, "prices.xlsx", "x"))
+	check(t, "no spreadsheet", code, 1, stderr, "is no spreadsheet")
 	code, out, _ := tollstream(t, nil, warned, "catalog", "lint", "-", "-o", "json")
 	var found catalog.Findings
 	if err := json.Unmarshal([]byte(out), &found); err != nil || code != 0 || len(found.List) != 1 || found.List[0].Rule != "below-zero" || found.List[0].Line != 3 {

@@ -53,6 +53,21 @@ func TestCatalogApply(t *testing.T) {
 	check(t, "diff --exit-code without changes", code, 0, "")
 }
 
+func TestPriceListsAreSentAsSuch(t *testing.T) {
+	w := newWorld(t)
+	for name, want := range map[string]api.Format{"prices.csv": api.FormatCSV, "Prices.XLSX": api.FormatXLSX, "prices.json": api.FormatJSON} {
+		for _, command := range []string{"apply", "diff"} {
+			code, _, stderr := w.tollstream(t, "", "catalog", command, write(t, name, "product,unit_price\nf,1\n"))
+			check(t, name, code, 0, stderr)
+			if d := w.documents[len(w.documents)-1]; d.Format != want {
+				t.Errorf("%s %s was sent as %s", command, name, d.Format)
+			}
+		}
+	}
+	code, _, stderr := w.tollstream(t, "", "rate", "--catalog", "prices.csv", "--account", "acme", "--product", "x")
+	check(t, "rate with a price list", code, 2, stderr, "not the price list prices.csv")
+}
+
 func TestCatalogErrorsNameFileAndLine(t *testing.T) {
 	w := newWorld(t)
 	file := write(t, "catalog.yaml", "products: 3")
@@ -71,7 +86,7 @@ func TestCatalogErrorsNameFileAndLine(t *testing.T) {
 
 func TestCatalogExport(t *testing.T) {
 	w := newWorld(t)
-	for args, want := range map[string]string{"": "yaml", "--format json": "json", "-o json": "json"} {
+	for args, want := range map[string]string{"": "yaml", "--format json": "json", "-o json": "json", "--format csv": "csv", "--format xlsx -o json": "xlsx"} {
 		code, out, _ := w.tollstream(t, "", append([]string{"catalog", "export"}, strings.Fields(args)...)...)
 		check(t, "export "+args, code, 0, out, "catalogue in "+want+"\n")
 	}
@@ -86,6 +101,11 @@ func TestCatalogExport(t *testing.T) {
 	}
 	if left, err := os.ReadDir(folder); err != nil || len(left) != 1 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+	prices := filepath.Join(folder, "prices.XLSX")
+	code, _, _ := w.tollstream(t, "", "catalog", "export", prices)
+	if text, err := os.ReadFile(prices); err != nil || code != 0 || string(text) != "catalogue in xlsx\n" {
+		t.Errorf("the file holds %q: %v", text, err)
 	}
 	code, _, stderr := w.tollstream(t, "", "catalog", "export", filepath.Join(folder, "missing", "x.yaml"))
 	check(t, "export to nowhere", code, 1, stderr, "missing")

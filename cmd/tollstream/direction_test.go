@@ -15,6 +15,7 @@ var allowed = map[string][]string{
 	"ledger/money":       {},
 	"rater/method":       {"ledger/money"},
 	"rater/catalog":      {"ledger/money", "rater/method"},
+	"rater/catalog/xlsx": {"ledger/money", "rater/method", "rater/catalog"},
 	"rater/price":        {"ledger/money", "rater/method", "rater/catalog"},
 	"rater/price/oracle": {}, // what the others are compared with knows none of them
 	"collector/usage":    {"ledger/money"},

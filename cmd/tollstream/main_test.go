@@ -111,7 +111,7 @@ func TestWrongCommandLines(t *testing.T) {
 		{"catalog apply", "FILE is missing"},
 		{"catalog apply a b", `"b" is too much`},
 		{"catalog export a b", `"b" is too much`},
-		{"catalog export --format xml", "yaml or json"},
+		{"catalog export --format xml", "yaml, json, csv or xlsx"},
 		{"collect calls", "FILE is missing: tollstream collect NAME FILE"},
 		{"collect calls .", "is a folder"},
 		{"run raiter", `"raiter" is not a role`},

@@ -14,6 +14,7 @@ import (
 	"github.com/tollstream/tollstream/cmd/tollstream/client"
 	"github.com/tollstream/tollstream/invoicer"
 	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/catalog/xlsx"
 )
 
 // event is what the flags of rate describe.
@@ -57,6 +58,9 @@ func (a *app) rateCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.offline && o.draft == "" {
 				return wrongUsage("--offline needs --catalog: a draft that defines the products and the accounts")
+			}
+			if xlsx.IsPrices(o.draft) {
+				return wrongUsage("--catalog takes a document in YAML or JSON, not the price list %s: `tollstream backtest` and `tollstream catalog diff` take it", o.draft)
 			}
 			if len(args) == 1 {
 				return a.rateFile(cmd.Context(), args[0], o)

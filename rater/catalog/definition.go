@@ -186,4 +186,5 @@ type place struct {
 	name  string
 	index int // of an element of a list when name is empty
 	line  int
+	sheet *priceList // of the root of a document that a price list became
 }

@@ -20,6 +20,7 @@ type Document struct {
 	contract []*contractDef
 	exchange []*exchangeDef
 	deletes  []*deleteDef
+	prices   *priceList // that was not filled in yet
 }
 
 type deleteDef struct {

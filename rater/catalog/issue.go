@@ -13,6 +13,8 @@ type Issue struct {
 	Line    int    // 0: not in the document
 	Path    string // products[2].rates[0].tiers[1].up_to; empty: the document itself
 	Message string
+
+	column string // of a price list, in the place of the path
 }
 
 func (i Issue) String() string {
@@ -60,7 +62,7 @@ func (r *report) fail(at *place, format string, args ...any) {
 		r.issues.More++
 		return
 	}
-	r.issues.List = append(r.issues.List, Issue{r.file, at.lineNumber(), at.path(), fmt.Sprintf(format, args...)})
+	r.issues.List = append(r.issues.List, Issue{r.file, at.lineNumber(), at.path(), fmt.Sprintf(format, args...), at.column()})
 }
 
 // count says how many issues there are so far.
@@ -69,6 +71,11 @@ func (r *report) count() int { return len(r.issues.List) + r.issues.More }
 func (r *report) err() error {
 	if len(r.issues.List) == 0 {
 		return nil
+	}
+	for i := range r.issues.List {
+		if x := &r.issues.List[i]; x.column != "" {
+			x.Path = x.column
+		}
 	}
 	sort.SliceStable(r.issues.List, func(i, j int) bool { return r.issues.List[i].Line < r.issues.List[j].Line })
 	return &r.issues
@@ -98,3 +105,11 @@ func (p *place) path() string {
 // member is the place of a member, to report what is missing or contradicts: the line is the
 // owner's, for the member may not be written at all.
 func (p *place) member(name string) *place { return &place{up: p, name: name, line: p.line} }
+
+// shown is where something stands in the words of its file: a column of a price list, else the path.
+func (p *place) shown() string {
+	if column := p.column(); column != "" {
+		return column
+	}
+	return p.path()
+}

@@ -73,9 +73,22 @@ func (f *Finding) Text(file string) string {
 func Lint(name string, data []byte, partial bool, now int64) *Findings {
 	l := &linter{partial: partial}
 	doc, err := ParseDocument(name, data)
+	return l.lint(doc, err, now)
+}
+
+// LintPrices looks at a price list as Lint does at a document that adds to a catalogue.
+func LintPrices(name string, sheet *Sheet, now int64) *Findings {
+	doc, err := ParsePrices(name, sheet)
+	return (&linter{partial: true}).lint(doc, err, now)
+}
+
+func (l *linter) lint(doc *Document, err error, now int64) *Findings {
+	if err == nil {
+		err = doc.fillGranted()
+	}
 	if err == nil {
 		l.d = doc
-		_, err = doc.revise(Stored{}, now, partial)
+		_, err = doc.revise(Stored{}, now, l.partial)
 	}
 	var issues *Issues
 	if errors.As(err, &issues) {
@@ -86,7 +99,7 @@ func Lint(name string, data []byte, partial bool, now int64) *Findings {
 	} else if err != nil {
 		l.add(Finding{Severity: SeverityError, Rule: "refused", Message: err.Error()})
 	}
-	if doc != nil {
+	if l.d != nil {
 		l.index()
 		l.d.eachRate(l.prices)
 		if err == nil { // what stands in the document is resolved
@@ -122,11 +135,11 @@ func (l *linter) add(f Finding) {
 
 // warn and note take what is odd; say adds what to do.
 func (l *linter) warn(rule string, at *place, advice, format string, args ...any) {
-	l.add(Finding{SeverityWarning, rule, at.lineNumber(), at.path(), fmt.Sprintf(format, args...), advice})
+	l.add(Finding{SeverityWarning, rule, at.lineNumber(), at.shown(), fmt.Sprintf(format, args...), advice})
 }
 
 func (l *linter) note(rule string, at *place, advice, format string, args ...any) {
-	l.add(Finding{SeverityNote, rule, at.lineNumber(), at.path(), fmt.Sprintf(format, args...), advice})
+	l.add(Finding{SeverityNote, rule, at.lineNumber(), at.shown(), fmt.Sprintf(format, args...), advice})
 }
 
 func (l *linter) index() {

@@ -229,6 +229,9 @@ func otherTerms(was, is *rateDef, all bool) (out []string) {
 	names := maps.Clone(a)
 	maps.Copy(names, b)
 	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if name == "dimensions" && was.Model != is.Model { // what is there now says its name
+			continue
+		}
 		if (all || !slices.Contains(worded, name)) && !bytes.Equal(a[name], b[name]) {
 			out = append(out, strings.ReplaceAll(name, "_", " ")+" "+propertyText(a[name], time.UTC)+" → "+propertyText(b[name], time.UTC))
 		}

@@ -58,6 +58,19 @@ func TestCommandsBesideAServer(t *testing.T) {
 		exported := filepath.Join(t.TempDir(), "exported.yaml")
 		admin.must(t, "catalog", "export", exported)
 		mustSay(t, "apply what was exported", admin.must(t, "catalog", "apply", exported), "nothing to change")
+		for _, form := range []string{"csv", "xlsx"} { // prices alone
+			prices := filepath.Join(t.TempDir(), "prices."+form)
+			admin.must(t, "catalog", "export", prices)
+			mustSay(t, "apply the prices as "+form, admin.must(t, "catalog", "apply", prices), "nothing to change")
+		}
+		list := write(t, "list.csv", "product;match.prefix by prefix;unit_price\ncalls;'+49;0,05\ncalls;'+33;0,07\n;;0,1\n")
+		mustSay(t, "diff of a price list", admin.must(t, "catalog", "diff", list), "2 prices by prefix", "1 definition would change, nothing was written")
+		wrong := write(t, "wrong.csv", "product;match.prefix by prefix;unit_price\ncalls;'+49;0,05\ncalls;'+33;cheap\n")
+		_, refused, exit := admin.command(t, "", "catalog", "apply", wrong)
+		if exit != 1 {
+			t.Errorf("a broken price list: exit code %d", exit)
+		}
+		mustSay(t, "a broken price list", refused, "wrong.csv:3: unit_price (column C): must be a decimal number", "nothing was changed")
 		if out := admin.must(t, "catalog", "export", "--output", "json"); !json.Valid([]byte(out)) {
 			t.Errorf("export as JSON: %s", out)
 		}

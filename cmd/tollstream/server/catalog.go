@@ -10,6 +10,7 @@ import (
 
 	"github.com/tollstream/tollstream/api"
 	"github.com/tollstream/tollstream/rater/catalog"
+	"github.com/tollstream/tollstream/rater/catalog/xlsx"
 )
 
 // catalogDesk reads and writes definitions for the API.
@@ -23,7 +24,7 @@ var (
 
 // Apply implements api.Catalog.
 func (c catalogDesk) Apply(ctx context.Context, d api.Document, dryRun bool) (*api.Applied, error) {
-	doc, err := catalog.ParseDocument("catalog."+string(d.Format), d.Body)
+	doc, err := xlsx.Document("catalog."+string(d.Format), d.Body)
 	if err != nil {
 		return nil, documentErrors(err)
 	}
@@ -67,7 +68,7 @@ func describeChanges(changes []catalog.Change) []api.Change {
 
 // Draft implements api.Drafts. The newest definitions are those that the changes are told against, or newer ones that were applied meanwhile.
 func (c catalogDesk) Draft(ctx context.Context, d api.Document) (*catalog.Draft, error) {
-	doc, err := catalog.ParseDocument("catalog."+string(d.Format), d.Body)
+	doc, err := xlsx.Document("catalog."+string(d.Format), d.Body)
 	if err != nil {
 		return nil, documentErrors(err)
 	}
@@ -105,8 +106,18 @@ func (c catalogDesk) Export(ctx context.Context, f api.Format) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", api.ErrUnavailable, err)
 	}
-	if f == api.FormatYAML {
+	switch f {
+	case api.FormatYAML:
 		return catalog.ExportYAML(rows)
+	case api.FormatCSV, api.FormatXLSX:
+		prices, err := catalog.ExportPrices(rows)
+		if err != nil {
+			return nil, err
+		}
+		if f == api.FormatCSV {
+			return prices.CSV()
+		}
+		return xlsx.Write(prices)
 	}
 	return catalog.ExportJSON(rows)
 }

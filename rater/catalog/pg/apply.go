@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -116,12 +117,40 @@ func allowThinking(ctx context.Context, tx pgx.Tx) error {
 }
 
 func (s *Store) revise(ctx context.Context, tx pgx.Tx, doc *catalog.Document) (catalog.Stored, []catalog.Change, error) {
+	if err := fill(ctx, tx, doc); err != nil {
+		return catalog.Stored{}, nil, err
+	}
 	stored, err := load(ctx, tx, doc.Needs())
 	if err != nil {
 		return stored, nil, fmt.Errorf("read the stored catalogue: %w", err)
 	}
 	changes, err := doc.Revise(stored, s.now().UnixNano())
 	return stored, changes, err
+}
+
+// fill gives a price list the definitions that hold its rates: those that it names, then the accounts of contracts among them.
+func fill(ctx context.Context, tx pgx.Tx, doc *catalog.Document) error {
+	rows, asked := map[catalog.Ref]catalog.Row{}, 0
+	for missing := doc.Missing(rows); len(missing) > 0 && asked < 2; missing = doc.Missing(rows) {
+		asked++
+		var needs catalog.Needs
+		for _, ref := range missing {
+			switch ref.Kind {
+			case catalog.KindAccount:
+				needs.Accounts = append(needs.Accounts, ref.ID)
+			case catalog.KindContract:
+				needs.Contracts = append(needs.Contracts, ref.ID)
+			default:
+				needs.Shared = append(needs.Shared, ref)
+			}
+		}
+		stored, err := load(ctx, tx, needs)
+		if err != nil {
+			return fmt.Errorf("read the definitions that a price list names: %w", err)
+		}
+		maps.Copy(rows, stored.Rows)
+	}
+	return doc.Fill(rows)
 }
 
 // load reads what a document needs; a document of one account reads that account, its parents and
