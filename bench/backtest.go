@@ -30,7 +30,7 @@ func measureBacktest(ctx context.Context, c *corner, s settings, out *report) (e
 		return err
 	}
 	defer b.pool.Close()
-	if b.book, err = b.overlay(ctx, b.pool); err != nil {
+	if err = b.overlays(ctx, b.pool); err != nil {
 		return err
 	}
 	for _, server := range clickhouseServers() {
@@ -45,18 +45,21 @@ func measureBacktest(ctx context.Context, c *corner, s settings, out *report) (e
 	if _, err := b.pool.Exec(ctx, "ANALYZE"); err != nil { // as autovacuum does in a while
 		return fmt.Errorf("analyse: %w", err)
 	}
-	var subject figure
-	for round := range s.Rounds + 1 {
-		run, err := c.timed(ctx, s, b.events, func() (time.Duration, error) { return b.backtest(ctx, store) })
-		if err != nil {
-			return err
+	for way, book := range b.books {
+		var subject figure
+		for round := range s.Rounds + 1 {
+			run, err := c.timed(ctx, s, b.events, func() (time.Duration, error) { return b.backtest(ctx, store, book) })
+			if err != nil {
+				return err
+			}
+			if round > 0 {
+				subject.add(run)
+			}
 		}
-		if round > 0 {
-			subject.add(run)
-		}
+		name := "backtest, PostgreSQL" + backtestWays[way]
+		out.add(measured(name+": speed", "activities/s", subject.speed))
+		out.add(subject.cost(name)...)
 	}
-	out.add(measured("backtest, PostgreSQL: speed", "activities/s", subject.speed))
-	out.add(subject.cost("backtest, PostgreSQL")...)
 	return nil
 }
 
@@ -65,47 +68,55 @@ type backtestBench struct {
 	sinkBench
 	accounts []string
 	events   int
-	book     *backtest.Overlay
+	books    [len(backtestWays)]*backtest.Overlay
 }
 
-// backtestDraft makes graduated prices volume ones, and all others dearer.
-const backtestDraft = `{"products": [
-  {"id": "calls", "rates": [{"model": "volume", "tiers": [{"up_to": 1000, "unit_price": 0.05}, {"up_to": 10000, "unit_price": 0.04}, {"unit_price": 0.03}]}]},
-  {"id": "data", "group_by": ["region"], "rates": [{"model": "per_unit", "unit_price": 0.003}]},
-  {"id": "traffic", "rates": [{"model": "graduated", "tiers": [{"up_to": 1000, "unit_price": 0.06}, {"up_to": 5000, "unit_price": 0.05}, {"unit_price": 0.04}]}]},
-  {"id": "texts", "rates": [{"model": "package", "size": 50, "price": 1.2}]}]}`
+// backtestWays are how the usage is rated: sums of the store are priced, or, since each event is rounded, every activity is read.
+var backtestWays = [...]string{"", ", each event rounded"}
 
-// overlay applies the catalogue and lays the draft over it.
-func (b *backtestBench) overlay(ctx context.Context, pool *pgxpool.Pool) (*backtest.Overlay, error) {
+// backtestDraft makes graduated prices volume ones, and all others dearer. %[1]s stands in each rate.
+const backtestDraft = `{"products": [
+  {"id": "calls", "rates": [{"model": "volume"%[1]s, "tiers": [{"up_to": 1000, "unit_price": 0.05}, {"up_to": 10000, "unit_price": 0.04}, {"unit_price": 0.03}]}]},
+  {"id": "data", "group_by": ["region"], "rates": [{"model": "per_unit"%[1]s, "unit_price": 0.003}]},
+  {"id": "traffic", "rates": [{"model": "graduated"%[1]s, "tiers": [{"up_to": 1000, "unit_price": 0.06}, {"up_to": 5000, "unit_price": 0.05}, {"unit_price": 0.04}]}]},
+  {"id": "texts", "rates": [{"model": "package"%[1]s, "size": 50, "price": 1.2}]}]}`
+
+// overlays applies the catalogue and lays the drafts over it.
+func (b *backtestBench) overlays(ctx context.Context, pool *pgxpool.Pool) error {
 	store := catalogpg.New(pool, time.Now)
 	var seq int64
 	for text, err := range documents(b.accounts) {
 		if err != nil {
-			return nil, err
+			return err
 		}
 		doc, err := catalog.ParseDocument("bench.json", text)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		applied, err := store.Apply(ctx, doc)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		seq = applied.Seq
 	}
-	doc, err := catalog.ParseDocument("draft.json", []byte(backtestDraft))
-	if err != nil {
-		return nil, err
-	}
-	changes, err := store.Diff(ctx, doc)
-	if err != nil {
-		return nil, err
-	}
 	snapshot, err := store.Snapshot(ctx, seq)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return backtest.NewOverlay(store, snapshot, catalog.NewDraft(changes, seq))
+	for way, rounding := range [len(backtestWays)]string{"", `, "rounding": {"mode": "ceil", "precision": 0, "on": "event"}`} {
+		doc, err := catalog.ParseDocument("draft.json", fmt.Appendf(nil, backtestDraft, rounding))
+		if err != nil {
+			return err
+		}
+		changes, err := store.Diff(ctx, doc)
+		if err != nil {
+			return err
+		}
+		if b.books[way], err = backtest.NewOverlay(store, snapshot, catalog.NewDraft(changes, seq)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fill inserts the usage in blocks, as a sink does.
@@ -135,11 +146,11 @@ func (b *backtestBench) fill(ctx context.Context, store sink.Store, s settings) 
 }
 
 // backtest rates the month again and looks whether all of it was.
-func (b *backtestBench) backtest(ctx context.Context, history sink.History) (time.Duration, error) {
+func (b *backtestBench) backtest(ctx context.Context, history sink.History, book *backtest.Overlay) (time.Duration, error) {
 	q := backtest.Query{}
 	q.From, q.To = sink.MonthBounds(benchMonth)
 	began := time.Now()
-	result, err := backtest.Run(ctx, history, b.book, q, backtest.DefaultLimits(), nil)
+	result, err := backtest.Run(ctx, history, book, q, backtest.DefaultLimits(), nil)
 	if err != nil {
 		return 0, err
 	}
@@ -165,39 +176,42 @@ func (b *backtestBench) measure(ctx context.Context, s settings, server clickhou
 	if err := b.fill(ctx, store, s); err != nil {
 		return err
 	}
-	var r rivals
-	err = r.alternate(s.Rounds,
-		func(int) (sample, error) {
-			return b.c.timed(ctx, s, b.events, func() (time.Duration, error) { return b.profiled(ctx, s, server.kind, store) })
-		},
-		func(int) (sample, error) {
-			return b.c.timed(ctx, s, b.events, func() (time.Duration, error) { return b.read(ctx, database) })
-		})
-	if err != nil {
-		return err
+	for way, book := range b.books {
+		var r rivals
+		err = r.alternate(s.Rounds,
+			func(int) (sample, error) {
+				return b.c.timed(ctx, s, b.events, func() (time.Duration, error) {
+					return b.profiled(ctx, s, fmt.Sprint(server.kind, ".", way), store, book)
+				})
+			},
+			func(int) (sample, error) {
+				return b.c.timed(ctx, s, b.events, func() (time.Duration, error) { return b.read(ctx, database) })
+			})
+		if err != nil {
+			return err
+		}
+		name, goal := "backtest, "+server.name+backtestWays[way], ""
+		if server.kind == "native" {
+			goal = "≥ 300000"
+		}
+		out.add(
+			measured(name+": speed", "activities/s", r.subject.speed).goal(goal).
+				note("%d activities of %d accounts, a month whole; %d at the same time", b.events, len(b.accounts), backtest.DefaultLimits().Workers),
+			measured(name+": ratio to a bare read of the same rows", "×", r.ratio),
+			measured(name+": bare read", "rows/s", r.bare.speed),
+			measured(name+": ratio of processor time, all processes", "×", r.processor),
+		)
+		out.add(r.subject.cost(name)...)
+		out.add(r.bare.cost(name + ", bare read")...)
 	}
-	name := "backtest, " + server.name
-	goal := ""
-	if server.kind == "native" {
-		goal = "≥ 300000"
-	}
-	out.add(
-		measured(name+": speed", "activities/s", r.subject.speed).goal(goal).
-			note("%d activities of %d accounts, a month whole; %d at the same time", b.events, len(b.accounts), backtest.DefaultLimits().Workers),
-		measured(name+": ratio to a bare read of the same rows", "×", r.ratio),
-		measured(name+": bare read", "rows/s", r.bare.speed),
-		measured(name+": ratio of processor time, all processes", "×", r.processor),
-	)
-	out.add(r.subject.cost(name)...)
-	out.add(r.bare.cost(name + ", bare read")...)
 	return nil
 }
 
-func (b *backtestBench) profiled(ctx context.Context, s settings, name string, store sink.History) (took time.Duration, err error) {
+func (b *backtestBench) profiled(ctx context.Context, s settings, name string, store sink.History, book *backtest.Overlay) (took time.Duration, err error) {
 	if s.Profile == "" {
-		return b.backtest(ctx, store)
+		return b.backtest(ctx, store, book)
 	}
-	profile, err := profileOf(func() (err error) { took, err = b.backtest(ctx, store); return err })
+	profile, err := profileOf(func() (err error) { took, err = b.backtest(ctx, store, book); return err })
 	if err != nil {
 		return 0, err
 	}

@@ -29,6 +29,7 @@ type pricer struct {
 
 	conversion *conversion // of the last put's rate
 	known      Exchanges   // that the event was rated with before
+	events     int64       // that are priced as one, see Fold.AddTogether; 0: one
 }
 
 // charge puts the event on its line: charge = Total(after) − the line's stored amount. It returns the reason
@@ -87,7 +88,7 @@ func (p *pricer) enter(e *usage.Event, r *resolution, sofar money.Decimal) (quan
 		return quantity, ReasonOverflow
 	}
 	if price.QuantityAlone(p.rate) { // mostly, and then nothing else needs to be read
-		p.in, p.exchange = price.Input{Quantity: e.Quantity}, money.Exchange{}
+		p.in, p.exchange = price.Input{Quantity: e.Quantity, Events: p.events}, money.Exchange{}
 		return quantity, ""
 	}
 	p.in, p.exchange, reason = inputOf(e, p.rate, r.usagePeriod, r.usageZone, r.plan.Snapshot(), p.known.amount(p.rate))
@@ -139,7 +140,7 @@ func (p *pricer) put(f *family, e *usage.Event, r *resolution, words words) (at 
 	l := &f.lines[at]
 	l.segments = append(l.segments[:0], p.scratch...)
 	l.ordered, l.capped = len(l.segments), l.capped || hasMaximum(p.rate)
-	l.quantity, l.events, l.last, l.selected = quantity, events+1, r.rate, p.rate
+	l.quantity, l.events, l.last, l.selected = quantity, events+max(p.events, 1), r.rate, p.rate
 	return at, ""
 }
 
@@ -166,7 +167,7 @@ func (p *pricer) chargeAlone(l *line, e *usage.Event, r *resolution) (charged mo
 		charged, reason = p.chargeCell(l, r)
 	}
 	if reason == "" {
-		l.quantity, l.events, l.last, l.selected = quantity, l.events+1, r.rate, p.rate
+		l.quantity, l.events, l.last, l.selected = quantity, l.events+max(p.events, 1), r.rate, p.rate
 	}
 	return charged, reason
 }

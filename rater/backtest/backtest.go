@@ -135,7 +135,7 @@ func Run(ctx context.Context, source sink.History, book Book, q Query, limits Li
 	for i := range shares {
 		gathered.out.Accounts += len(shares[i].accounts)
 	}
-	r := &run{source: source, book: book, q: q, h: h, of: of, progress: progress}
+	r := &run{source: source, book: book, q: q, h: h, of: of, progress: progress, tries: limits.Activities}
 	if err := r.all(ctx, shares, max(1, limits.Workers), gathered); err != nil {
 		return nil, err
 	}
@@ -183,6 +183,9 @@ type run struct {
 	h        sink.HistoryQuery
 	of       int64
 	done     atomic.Int64
+	summed   atomic.Int64 // activities that were rated in sums
+	read     atomic.Int64 // … of which that was tried in vain
+	tries    int          // so many are tried whatever comes of it
 	progress func(done, of int64)
 }
 

@@ -233,6 +233,18 @@ func (f *failing) History(ctx context.Context, q sink.HistoryQuery, first, last 
 	return err
 }
 
+// Sums makes a history that is to fail be read.
+func (f *failing) Sums(ctx context.Context, q sink.HistoryQuery, first, last string, names []string, each func(*sink.Summed) error) error {
+	if f.at == "history" {
+		return inRows{f.world}.Sums(ctx, q, first, last, names, each)
+	}
+	err := f.world.Sums(ctx, q, first, last, names, each)
+	if first == "beta" {
+		err = errors.Join(err, f.fails("sums"))
+	}
+	return err
+}
+
 func (f *failing) Plans(ctx context.Context, ids []string) (map[string]*catalog.Plan, error) {
 	snapshot, err := f.Snapshot(ctx, 1)
 	if err != nil {
@@ -250,7 +262,7 @@ func (f *failing) Plans(ctx context.Context, ids []string) (map[string]*catalog.
 func TestFailures(t *testing.T) {
 	w := november(t)
 	q := backtest.Query{From: instant(start), To: instant(end)}
-	for _, at := range []string{"extent", "counts", "history", "plans"} {
+	for _, at := range []string{"extent", "counts", "sums", "history", "plans"} {
 		f := &failing{w, at}
 		if r, err := backtest.Run(t.Context(), f, f, q, backtest.Limits{Workers: 2, Activities: 1, Accounts: 1, Rows: 9}, nil); !errors.Is(err, errAway) || r != nil {
 			t.Errorf("%s: %+v, %v", at, r, err)

@@ -44,44 +44,71 @@ type rating struct {
 // reportEvery is how many activities are read between two reports of progress.
 const reportEvery = 5000
 
-// share reads and rates the usage of some accounts.
+// share rates the usage of some accounts: what can be priced as a sum is added up by the store, the rest is read.
 func (r *run) share(ctx context.Context, s *share) (*ratedShare, error) {
 	plans, err := r.book.Plans(ctx, s.accounts)
 	if err != nil {
 		return nil, fmt.Errorf("read the price book of %d accounts: %w", len(s.accounts), err)
 	}
 	g := &rating{run: r, plans: plans, fold: rater.NewFold(), out: ratedShare{unrated: map[unratedKey]*unratedSum{}, apart: map[string]*Apart{}}}
-	n := int64(0)
-	err = r.source.History(ctx, r.h, s.accounts[0], s.accounts[len(s.accounts)-1], func(a *sink.Stored) error {
+	left, err := g.sums(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range left.parts(s.accounts) {
+		if err := g.each(ctx, part, left); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(g.out.rows, func(a, b Row) int {
+		return cmp.Or(strings.Compare(a.Account, b.Account), strings.Compare(a.Product, b.Product), strings.Compare(a.Currency, b.Currency))
+	})
+	return &g.out, nil
+}
+
+// each rates the usage of neighbouring accounts that is left, an activity at a time.
+func (g *rating) each(ctx context.Context, accounts []string, left *left) error {
+	h := g.h
+	h.Products = left.products()
+	g.begun = false
+	n, ofAccount, last, skip := int64(0), []string(nil), "", false
+	err := g.source.History(ctx, h, accounts[0], accounts[len(accounts)-1], func(a *sink.Stored) error {
+		e := &a.Event
+		if !g.begun || e.Account != g.account {
+			g.begin(e.Account)
+			ofAccount, last, skip = left.of[e.Account], "", !left.has(left.of[e.Account], "")
+		}
+		if e.Product != last {
+			last, skip = e.Product, !left.has(ofAccount, e.Product)
+		}
+		if skip {
+			return nil
+		}
 		if n++; n == reportEvery {
-			r.report(n)
+			g.report(n)
 			n = 0
 		}
 		return tooMuch(g.add(a))
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	r.report(n)
-	g.sort()
-	return &g.out, nil
+	g.report(n)
+	return nil
 }
 
 // add takes one activity, in log order of its account.
 func (g *rating) add(a *sink.Stored) error {
 	e := &a.Event
-	if !g.begun || e.Account != g.account {
-		g.begin(e.Account)
-	}
-	inside := g.q.From <= e.Time && e.Time < g.q.To
+	inside := g.inside(e.Time)
 	if a.Kind != activity.KindUsage {
-		return g.adjusted(a, inside)
+		return g.adjusted(&adjustment{e.Product, a.Currency, 1, a.Charge}, inside)
 	}
 	folded, reason := g.fold.Add(e, rater.Invoiced{}) // of late usage, too: what its lines come to together does not depend on their invoices
 	if !inside {
 		return nil
 	}
-	row := g.row(a)
+	row := g.row(e.Product, a.Currency)
 	row.Events++
 	var err error
 	if row.Before, err = row.Before.Add(a.Charge); err != nil {
@@ -93,15 +120,21 @@ func (g *rating) add(a *sink.Stored) error {
 	if r := folded.Rate; r.Pool.OverAccounts() || r.Outer != nil && r.Outer.Pool.OverAccounts() {
 		g.out.shared++
 	}
-	if row.After, err = row.After.Add(folded.Charge); err == nil {
-		row.After, err = row.After.Add(folded.Others)
+	return row.charged(&folded)
+}
+
+// charged adds what usage adds to the line and to the others of its family.
+func (r *Row) charged(folded *rater.Folded) (err error) {
+	if r.After, err = r.After.Add(folded.Charge); err == nil {
+		r.After, err = r.After.Add(folded.Others)
 	}
 	return err
 }
 
+func (g *rating) inside(t int64) bool { return g.q.From <= t && t < g.q.To }
+
 // begin goes on to the next account.
 func (g *rating) begin(account string) {
-	g.sort()
 	g.fold.Reset()
 	if plan := g.plans[account]; plan != nil {
 		g.fold.Use(plan)
@@ -109,16 +142,9 @@ func (g *rating) begin(account string) {
 	g.begun, g.account, g.first, g.last = true, account, len(g.out.rows), len(g.out.rows)
 }
 
-// sort puts the rows of the present account in order: an account's usage comes in the order of the log.
-func (g *rating) sort() {
-	slices.SortFunc(g.out.rows[g.first:], func(a, b Row) int {
-		return cmp.Or(strings.Compare(a.Product, b.Product), strings.Compare(a.Currency, b.Currency))
-	})
-}
-
-// row finds the row of the activity among those of its account.
-func (g *rating) row(a *sink.Stored) *Row {
-	is := func(r *Row) bool { return r.Product == a.Event.Product && r.Currency == a.Currency }
+// row finds the row of the product among those of the account.
+func (g *rating) row(product, currency string) *Row {
+	is := func(r *Row) bool { return r.Product == product && r.Currency == currency }
 	if g.last < len(g.out.rows) && is(&g.out.rows[g.last]) {
 		return &g.out.rows[g.last]
 	}
@@ -127,24 +153,31 @@ func (g *rating) row(a *sink.Stored) *Row {
 			return r
 		}
 	}
-	g.out.rows = append(g.out.rows, Row{Account: a.Event.Account, Product: a.Event.Product, Currency: a.Currency})
+	g.out.rows = append(g.out.rows, Row{Account: g.account, Product: product, Currency: currency})
 	return &g.out.rows[g.last]
 }
 
-// adjusted takes an adjustment, which stands where its billing period begins.
-func (g *rating) adjusted(a *sink.Stored, inside bool) (err error) {
+// adjustment is one or some, of the account in work.
+type adjustment struct {
+	product, currency string
+	n                 int64
+	charge            money.Decimal
+}
+
+// adjusted takes adjustments, which stand where their billing period begins.
+func (g *rating) adjusted(a *adjustment, inside bool) (err error) {
 	if inside {
-		row := g.row(a)
-		row.Before, err = row.Before.Add(a.Charge)
+		row := g.row(a.product, a.currency)
+		row.Before, err = row.Before.Add(a.charge)
 		return err
 	}
-	apart := g.out.apart[a.Currency]
+	apart := g.out.apart[a.currency]
 	if apart == nil {
-		apart = &Apart{Currency: a.Currency}
-		g.out.apart[a.Currency] = apart
+		apart = &Apart{Currency: a.currency}
+		g.out.apart[a.currency] = apart
 	}
-	apart.Adjustments++
-	apart.Amount, err = apart.Amount.Add(a.Charge)
+	apart.Adjustments += a.n
+	apart.Amount, err = apart.Amount.Add(a.charge)
 	return err
 }
 

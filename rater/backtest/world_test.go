@@ -1,6 +1,7 @@
 package backtest_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -30,6 +31,8 @@ type world struct {
 	stored  []sink.Stored
 	rows    []sink.Row    // the same, as a sink inserts them
 	periods []sink.Extent // of each
+
+	summed, read int // sums and activities that were handed out
 }
 
 func instant(text string) int64 {
@@ -199,7 +202,8 @@ func (w *world) Extent(_ context.Context, q sink.HistoryQuery) (x sink.Extent, e
 func (w *world) of(q sink.HistoryQuery) (list []sink.Stored) {
 	for i := range w.stored {
 		e := &w.stored[i].Event
-		if (q.Account == "" || q.Account == e.Account) && q.Extent.First <= e.Time && e.Time < q.Extent.End && w.periods[i].First < q.To && w.periods[i].End > q.From {
+		if (q.Account == "" || q.Account == e.Account) && q.Extent.First <= e.Time && e.Time < q.Extent.End && w.periods[i].First < q.To && w.periods[i].End > q.From &&
+			(len(q.Products) == 0 || slices.Contains(q.Products, e.Product)) {
 			list = append(list, w.stored[i])
 		}
 	}
@@ -228,7 +232,61 @@ func (w *world) History(_ context.Context, q sink.HistoryQuery, first, last stri
 		if s.Event.Account < first || s.Event.Account > last {
 			continue
 		}
+		w.read++
 		if err := each(&s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *world) Sums(_ context.Context, q sink.HistoryQuery, first, last string, names []string, each func(*sink.Summed) error) error {
+	type key struct {
+		account, product, pkg, values, currency string
+		kind                                    activity.Kind
+		period                                  sink.Extent
+	}
+	sums := map[key]*sink.Summed{}
+	var order []*sink.Summed
+	add := func(a, b money.Decimal) money.Decimal {
+		sum, _ := a.Add(b) // what does not fit is wrong, as in a store whose numbers wrap around
+		return sum
+	}
+	for i := range w.stored {
+		s := &w.stored[i]
+		e := &s.Event
+		if q.Account != "" && q.Account != e.Account || e.Account < first || e.Account > last ||
+			e.Time < q.Extent.First || e.Time >= q.Extent.End || w.periods[i].First >= q.To || w.periods[i].End <= q.From {
+			continue
+		}
+		var values []usage.Attribute
+		for _, name := range names {
+			values = append(values, usage.Attribute{Name: name, Value: e.Attribute(name)})
+		}
+		k := key{e.Account, e.Product, e.Package, fmt.Sprint(values), s.Currency, s.Kind, w.periods[i]}
+		sum := sums[k]
+		if sum == nil {
+			sum = &sink.Summed{
+				Account: e.Account, Product: e.Product, Package: e.Package, Attributes: values, Currency: s.Currency, Kind: s.Kind, First: e.Time, Last: e.Time, Lowest: e.Quantity,
+			}
+			sums[k], order = sum, append(order, sum)
+		}
+		sum.Activities++
+		sum.First, sum.Last = min(sum.First, e.Time), max(sum.Last, e.Time)
+		sum.Quantity, sum.Magnitude, sum.Charge = add(sum.Quantity, e.Quantity), add(sum.Magnitude, e.Quantity.Abs()), add(sum.Charge, s.Charge)
+		if s.Charge.Abs().Cmp(sum.Highest) > 0 {
+			sum.Highest = s.Charge.Abs()
+		}
+		if e.Quantity.Cmp(sum.Lowest) < 0 {
+			sum.Lowest = e.Quantity
+		}
+	}
+	slices.SortStableFunc(order, func(a, b *sink.Summed) int {
+		return cmp.Or(strings.Compare(a.Account, b.Account), strings.Compare(a.Product, b.Product))
+	})
+	for _, sum := range order {
+		w.summed++
+		if err := each(sum); err != nil {
 			return err
 		}
 	}
@@ -237,6 +295,12 @@ func (w *world) History(_ context.Context, q sink.HistoryQuery, first, last stri
 
 // backtest rates the stored usage under a draft.
 func (w *world) backtest(document, account, from, to string, limits backtest.Limits) *backtest.Result {
+	w.t.Helper()
+	return w.backtestOf(w, document, account, from, to, limits)
+}
+
+// backtestOf is backtest of a history of the world's usage.
+func (w *world) backtestOf(history sink.History, document, account, from, to string, limits backtest.Limits) *backtest.Result {
 	w.t.Helper()
 	seq := int64(len(w.books) - 1)
 	snapshot, err := w.Snapshot(w.t.Context(), seq)
@@ -247,7 +311,7 @@ func (w *world) backtest(document, account, from, to string, limits backtest.Lim
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	result, err := backtest.Run(w.t.Context(), w, book, backtest.Query{Account: account, From: instant(from), To: instant(to)}, limits, nil)
+	result, err := backtest.Run(w.t.Context(), history, book, backtest.Query{Account: account, From: instant(from), To: instant(to)}, limits, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

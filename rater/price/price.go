@@ -73,6 +73,7 @@ type Input struct {
 	Period   catalog.Period // of the line's usage
 	Zone     *time.Location // in which the period's days are
 	Before   *State         // of methods in log order: what was accumulated before the segment; nil: nothing
+	Events   int64          // how many events the quantity is the sum of, where AddsUp says that it may be; 0: one
 }
 
 // Merge joins the states of two disjoint sets of events under rates of one kind, or gives money.ErrOverflow.
@@ -191,6 +192,8 @@ func Add(r *catalog.Rate, s *State, in *Input) (err error) {
 		err = s.merge(&State{Events: 1, Peak: q, At: in.Time, Rest: &Rest{ID: in.ID}})
 	case a.kind == kindMax:
 		err = s.merge(&State{Events: 1, Peak: q})
+	case in.Events != 0:
+		err = s.merge(&State{Events: in.Events, Sum: q})
 	default:
 		err = s.add(q)
 	}

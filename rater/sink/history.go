@@ -20,13 +20,17 @@ type History interface {
 	// History calls each for the activities of the accounts from first through last, each account's in log order, every activity once.
 	// What each is given is overwritten by the next; its texts are not.
 	History(ctx context.Context, q HistoryQuery, first, last string, each func(*Stored) error) error
+	// Sums adds up what History gives, every activity once, apart by all that Summed says beside the sums: by attributes only by those of the
+	// names. It calls each in the order of account and product; what each is given is overwritten by the next, its texts are not.
+	Sums(ctx context.Context, q HistoryQuery, first, last string, names []string, each func(*Summed) error) error
 }
 
 // HistoryQuery asks for the activities of the billing periods that have a part of [From, To): instants. The periods are whole.
 type HistoryQuery struct {
 	Account  string // who used; empty: everybody
 	From, To int64
-	Extent   Extent // as Extent answered
+	Extent   Extent   // as Extent answered
+	Products []string // of which; empty: all
 }
 
 // Extent is how far the periods reach whose usage has event times in the query's time.
@@ -48,6 +52,23 @@ type Stored struct {
 	Event    usage.Event // the product by its id; of adjustments: account, product and time
 	Charge   money.Decimal
 	Currency string
+}
+
+// Summed is what stored activities of one account, product, billing period of usage and so on add up to.
+type Summed struct {
+	Account, Product string
+	Package          string // that the events name
+	Attributes       []usage.Attribute
+	Currency         string // of Charge
+	Kind             activity.Kind
+
+	Activities  int64
+	First, Last int64 // event times
+	Quantity    money.Decimal
+	Lowest      money.Decimal // the lowest quantity
+	Magnitude   money.Decimal // the sum of the quantities without their signs
+	Charge      money.Decimal
+	Highest     money.Decimal // the largest charge without its sign: so many times it, if that is too large, the sum may be wrong
 }
 
 // Validate says what is wrong with the question.

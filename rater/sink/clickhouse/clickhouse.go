@@ -88,8 +88,9 @@ func newStore(conn driver.Conn) *Store {
 		UsageEvents: "toInt64(sum(CASE WHEN kind = 1 THEN 1 ELSE 0 END))",
 		Count:       "toInt64(count())",
 		// The driver reads lists an element at a time, by reflection.
-		Attributes: "arrayStringConcat(arrayMap(x -> concat(toString(length(x)), ':', x), arrayConcat(attribute_names, attribute_values)))",
-		Number:     func(term string) string { return "toFixedString(reinterpretAsString(" + term + "), 16)" },
+		Attributes:  "arrayStringConcat(arrayMap(x -> concat(toString(length(x)), ':', x), arrayConcat(attribute_names, attribute_values)))",
+		AttributeOf: func(name string) string { return "attribute_values[indexOf(attribute_names, " + name + ")]" },
+		Number:      func(term string) string { return "toFixedString(reinterpretAsString(" + term + "), 16)" },
 		Attribute: func(name, value string) string {
 			// Names are unique, so a pair stands where both lists agree.
 			return fmt.Sprintf("arrayExists((n, v) -> n = %s AND v = %s, attribute_names, attribute_values)", name, value)

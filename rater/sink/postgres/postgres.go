@@ -43,9 +43,12 @@ var _ sink.Store = (*Store)(nil)
 // NewStore returns the report store.
 func NewStore(pool *pgxpool.Pool) *Store {
 	return &Store{pool: pool, Answers: question.New(querier{pool}, question.Dialect{
-		Table:       "rated_activity",
-		Rows:        "rated_activity",
-		Attributes:  "attribute_names || attribute_values",
+		Table:      "rated_activity",
+		Rows:       "rated_activity",
+		Attributes: "attribute_names || attribute_values",
+		AttributeOf: func(name string) string {
+			return "coalesce(attribute_values[array_position(attribute_names, " + name + ")], '')"
+		},
 		Number:      func(term string) string { return term },
 		Argument:    func(n int) string { return fmt.Sprintf("$%d", n) },
 		ID:          func(id activity.ID) string { return `'\x` + id.String() + `'::bytea` },

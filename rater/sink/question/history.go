@@ -3,6 +3,7 @@ package question
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/tollstream/tollstream/rater/activity"
 	"github.com/tollstream/tollstream/rater/sink"
@@ -56,6 +57,19 @@ func (c *conditions) periods(q sink.HistoryQuery) {
 	c.account(q)
 	c.filter(sink.Filter{From: q.Extent.First, To: q.Extent.End})
 	c.add("usage_start_ns < %s AND usage_end_ns > %s", c.dialect.Int(q.To), c.dialect.Int(q.From))
+	if len(q.Products) > 0 {
+		places := make([]string, len(q.Products))
+		for i, product := range q.Products {
+			places[i] = c.argument(product)
+		}
+		c.add("product IN (%s)", strings.Join(places, ", "))
+	}
+}
+
+// between demands the accounts from first through last.
+func (c *conditions) between(first, last string) {
+	c.add("account >= %s", c.argument(first))
+	c.add("account <= %s", c.argument(last))
 }
 
 // History reads by the store's order, or by its index on the account, without asking the store to take out what stands twice: in log order
@@ -63,8 +77,7 @@ func (c *conditions) periods(q sink.HistoryQuery) {
 func (a *Answers) History(ctx context.Context, q sink.HistoryQuery, first, last string, each func(*sink.Stored) error) error {
 	c := a.conditions()
 	c.periods(q)
-	c.add("account >= %s", c.argument(first))
-	c.add("account <= %s", c.argument(last))
+	c.between(first, last)
 	statement := fmt.Sprintf(`SELECT source_partition, usage_offset, activity_index, kind, event_id, source, event_ns, account, product,
  %s, %s, %s, currency, event_package, has_amount, %s, amount_currency
  FROM %s%s ORDER BY account, source_partition, usage_offset, activity_index`,
@@ -105,6 +118,42 @@ func (a *Answers) History(ctx context.Context, q sink.HistoryQuery, first, last 
 	})
 	if err != nil {
 		return fmt.Errorf("read stored usage: %w", err)
+	}
+	return nil
+}
+
+// Sums reads by the store's order, or by its index on the account.
+func (a *Answers) Sums(ctx context.Context, q sink.HistoryQuery, first, last string, names []string, each func(*sink.Summed) error) error {
+	c := a.conditions()
+	values, groups := "", ""
+	for i, name := range names { // their arguments come first in the statement
+		values += fmt.Sprintf(", %s AS attribute_%d", a.dialect.AttributeOf(c.argument(name)), i)
+		groups += fmt.Sprintf(", attribute_%d", i)
+	}
+	c.periods(q)
+	c.between(first, last)
+	number := a.dialect.Number
+	statement := fmt.Sprintf(`SELECT account, product, event_package, currency, kind, %s, min(event_ns), max(event_ns), %s, %s, %s, %s, %s%s
+ FROM %s%s GROUP BY account, product, event_package, currency, kind, usage_start_ns, usage_end_ns%s ORDER BY account, product`,
+		a.dialect.Count, number("sum(quantity)"), number("min(quantity)"), number("sum(abs(quantity))"), number("sum(charge)"), number("max(abs(charge))"), values, a.dialect.Table, c, groups)
+	s := sink.Summed{Attributes: make([]activity.Attribute, len(names))}
+	kind := int16(0)
+	dest := []any{
+		&s.Account, &s.Product, &s.Package, &s.Currency, &kind, &s.Activities, &s.First, &s.Last, &s.Quantity, &s.Lowest, &s.Magnitude, &s.Charge, &s.Highest,
+	}
+	for i, name := range names {
+		s.Attributes[i].Name = name
+		dest = append(dest, &s.Attributes[i].Value)
+	}
+	err := a.querier.Each(ctx, statement, c.args, func(scan func(...any) error) error {
+		if err := scan(dest...); err != nil {
+			return err
+		}
+		s.Kind = activity.Kind(kind)
+		return each(&s)
+	})
+	if err != nil {
+		return fmt.Errorf("add up stored usage: %w", err)
 	}
 	return nil
 }

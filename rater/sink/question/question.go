@@ -41,6 +41,8 @@ type Dialect struct {
 	Count string
 	// Attributes gives the names of the attributes and, behind them, their values, so that they scan into sink.Texts.
 	Attributes string
+	// AttributeOf gives the value of the attribute of the name, an argument place; nothing for none.
+	AttributeOf func(name string) string
 	// Number writes a term with 12 decimals so that it is read fast.
 	Number func(term string) string
 	// Attribute says that the attribute of the name has the value; both are argument places.

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +55,11 @@ func history(t *testing.T, s Store) {
 		got, err := historyText(t, s, c.q, c.first, c.last)
 		same(t, c.name, got, c.want, err)
 	}
+	voice := q
+	voice.Products = []string{"voice", "it's \\ a ?"}
+	got, err := historyText(t, s, voice, "", "zzz")
+	same(t, "one product", got, strings.SplitAfter(acme, "\n")[2], err)
+	sums(t, s, q)
 	none := sink.HistoryQuery{From: at("2025-11-01T00:00:00Z"), To: at("2025-11-02T00:00:00Z")}
 	extent, err = s.Extent(t.Context(), none)
 	same(t, "no usage", extent, sink.Extent{}, err)
@@ -76,4 +82,46 @@ func historyText(t *testing.T, s sink.History, q sink.HistoryQuery, first, last 
 		return nil
 	})
 	return b.String(), err
+}
+
+// sums: what history reads, added up; by a name that stands in texts of others, by none, and of one account and product.
+func sums(t *testing.T, s Store, q sink.HistoryQuery) {
+	const beta = `beta storage <> EUR 1 []: 1 2026-11-02 2026-11-02: 1000000000000000 1000000000000000 1000000000000000, 999999999999999.123456789012 999999999999999.123456789012
+beta storage <it's \ a ? $1> EUR 1 []: 1 2026-11-03 2026-11-03: -1000000000000000 -1000000000000000 1000000000000000, -999999999999999.123456789011 999999999999999.123456789011
+`
+	one := q
+	one.Account, one.Products = "acme", []string{"voice"}
+	for _, c := range []struct {
+		name  string
+		q     sink.HistoryQuery
+		names []string
+		want  string
+	}{
+		{"by region", q, []string{"region", "it's \\ a ? $1 test"}, `acme api-calls <> USD 1 [{region eu} {it's \ a ? $1 test }]: 1 2026-11-01 2026-11-01: 3 3 3, 0.3 0.3
+acme api-calls <> USD 1 [{region it's \ a ? $1 test} {it's \ a ? $1 test }]: 1 2026-10-31 2026-10-31: 2 2 2, 0.2 0.2
+acme api-calls <> USD 2 [{region } {it's \ a ? $1 test }]: 1 2026-10-31 2026-10-31: 0 0 0, -0.1 0.1
+acme voice <> USD 1 [{region } {it's \ a ? $1 test }]: 1 2026-11-21 2026-11-21: 1.5 1.5 1.5, -0.45 0.45
+` + strings.ReplaceAll(beta, "[]", `[{region } {it's \ a ? $1 test }]`)},
+		{"by nothing", q, nil, `acme api-calls <> USD 1 []: 2 2026-10-31 2026-11-01: 5 2 5, 0.5 0.3
+acme api-calls <> USD 2 []: 1 2026-10-31 2026-10-31: 0 0 0, -0.1 0.1
+acme voice <> USD 1 []: 1 2026-11-21 2026-11-21: 1.5 1.5 1.5, -0.45 0.45
+` + beta},
+		{"one account and product", one, nil, "acme voice <> USD 1 []: 1 2026-11-21 2026-11-21: 1.5 1.5 1.5, -0.45 0.45\n"},
+	} {
+		var lines []string
+		before := ""
+		err := s.Sums(t.Context(), c.q, "", "zzz", c.names, func(s *sink.Summed) error {
+			if at := s.Account + "\x00" + s.Product; at < before {
+				t.Errorf("%s: %q stands behind %q", c.name, at, before)
+			} else {
+				before = at
+			}
+			day := func(t int64) string { return time.Unix(0, t).UTC().Format(time.DateOnly) }
+			lines = append(lines, fmt.Sprintf("%s %s <%s> %s %d %v: %d %s %s: %s %s %s, %s %s\n", s.Account, s.Product, s.Package, s.Currency, s.Kind,
+				append([]activity.Attribute{}, s.Attributes...), s.Activities, day(s.First), day(s.Last), s.Quantity, s.Lowest, s.Magnitude, s.Charge, s.Highest))
+			return nil
+		})
+		slices.Sort(lines)
+		same(t, c.name, strings.Join(lines, ""), c.want, err)
+	}
 }
