@@ -83,10 +83,11 @@ func usersOf(lines []rater.LineState) []string {
 	return users
 }
 
-// visible returns, in their order on the invoice, the lines that the target's account may see: all of its own
+// visible returns, in their order on the invoice, the lines that have something to show and that the target's account may see: all of its own
 // invoice, of its parent's those that it and the accounts below it used.
 func (t *Target) visible(lines []rater.LineState, plans map[string]*catalog.Plan) []rater.LineState {
-	lines = slices.Clone(lines)
+	// What was rated anew may have left nothing behind.
+	lines = slices.DeleteFunc(slices.Clone(lines), func(l rater.LineState) bool { return l.Events == 0 && l.Amount.IsZero() && l.Quantity.IsZero() })
 	if t.Account.ID != t.Billed.ID {
 		lines = slices.DeleteFunc(lines, func(l rater.LineState) bool { return !below(plans[l.Account], t.Account.ID) })
 	}
@@ -114,6 +115,9 @@ func (d *Desk) line(t *Target, l *rater.LineState, plan *catalog.Plan, state Sta
 		ID: l.Line.String(), UsageAccount: l.Account, Product: l.Product, Attributes: make(map[string]string, len(l.Group)),
 		Quantity: l.Quantity, Events: l.Events, Amount: money.Fixed{Decimal: l.Amount},
 		Rate: LineRate{Level: l.RateLevel, Account: l.RateAccount, ID: l.RateID, Model: l.RateModel},
+	}
+	if l.RateLevel == rater.LevelCorrection {
+		out.Corrects, out.Rate = &Corrected{Invoice: l.RateAccount, Line: l.RateID}, LineRate{Level: l.RateLevel}
 	}
 	if l.Package != "" {
 		out.Package = &l.Package

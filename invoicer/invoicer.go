@@ -63,14 +63,21 @@ type Line struct {
 	Quantity     money.Decimal     `json:"quantity"`
 	Events       int64             `json:"events"`
 	Amount       money.Fixed       `json:"amount"`
-	UsagePeriod  *Period           `json:"usage_period,omitempty"` // late usage: the period that it belongs to
+	UsagePeriod  *Period           `json:"usage_period,omitempty" doc:"of late usage and of corrections: the period that it belongs to"`
+	Corrects     *Corrected        `json:"corrects,omitempty" doc:"the line is what a line of a closed invoice would have differed by, rated anew"`
 	Rate         LineRate          `json:"rate"`
 	Next         *NextStep         `json:"next,omitempty"`
 }
 
+// Corrected is a line of a closed invoice, which stays as it is.
+type Corrected struct {
+	Invoice string `json:"invoice"`
+	Line    string `json:"line"`
+}
+
 // LineRate says where a line's price comes from.
 type LineRate struct {
-	Level   string `json:"level"` // a catalog.Level
+	Level   string `json:"level" doc:"of the pricing hierarchy, or correction"`
 	Account string `json:"account,omitempty"`
 	ID      string `json:"id"`
 	Model   string `json:"model"`

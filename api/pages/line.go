@@ -30,6 +30,8 @@ type lineDetailView struct {
 	Quantity        string
 	Events          string
 	LateOf          string
+	CorrectionOf    string // the period of the closed invoice
+	Corrected       string // its id
 	Level, Model    string
 	Package         string
 	UsageAccount    string
@@ -185,7 +187,10 @@ func (s *server) viewLineDetail(d *LineDetail, account string, l locale, query u
 	if line.Package != nil {
 		v.Package = *line.Package
 	}
-	if line.UsagePeriod != nil {
+	if line.UsagePeriod != nil && line.Corrects != nil {
+		v.CorrectionOf, v.Corrected = periodName(line.UsagePeriod.Start.In(zone), line.UsagePeriod.End.In(zone)), line.Corrects.Invoice
+		v.Level, v.Model = correctionWords, ""
+	} else if line.UsagePeriod != nil {
 		v.LateOf = periodName(line.UsagePeriod.Start.In(zone), line.UsagePeriod.End.In(zone))
 	}
 	v.Explained = l.explained(d, zone, start, end)

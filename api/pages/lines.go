@@ -214,7 +214,10 @@ func (l locale) lineName(line *invoicer.Line, account string) string {
 	if text := attributesText(line.Attributes); text != "" {
 		parts = append(parts, text)
 	}
-	if line.UsagePeriod != nil {
+	switch {
+	case line.UsagePeriod != nil && line.Corrects != nil:
+		parts = append(parts, "correction for "+periodName(line.UsagePeriod.Start, line.UsagePeriod.End))
+	case line.UsagePeriod != nil:
 		parts = append(parts, "late usage of "+periodName(line.UsagePeriod.Start, line.UsagePeriod.End))
 	}
 	return strings.Join(parts, " · ")
@@ -230,6 +233,10 @@ func (l locale) viewLine(line *invoicer.Line, dense bool, path, account string, 
 	}
 	if dense {
 		v.Quantity = l.units(line.Quantity, line.Unit)
+		return v
+	}
+	if line.Corrects != nil {
+		v.Level = correctionWords
 		return v
 	}
 	v.Quantity = l.units(line.Quantity, line.Unit)

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tollstream/tollstream/invoicer"
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/catalog"
 )
@@ -161,6 +162,18 @@ func TestChartAxis(t *testing.T) {
 		if got := english.tickLabel(c.v, c.step, "USD"); got != c.want {
 			t.Errorf("label of %v in steps of %v: %q, want %q", c.v, c.step, got, c.want)
 		}
+	}
+}
+
+// TestCorrectionLine is named by the invoice that it is of, and has no price.
+func TestCorrectionLine(t *testing.T) {
+	line := invoicer.Line{
+		ID: "l", UsageAccount: "acme", Amount: money.Fixed{Decimal: money.MustParse("-2.5")}, Rate: invoicer.LineRate{Level: "correction"},
+		UsagePeriod: &invoicer.Period{Start: time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC), End: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)},
+		Corrects:    &invoicer.Corrected{Invoice: "c", Line: "x"},
+	}
+	if v := english.viewLine(&line, false, "/a", "acme", &invoicer.Invoice{Account: "acme", Currency: "USD"}); v.Name != "correction for October 2026" || v.Level != correctionWords || v.Quantity != "" {
+		t.Errorf("%+v", v)
 	}
 }
 

@@ -10,6 +10,9 @@ import (
 	"github.com/tollstream/tollstream/rater/catalog"
 )
 
+// correctionWords stand where a price would come from.
+const correctionWords = "Correction of a closed invoice"
+
 // levelShort names a level of the pricing hierarchy in two words, from the customer's side.
 func levelShort(level catalog.Level) string {
 	switch level {

@@ -288,6 +288,8 @@ func (c customerPages) Line(ctx context.Context, account, line string) (*pages.L
 	}
 	if d.Explanation != nil {
 		out.Explanation = *d.Explanation
+	} else if d.Continues != nil {
+		out.Explanation.Equation = d.Continues.Short
 	}
 	for _, r := range d.Definitions {
 		s := pages.SegmentRate{Rate: r}
