@@ -157,6 +157,9 @@ func compareRefs(a, b Ref) int {
 func (v *revision) deletions() {
 	for _, x := range v.doc.deletes {
 		ref := Ref{Kind(x.kind), x.id}
+		if x.kind == "" || x.id == "" {
+			continue // as index says
+		}
 		if _, ok := v.stored.Rows[ref]; !ok && v.defined[ref] == nil && !v.granted {
 			v.fail(&x.at, "there is no %s %q to delete: correct the id, or leave it out", ref.Kind, ref.ID)
 			continue

@@ -58,6 +58,9 @@ func (b *book) stored() Stored {
 			}
 		}
 	}
+	for _, owners := range s.RateOwners {
+		slices.SortFunc(owners, compareRefs)
+	}
 	return s
 }
 

@@ -116,6 +116,38 @@ delete: [{kind: exchange_rates, id: EUR@2026-11-23}]
 	}
 }
 
+// TestExchangeOfSeveralBases: of the same day one that is written so goes before one through another base, then the alphabet.
+func TestExchangeOfSeveralBases(t *testing.T) {
+	b := newBook()
+	b.must(t, testNow, `
+exchange_rates:
+  - {base: AUD, date: 2026-11-01, rates: {JPY: 100, USD: 0.5, CHF: 2}}
+  - {base: CHF, date: 2026-11-01, rates: {JPY: 200, USD: 1.6, GBP: 0.8}}
+  - {base: USD, date: 2026-11-01, rates: {JPY: 150, GBP: 0.75}}
+  - {base: JPY, date: 2026-11-01, rates: {CHF: 0.004}}
+  - {base: AUD, date: 2026-11-03, rates: {JPY: 300, USD: 2}}
+`)
+	snap, err := NewSnapshot(b.list())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ from, to, date, want string }{
+		{"USD", "JPY", "2026-11-02", "150 of 2026-11-01"},            // USD's own, though AUD and CHF have both
+		{"JPY", "USD", "2026-11-02", "0.006666666667 of 2026-11-01"}, // 1/150
+		{"JPY", "CHF", "2026-11-02", "0.005 of 2026-11-01"},          // CHF's 1/200: of two that are written the first in the alphabet
+		{"CHF", "JPY", "2026-11-02", "200 of 2026-11-01"},
+		{"USD", "CHF", "2026-11-02", "0.625 of 2026-11-01"}, // CHF's 1/1.6, not AUD's 2/0.5 = 4
+		{"GBP", "JPY", "2026-11-02", "250 of 2026-11-01"},   // CHF's 200/0.8, not USD's 150/0.75 = 200
+		{"USD", "JPY", "2026-11-03", "150 of 2026-11-03"},   // AUD's 300/2, the latest day
+		{"AUD", "AUD", "2026-11-02", "1 of 2026-11-01"},
+	} {
+		x, ok := snap.Exchange(c.from, c.to, day(c.date))
+		if got := fmt.Sprintf("%s of %s", x.Rate, x.Date); !ok || got != c.want {
+			t.Errorf("%s in %s on %s: %s, want %s", c.from, c.to, c.date, got, c.want)
+		}
+	}
+}
+
 func TestRatesInAnotherCurrency(t *testing.T) {
 	b := newBook()
 	b.must(t, testNow, `
