@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // ratedCase is a number of accounts that the events of end-to-end rating are spread over.
@@ -30,6 +32,7 @@ var ratedCases = []ratedCase{
 // trial is a round: the same events by the rater and by both loops.
 type trial struct {
 	rater, single, batch sample
+	folded               sample // what the rater's lines cost afterwards, when they are folded into their rows
 	moved                volumes
 }
 
@@ -76,12 +79,13 @@ func (m *ratedFigures) measures() []measure {
 	rounds := slices.Clone(m.rounds)
 	slices.SortStableFunc(rounds, func(a, b trial) int { return cmp.Compare(a.disturbed(), b.disturbed()) })
 	rounds = rounds[:min(len(rounds), m.s.Rounds)]
-	var rater, single, batch figure
+	var rater, single, batch, folded figure
 	moved := volumeFigures{}
 	for _, t := range rounds {
 		rater.add(t.rater)
 		single.add(t.single)
 		batch.add(t.batch)
+		folded.add(t.folded)
 		moved.add(t.moved, t.rater.events)
 	}
 	name, n := subjectRated(m.s.Accounts), counted(m.s.Accounts)
@@ -97,6 +101,8 @@ func (m *ratedFigures) measures() []measure {
 		measured("loop of events, "+n+": speed", "events/s", single.speed),
 		measured("loop of batches, "+n+": speed", "events/s", batch.speed),
 	}
+	out = append(out, measured(name+": lines folded into their rows afterwards, processor time", "µs/event", folded.all).
+		note("not part of the figures above: all processes, from the last checkpoint until nothing waits to be folded"))
 	out = append(out, rater.cost(name)...)
 	out = append(out, single.cost(subjectSingles(m.s.Accounts))...)
 	out = append(out, batch.cost(subjectBatches(m.s.Accounts))...)
@@ -166,8 +172,36 @@ func (r *rig) round(ctx context.Context, s settings, round, events int) (t trial
 		if *run.sample, err = r.c.timed(ctx, s, run.events, run.do); err != nil {
 			return t, err
 		}
+		if run.sample != &t.rater {
+			continue
+		}
+		before := r.c.cpu()
+		took, err := folded(ctx, r.pool) // the loops must not pay for it
+		if err != nil {
+			return t, err
+		}
+		t.folded = sample{events, took, r.c.cpu().minus(before)}
 	}
 	return t, nil
+}
+
+// folded returns when no changed lines wait to be folded into their rows, and how long that took.
+func folded(ctx context.Context, pool *pgxpool.Pool) (time.Duration, error) {
+	began := time.Now()
+	for {
+		var waiting int
+		if err := pool.QueryRow(ctx, "SELECT count(*) FROM line_cut").Scan(&waiting); err != nil {
+			return 0, fmt.Errorf("ask for lines to fold: %w", err)
+		}
+		if waiting == 0 {
+			return time.Since(began), nil
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return 0, fmt.Errorf("the lines of %d commits are not folded: %w", waiting, ctx.Err())
+		}
+	}
 }
 
 // timed measures what a run of events took, in a calm moment if there is one.

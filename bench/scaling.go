@@ -215,7 +215,9 @@ func (tm *team) round(ctx context.Context, s settings) (sample, error) {
 	used := tm.c.cpu().minus(before)
 	used.busy -= used.self // this process only watched
 	used.self = tm.cpu() - own
-	return sample{s.Events, time.Since(began), used}, nil
+	rated := sample{s.Events, time.Since(began), used}
+	_, err = folded(ctx, tm.pool)
+	return rated, err
 }
 
 func (tm *team) signal(sig syscall.Signal) error {
@@ -310,7 +312,7 @@ func (tm *team) arrive(ctx context.Context, s settings, n int) error {
 // verify compares every line with what the sent events add up to.
 func (tm *team) verify(ctx context.Context) (assignments int64, wrong int, err error) {
 	want := sums(tm.stream)
-	rows, err := tm.pool.Query(ctx, "SELECT account, product, events, quantity::text, amount::text FROM line")
+	rows, err := tm.pool.Query(ctx, "SELECT account, product, events, quantity::text, amount::text FROM line_now")
 	if err != nil {
 		return 0, 0, fmt.Errorf("read the lines: %w", err)
 	}

@@ -142,6 +142,9 @@ func (r *rig) whereRound(ctx context.Context, s settings) (map[string]time.Durat
 	if err != nil {
 		return nil, sample{}, err
 	}
+	if _, err := folded(ctx, r.pool); err != nil {
+		return nil, sample{}, err
+	}
 	p, err := profile.ParseData(raw)
 	if err != nil {
 		return nil, sample{}, fmt.Errorf("read the profile: %w", err)

@@ -48,6 +48,7 @@ type Faults struct {
 	LiveLines            bool // lines are taken live instead of as of the cut
 	LivePools            bool // … or pools
 	LiveNext             bool // … or the offset
+	MovedAsUsual         bool // lines that have moved in their family are saved as usage changes lines
 	LostDirtyFlag        bool // a line that changes while a cut is in flight is not part of the next cut
 	IdentitiesOutside    bool // the duplicates index is not part of the checkpoint
 	IdleOwnerDoesNotLook bool // an owner without work does not read its row

@@ -34,6 +34,7 @@ type Limits struct {
 	Dirty     int           // line families changed since the last commit; beyond it rating pauses
 	Unacked   int           // rated records produced and not acknowledged
 	PageLines int           // lines in a page of a rebuild, line families in a projection
+	Unfolded  int           // commits whose changed lines are folded into their rows together, sooner where nothing changes
 
 	// A partition with so many bytes before it has an assistant as long as fewer goroutines rate than there are processors.
 	AheadBytes int
@@ -43,7 +44,7 @@ type Limits struct {
 // DefaultLimits suit a process of 1 GiB.
 func DefaultLimits() Limits {
 	return Limits{
-		Window: 35 * 24 * time.Hour, Families: 200_000, Pools: 100_000, Dirty: 200_000, Unacked: 4096, PageLines: 2000,
+		Window: 35 * 24 * time.Hour, Families: 200_000, Pools: 100_000, Dirty: 200_000, Unacked: 4096, PageLines: 2000, Unfolded: 8,
 		AheadBytes: 128 << 10, Processors: runtime.GOMAXPROCS(0),
 	}
 }
@@ -294,7 +295,7 @@ func (p *Partition) Freeze() bool {
 			}
 		}
 		for i := range f.lines {
-			c.Stored = append(c.Stored, i < f.stored && !f.whole && f.gathers == 0)
+			c.Stored = append(c.Stored, i < f.stored && (!f.whole || p.faults.MovedAsUsual) && f.gathers == 0)
 		}
 		f.dirty, f.inCut, f.whole, f.cutLines = false, true, false, len(f.lines)
 	}

@@ -179,7 +179,7 @@ type Cut struct {
 	ActivatedSeq int64
 	ActivatedSum uint64
 	Lines        []LineState
-	Stored       []bool // of each of Lines: it stands in the store, as far as the rater knows, which is a hint
+	Stored       []bool // of each of Lines: it stands in the store, at its position, and only what usage usually changes has changed
 	Pools        []PoolState
 	Rejected     []RejectedUsage
 	Identities   []dedup.Entry       // rated since the cut before
@@ -225,6 +225,9 @@ type Store interface {
 	// Compact folds the days of identities that are over, as of the log time of the last commit, behind filters. It
 	// may be refused with ErrFenced because a commit came between; then nothing has changed and it may be tried again.
 	Compact(ctx context.Context, f Fence, logTime int64) ([]dedup.Compacted, error)
+	// Fold folds the changed lines that commits have appended into their rows. What is read of them does not change by it. It
+	// may be refused with ErrFenced, or end early, and be tried again.
+	Fold(ctx context.Context, f Fence) error
 	// OpenLines reads a page of the lines whose period ends after the instant, ordered by (family, position),
 	// from the cursor on (zero: the first page); it returns the next cursor, ok false at the end.
 	OpenLines(ctx context.Context, f Fence, endsAfter int64, from activity.ID, limit int) (lines []LineState, next activity.ID, ok bool, err error)

@@ -37,6 +37,9 @@ type runner struct {
 	folding bool                 // days of identities are being folded
 	foldDay int32                // the last day for which that was done
 
+	appended     int  // commits since lines were folded into their rows, one for those of owners before
+	foldingLines bool // that is being done
+
 	cleared  bool // failures below the first commit are forgotten
 	failing  bool // reads of rating fail
 	draining bool
@@ -47,7 +50,7 @@ type runner struct {
 	shown    time.Time // when nothing waited to be shown
 	saved    time.Time // when nothing was unsaved
 	// from when on something may be done, or done again after it failed
-	rateAt, commitAt, readAt, projectAt, foldAt, lookAt, giveUpAt time.Time
+	rateAt, commitAt, readAt, projectAt, foldAt, foldLinesAt, lookAt, giveUpAt time.Time
 }
 
 type ack struct {
@@ -66,7 +69,7 @@ func newRunner(w *Worker, c *claim, p *Partition, end int64) *runner {
 		w: w, claim: c, partition: c.partition, p: p,
 		inbox: inbox{wake: make(chan struct{}, 1)}, gone: make(chan struct{}),
 	}
-	r.level = w.host.now()
+	r.level, r.appended = w.host.now(), 1
 	r.ctx, r.cancel = context.WithCancel(w.ctx)
 	r.rating, r.stopRating = context.WithCancel(r.ctx)
 	r.position.Store(p.Position())
@@ -137,6 +140,7 @@ func (r *runner) turn() error {
 	r.commit(now)
 	r.project(now, caughtUp)
 	r.fold(now)
+	r.foldLines(now)
 	return r.look(now)
 }
 
@@ -210,6 +214,31 @@ func (r *runner) fold(now time.Time) {
 		days, err := r.w.Stores.Store.Compact(r.ctx, fence, logTime)
 		r.answer(func() error { r.haveFolded(days, err); return nil })
 	})
+}
+
+// foldLines lets the store fold the changed lines of several commits into their rows, or of one once nothing has changed for a while:
+// a line that several have changed is written once, and nothing while a partition that is behind its log needs the processors.
+func (r *runner) foldLines(now time.Time) {
+	idle := r.p.Idle() && now.Sub(r.lastCut) >= r.w.Intervals.Fold
+	if r.foldingLines || r.appended == 0 || r.appended < r.w.Limits.Unfolded && !idle || now.Before(r.foldLinesAt) {
+		return
+	}
+	r.foldingLines = true
+	fence, appended := r.p.Fence(), r.appended
+	r.w.host.start(func() { // takes as long as it takes, a part at a time
+		err := r.w.Stores.Store.Fold(r.ctx, fence)
+		r.answer(func() error { r.haveFoldedLines(appended, err); return nil })
+	})
+}
+
+func (r *runner) haveFoldedLines(appended int, err error) {
+	r.foldingLines = false
+	if err == nil {
+		r.appended -= appended
+		return
+	}
+	r.foldLinesAt = r.w.host.now().Add(r.w.Intervals.Look)
+	r.w.Log.Debug("lines are not folded yet", "partition", r.partition, "error", err)
 }
 
 // project turns to the live view when it is time to, at once when nothing waits to be rated.
@@ -356,6 +385,7 @@ func (r *runner) cutFound(epoch int64, owner Owner, next int64, err error) error
 // committed does what follows a checkpoint.
 func (r *runner) committed() {
 	next := r.p.Fence().Next
+	r.appended++
 	r.w.progressed(r.claim)
 	r.w.group.Committed(r.partition, next)
 	if r.cleared {

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/tollstream/tollstream/rater/activity"
 	"github.com/tollstream/tollstream/rater/rerate"
 	"github.com/tollstream/tollstream/rater/sink"
 )
@@ -27,6 +26,10 @@ type simFaults struct {
 	UnfencedIdentities  bool // … or older identities
 	FoldingUnseen       bool // … or these without looking whether their days are still folded
 	CommitNotAtomic     bool // lines are written though the row was not touched
+	ChangesUnseen       bool // lines are read without the changes that commits have appended
+	OlderChangeSeen     bool // … or with one that is older than the row
+	FoldOverNewer       bool // a change is folded into a row that a later commit has written
+	FoldDropsAll        bool // changes that came while others were folded are dropped with these
 	ResumeFromGroup     bool // a new owner reads on from the consumer group's offset
 	AnyClock            bool // log time is the rater's own clock
 	NewerDefinitions    bool // definitions are read newer than activated
@@ -110,23 +113,6 @@ func (w *world) spoilProjection(lines []LineState) []LineState {
 	return lines
 }
 
-// merge puts a cut's lines over the stored ones.
-func merge(stored map[activity.ID][]LineState, lines []LineState) map[activity.ID][]LineState {
-	out := maps.Clone(stored)
-	if out == nil {
-		out = map[activity.ID][]LineState{}
-	}
-	for _, l := range lines {
-		ls := slices.Clone(out[l.Family])
-		for len(ls) <= l.Position {
-			ls = append(ls, LineState{})
-		}
-		ls[l.Position] = l
-		out[l.Family] = ls
-	}
-	return out
-}
-
 // simSteered are the weights under which rare faults show.
 var simSteered = map[string]simSteering{
 	"CarryToOriginalBilled":  {"define": 20, "publish": 20, "seal": 20, "time": 40},
@@ -134,7 +120,7 @@ var simSteered = map[string]simSteering{
 	"WindowWithoutTolerance": {"time": 80},
 	"CutLosesSeals":          {"seal": 40},
 	"UnfencedLines":          zombies,
-	"UnfencedPools":          zombies,
+	"UnfencedPools":          {"sleep long": 40, "time": 20, "publish": 20, "client": 60, "seal": 2},
 	"UnfencedSeals":          zombies,
 	"UnfencedIdentities":     failovers,
 	"FoldingUnseen":          failovers,
@@ -145,6 +131,8 @@ var simSteered = map[string]simSteering{
 	"LogOrderAlone":          {"seal": 40, "time": 20},
 	"MarkerAgain":            reratings,
 	"ResultOfAnyMarker":      reratings,
+	"OlderChangeSeen":        {"rebalance": 30, "client": 40},
+	"FoldDropsAll":           {"client": 60, "go on": 160, "rebalance": 12},
 	"NoSecondState":          reratings,
 	"SecondOutside":          reratings,
 	"JobSinkNotAwaited":      reratings,

@@ -143,6 +143,7 @@ func (emptyStore) Lines(context.Context, Fence, []activity.ID) ([]LineState, err
 func (emptyStore) Pools(context.Context, Fence, []activity.ID) ([]PoolState, error) { return nil, nil }
 func (emptyStore) Seals(context.Context, Fence, []string) ([]SealState, error)      { return nil, nil }
 func (emptyStore) Markers(context.Context, Fence, []string) ([]MarkerState, error)  { return nil, nil }
+func (emptyStore) Fold(context.Context, Fence) error                                { return nil }
 
 // checkRated: what a reader takes is what a replay computes, one record for each usage record.
 func (w *world) checkRated(p int, ref [][]byte) string {

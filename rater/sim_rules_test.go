@@ -34,6 +34,8 @@ var simRules = []simRule{
 	{rule: "identities are part of it", faults: []string{"IdentitiesOutside", "CutLosesIdentity"}},
 	{rule: "next offset and the tail of rated are exact", faults: []string{"CutOneBelow", "CutOneAbove", "CutTailOneAbove", "TailFromTheEnd"}},
 	{rule: "every read of rows is fenced in its statement", faults: []string{"UnfencedLines", "UnfencedPools", "UnfencedSeals", "UnfencedIdentities", "FoldingUnseen"}},
+	{rule: "a line is read as the last commit left it, appended or not", faults: []string{"ChangesUnseen", "OlderChangeSeen"}},
+	{rule: "changes are folded into rows that are older, and gone only when all of them are", faults: []string{"FoldOverNewer", "FoldDropsAll"}},
 	{rule: "an idle owner reads its row", faults: []string{"IdleOwnerDoesNotLook"}},
 	{rule: "reading begins at the checkpoint, not at the group's offset", faults: []string{"ResumeFromGroup"}},
 	{rule: "… with the leader epoch of the record before, which tells of lost usage", faults: []string{"NoLeaderEpochCheck", "CutLosesEpoch"}},
@@ -105,6 +107,7 @@ var simRules = []simRule{
 
 // simElsewhere are faults that the simulation's definitions cannot show, and the test that catches each.
 var simElsewhere = map[string]string{
+	"MovedAsUsual":  "TestMovedLinesAreSavedWhole",     // lines that moved in their family are saved whole: what is appended replaces what stands at a place
 	"NewerExchange": "TestPricesKeepTheirExchangeRate", // prices in another currency keep the exchange rate that they began with
 }
 

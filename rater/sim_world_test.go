@@ -34,7 +34,7 @@ type simPG struct { // one committed, immutable version of a partition's rows
 	epoch int64
 	owner Owner
 	c     Checkpoint
-	lines map[activity.ID][]LineState
+	lines map[activity.ID][]LineState // as they are read, see seeLines
 	pools map[activity.ID]PoolState
 	seals map[string]SealState
 	marks map[string]MarkerState
@@ -42,6 +42,9 @@ type simPG struct { // one committed, immutable version of a partition's rows
 	days  map[int32]dedup.Filter // compacted
 	rej   map[Skip]RejectedUsage
 	sunk  sink.Position // the sinks'
+
+	rows    map[activity.ID][]simLine // of lines
+	changes []*simChanges             // of lines, by commit
 }
 
 type simRedis struct {
@@ -209,7 +212,7 @@ func (w *world) n(k int) int { return w.r.IntN(k) }
 func (w *world) synced() { w.hist = []simRows{{slices.Clone(w.pg), w.jobs}} }
 func (w *world) note() {
 	w.hist = append(w.hist, simRows{slices.Clone(w.pg), w.jobs})
-	if len(w.hist) > 12 {
+	if len(w.hist) > 20 {
 		w.hist = w.hist[1:]
 	}
 }
@@ -466,12 +469,12 @@ func (w *world) apply(c *Cut) bool {
 	if !ok {
 		if w.faults.CommitNotAtomic {
 			v := *o
-			v.lines = merge(o.lines, c.Lines)
+			w.saveLines(&v, c)
 			w.pg[p] = &v
 		}
 		return false
 	}
-	v := &simPG{epoch: o.epoch, owner: o.owner, lines: merge(o.lines, c.Lines), seals: maps.Clone(o.seals), pools: maps.Clone(o.pools), marks: maps.Clone(o.marks), ids: maps.Clone(o.ids), rej: maps.Clone(o.rej), days: o.days, sunk: o.sunk}
+	v := &simPG{epoch: o.epoch, owner: o.owner, rows: o.rows, changes: o.changes, seals: maps.Clone(o.seals), pools: maps.Clone(o.pools), marks: maps.Clone(o.marks), ids: maps.Clone(o.ids), rej: maps.Clone(o.rej), days: o.days, sunk: o.sunk}
 	if v.seals == nil {
 		v.seals, v.marks, v.pools = map[string]SealState{}, map[string]MarkerState{}, map[activity.ID]PoolState{}
 		v.ids, v.rej = map[usage.Identity]dedup.Entry{}, map[Skip]RejectedUsage{}
@@ -484,6 +487,7 @@ func (w *world) apply(c *Cut) bool {
 		v.c.Counts = map[CountKey]Counts{}
 	}
 	maps.Copy(v.c.Counts, c.Counts)
+	w.saveLines(v, c)
 	for _, q := range c.Pools {
 		v.pools[q.ID] = q
 	}

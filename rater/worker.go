@@ -36,6 +36,7 @@ type Intervals struct {
 	ProjectBehind    time.Duration // of a partition that has been behind its log for twice as long; up to four times this if its log waits for longer yet
 	Checkpoint       time.Duration
 	CheckpointBehind time.Duration // likewise
+	Fold             time.Duration // without a change, after which lines are folded into their rows
 	Look             time.Duration // of an idle owner at its row; also how often an idle view's head moves
 	Drain            time.Duration // the longest that a graceful stop waits for acknowledgements and the checkpoint
 	Retry            time.Duration // after a store failed
@@ -48,6 +49,7 @@ type Intervals struct {
 func DefaultIntervals() Intervals {
 	return Intervals{
 		Project: 75 * time.Millisecond, ProjectBehind: time.Second, Checkpoint: 500 * time.Millisecond, CheckpointBehind: 4 * time.Second,
+		Fold: 5 * time.Second,
 		Look: 2 * time.Second, Drain: 20 * time.Second, Retry: 200 * time.Millisecond, Answer: 30 * time.Second, Reopen: time.Second, Skip: 10 * time.Second,
 	}
 }

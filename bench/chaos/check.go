@@ -93,7 +93,7 @@ func (s *site) query(ctx context.Context, sql string, each func(pgx.Rows) error)
 // lines compares the checkpoints' lines.
 func (s *site) lines(ctx context.Context, bills map[string]*oracle.Expectation) error {
 	got, events := map[string]*big.Rat{}, 0
-	err := s.query(ctx, "SELECT billed, sum(amount)::text, sum(events)::bigint FROM line GROUP BY billed", func(rows pgx.Rows) error {
+	err := s.query(ctx, "SELECT billed, sum(amount)::text, sum(events)::bigint FROM line_now GROUP BY billed", func(rows pgx.Rows) error {
 		var billed, amount string
 		var n int
 		if err := rows.Scan(&billed, &amount, &n); err != nil {

@@ -16,10 +16,14 @@ const arrayHeader = 5 * 4
 
 func newArray(element uint32, n, size int) array {
 	a := make(array, 0, arrayHeader+n*(4+size))
-	for _, field := range [...]uint32{1, 0, element, uint32(n), 1} {
-		a = binary.BigEndian.AppendUint32(a, field)
-	}
+	a.header(element, n)
 	return a
+}
+
+func (a *array) header(element uint32, n int) {
+	for _, field := range [...]uint32{1, 0, element, uint32(n), 1} {
+		*a = binary.BigEndian.AppendUint32(*a, field)
+	}
 }
 
 func (a *array) bytes(v []byte) { *a = append(binary.BigEndian.AppendUint32(*a, uint32(len(v))), v...) }
@@ -42,7 +46,7 @@ func (a *array) decimal(v money.Decimal) {
 
 // knownLines are the parameters of an update of lines that stand, on the wire: their encoding takes a quarter of what
 // the driver's takes.
-func knownLines(partition int32, lines []*rater.LineState) [][]byte {
+func knownLines(partition int32, cut int64, lines []*rater.LineState) [][]byte {
 	n := len(lines)
 	family, position := newArray(pgtype.UUIDOID, n, 16), newArray(pgtype.Int4OID, n, 4)
 	quantity, events, amount := newArray(pgtype.TextOID, n, 10), newArray(pgtype.Int8OID, n, 8), newArray(pgtype.TextOID, n, 10)
@@ -64,5 +68,6 @@ func knownLines(partition int32, lines []*rater.LineState) [][]byte {
 	}
 	return [][]byte{
 		binary.BigEndian.AppendUint32(nil, uint32(partition)), family, position, quantity, events, amount, segments, seq, level, account, id, model, version,
+		binary.BigEndian.AppendUint64(nil, uint64(cut)),
 	}
 }

@@ -22,7 +22,7 @@ func BenchmarkCommit(b *testing.B) {
 		fresh      bool // lines that do not stand yet
 		lines      int
 		identities int
-	}{{"lines", false, n, 0}, {"new_lines", true, n, 0}, {"identities", false, 0, n}} {
+	}{{"few_lines", false, 255, 0}, {"lines", false, n, 0}, {"new_lines", true, n, 0}, {"identities", false, 0, n}} {
 		b.Run(c.name, func(b *testing.B) {
 			s, pool := open(b)
 			_, f := acquire(b, s, 0, alice)
@@ -56,6 +56,40 @@ func BenchmarkCommit(b *testing.B) {
 			rows := float64(c.lines+c.identities) * float64(b.N)
 			b.ReportMetric(rows/b.Elapsed().Seconds(), "rows/s")
 			b.ReportMetric(float64(server.Nanoseconds())/rows, "server-ns/row")
+		})
+	}
+}
+
+// BenchmarkFold folds what so many commits have appended of the same lines; PostgreSQL's own processor time by line of the table.
+func BenchmarkFold(b *testing.B) {
+	const n = 10000
+	for _, commits := range []int{1, 8} {
+		b.Run(strconv.Itoa(commits), func(b *testing.B) {
+			s, pool := open(b)
+			_, f := acquire(b, s, 0, alice)
+			lines := make([]rater.LineState, n)
+			for i := range lines {
+				lines[i] = lineState(i, 0)
+			}
+			commit(b, s, rater.OutcomeCommitted, cut(f, f.Next+1, lines...))
+			f.Next++
+			var server time.Duration
+			for b.Loop() {
+				for range commits {
+					next := cut(f, f.Next+1, lines...)
+					for range lines {
+						next.Stored = append(next.Stored, true)
+					}
+					commit(b, s, rater.OutcomeCommitted, next)
+					f.Next++
+				}
+				before := serverTime(b, pool)
+				if err := s.Fold(b.Context(), f); err != nil {
+					b.Fatal(err)
+				}
+				server += serverTime(b, pool) - before
+			}
+			b.ReportMetric(float64(server.Nanoseconds())/float64(n*b.N), "server-ns/line")
 		})
 	}
 }

@@ -84,7 +84,10 @@ func (s *Store) commit(ctx context.Context, cuts []*rater.Cut) (touched map[int3
 		if w.batch.Len() == 0 {
 			return nil
 		}
-		if err := tx.SendBatch(ctx, w.batch).Close(); err != nil || len(w.known) == 0 {
+		if err := tx.SendBatch(ctx, w.batch).Close(); err != nil {
+			return err
+		}
+		if err := w.changes.copy(ctx, tx); err != nil || len(w.known) == 0 {
 			return err
 		}
 		return w.update(ctx, tx)
@@ -129,6 +132,7 @@ type writing struct {
 	batch   *pgx.Batch
 	known   []knownChunk
 	updates pgconn.Batch // one of each
+	changes changes
 }
 
 // writes queues what the cuts write beside their checkpoints, sorted by the tables' keys.
@@ -143,6 +147,7 @@ func writes(cuts []*rater.Cut) (*writing, error) {
 	queueSeals(w.batch, cuts)
 	queueMarkers(w.batch, cuts)
 	queueIdentities(w.batch, cuts)
+	w.changes.queue(w.batch)
 	if len(w.known) > 0 {
 		w.batch.Queue(byIndexSQL)
 	}
@@ -160,12 +165,16 @@ func (w *writing) queueLines(cuts []*rater.Cut) error {
 				others = append(others, &c.Lines[i])
 			}
 		}
+		if len(known) >= appendLines {
+			w.changes.append(c, sortedLines(known))
+			known = nil
+		}
 		for chunk := range slices.Chunk(sortedLines(known), upsertRows) {
-			w.known = append(w.known, knownChunk{c.Fence.Partition, chunk})
-			w.updates.ExecPrepared(knownStatement, knownLines(c.Fence.Partition, chunk), []int16{pgx.BinaryFormatCode}, nil)
+			w.known = append(w.known, knownChunk{c.Fence.Partition, c.Next, chunk})
+			w.updates.ExecPrepared(knownStatement, knownLines(c.Fence.Partition, c.Next, chunk), []int16{pgx.BinaryFormatCode}, nil)
 		}
 		for _, l := range sortedLines(others) {
-			if err := fresh.add(c.Fence.Partition, l); err != nil {
+			if err := fresh.add(c.Fence.Partition, c.Next, l); err != nil {
 				return err
 			}
 			if len(fresh.partition) == upsertRows {
@@ -183,6 +192,7 @@ func (w *writing) queueLines(cuts []*rater.Cut) error {
 // knownChunk is lines of a partition that stand, in the order of their keys.
 type knownChunk struct {
 	partition int32
+	cut       int64
 	lines     []*rater.LineState
 }
 
@@ -206,7 +216,7 @@ func (w *writing) update(ctx context.Context, tx pgx.Tx) error {
 		}
 		columns := &lineColumns{}
 		for _, l := range c.lines {
-			if err := columns.add(c.partition, l); err != nil {
+			if err := columns.add(c.partition, c.cut, l); err != nil {
 				return errors.Join(err, results.Close())
 			}
 		}

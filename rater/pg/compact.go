@@ -144,21 +144,26 @@ func (s *Store) writeChunks(ctx context.Context, partition, day int32, entries [
 // publishDay makes the attempt's chunks count. Another attempt at the same day fails on the day's key.
 func (s *Store) publishDay(ctx context.Context, f rater.Fence, day int32, attempt, keys int64, filter dedup.Filter) error {
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		var mine bool
-		err := tx.QueryRow(ctx, compactFenceSQL, f.Partition, f.Epoch, uuid(f.Owner), f.Next).Scan(&mine)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return rater.ErrFenced
-		}
-		if err != nil {
+		if err := holdCheckpoint(ctx, tx, f); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, "INSERT INTO identity_day (partition, day, attempt, keys) VALUES ($1, $2, $3, $4)", f.Partition, day, attempt, keys)
+		_, err := tx.Exec(ctx, "INSERT INTO identity_day (partition, day, attempt, keys) VALUES ($1, $2, $3, $4)", f.Partition, day, attempt, keys)
 		if err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, compactFilterSQL, f.Partition, filter.First, filter.Day, filter.Keys, filter.K, filter.Bits)
 		return err
 	})
+}
+
+// holdCheckpoint keeps the claim as it is until the transaction ends.
+func holdCheckpoint(ctx context.Context, tx pgx.Tx, f rater.Fence) error {
+	var mine bool
+	err := tx.QueryRow(ctx, compactFenceSQL, f.Partition, f.Epoch, uuid(f.Owner), f.Next).Scan(&mine)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return rater.ErrFenced
+	}
+	return err
 }
 
 // prune drops what no reader looks at any more, so it needs no fence: segments of compacted days, and days of

@@ -3,9 +3,11 @@ package pg
 import (
 	"context"
 
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tollstream/tollstream/rater"
+	"github.com/tollstream/tollstream/rater/activity"
 	"github.com/tollstream/tollstream/rater/dedup"
 )
 
@@ -21,3 +23,19 @@ func PublishDay(s *Store, ctx context.Context, f rater.Fence, day int32) error {
 func LineStatements() (planner, update, read string) {
 	return byIndexSQL, commitKnownLinesSQL, linesSQL
 }
+
+// FoldPart is a part of a folding: nil is the beginning, or the end.
+func FoldPart(s *Store, ctx context.Context, f rater.Fence, through int64, from, to *activity.ID) error {
+	var above pgtype.UUID
+	if from != nil {
+		above = uuid(*from)
+	}
+	upTo := uuid(lastFamily)
+	if to != nil {
+		upTo = uuid(*to)
+	}
+	return s.foldPart(ctx, f, through, above, upTo)
+}
+
+// FoldStatement is the folding of lines; before it the planner is told the same.
+func FoldStatement() string { return foldLinesSQL }

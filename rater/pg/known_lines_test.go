@@ -91,7 +91,11 @@ func TestLinesAreFoundByTheIndex(t *testing.T) {
 			parameters   int
 			want         []string
 		}{
-			{update, planner, 13, []string{"Tid Scan on line l", `Index Cond: ((partition = $1) AND (family = u.family) AND ("position" = u."position"))`}},
+			{update, planner, 14, []string{"Tid Scan on line l", `Index Cond: ((partition = $1) AND (family = u.family) AND ("position" = u."position"))`}},
+			{pg.FoldStatement(), planner, 4, []string{
+				"Tid Scan on line l", "Index Cond: ((partition = $1) AND (cut = k_1.cut) AND (first <= $4) AND (first >= COALESCE(",
+				`Index Cond: ((partition = $1) AND (family = u.family) AND ("position" = u."position"))`,
+			}},
 			{read, "SET LOCAL plan_cache_mode = force_generic_plan", 6, []string{"Index Cond: ((partition = $1) AND (family = i.family))"}},
 		} {
 			plan := planOf(t, pool, statement.planner, statement.sql, statement.parameters)

@@ -73,17 +73,17 @@ func decodeGroup(text string) ([]activity.Attribute, error) {
 
 // lineColumns are the arrays that the upsert of lines unnests.
 type lineColumns struct {
-	partition, position                                                []int32
-	family, line, invoice                                              pgtype.FlatArray[pgtype.UUID]
-	account, billed, seller, product, pkg, group, currency             []string
-	periodStart, periodEnd, usageStart, usageEnd, events, seq, version []int64
-	quantity, amount                                                   []string
-	segments, second                                                   [][]byte
-	owed                                                               []string
-	rateLevel, rateAccount, rateID, rateModel                          []string
+	partition, position                                                     []int32
+	family, line, invoice                                                   pgtype.FlatArray[pgtype.UUID]
+	account, billed, seller, product, pkg, group, currency                  []string
+	periodStart, periodEnd, usageStart, usageEnd, events, seq, version, cut []int64
+	quantity, amount                                                        []string
+	segments, second                                                        [][]byte
+	owed                                                                    []string
+	rateLevel, rateAccount, rateID, rateModel                               []string
 }
 
-func (c *lineColumns) add(partition int32, l *rater.LineState) error {
+func (c *lineColumns) add(partition int32, cut int64, l *rater.LineState) error {
 	group, err := encodeGroup(l.Group)
 	if err != nil {
 		return fmt.Errorf("line %s: group: %w", l.Line, err)
@@ -116,13 +116,14 @@ func (c *lineColumns) add(partition int32, l *rater.LineState) error {
 	c.version = append(c.version, l.Version)
 	c.owed = append(c.owed, l.Owed)
 	c.second = append(c.second, notNull(l.Second))
+	c.cut = append(c.cut, cut)
 	return nil
 }
 
 func (c *lineColumns) arguments() []any {
 	return []any{c.partition, c.family, c.position, c.line, c.invoice, c.account, c.billed, c.seller, c.product, c.pkg, c.group, c.currency,
 		c.periodStart, c.periodEnd, c.usageStart, c.usageEnd, c.quantity, c.events, c.amount, c.segments, c.seq,
-		c.rateLevel, c.rateAccount, c.rateID, c.rateModel, c.version, c.owed, c.second}
+		c.rateLevel, c.rateAccount, c.rateID, c.rateModel, c.version, c.owed, c.second, c.cut}
 }
 
 // notNull is what a column takes that knows no null.

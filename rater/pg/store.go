@@ -42,8 +42,9 @@ func statement(name string) string {
 
 // Store keeps checkpoints in PostgreSQL. It is safe for concurrent use.
 type Store struct {
-	pool   *pgxpool.Pool
-	window time.Duration
+	pool    *pgxpool.Pool
+	window  time.Duration
+	folding chan struct{} // lines of one partition at a time
 }
 
 var _ rater.Store = (*Store)(nil)
@@ -59,7 +60,9 @@ func Configure(c *pgxpool.Config) {
 }
 
 // New returns a store on the pool, whose schema is migrated. Identities are kept for the window and an hour.
-func New(pool *pgxpool.Pool, window time.Duration) *Store { return &Store{pool: pool, window: window} }
+func New(pool *pgxpool.Pool, window time.Duration) *Store {
+	return &Store{pool: pool, window: window, folding: make(chan struct{}, 1)}
+}
 
 // oldest returns the first day of which an identity may count at the log time.
 func (s *Store) oldest(logTime int64) int32 {

@@ -39,6 +39,7 @@ const (
 	Markers    Operation = "markers"
 	Identities Operation = "identities"
 	Compact    Operation = "compact"
+	Fold       Operation = "fold"
 	OpenLines  Operation = "open lines"
 	Failed     Operation = "failed"
 	Skipped    Operation = "skipped"
@@ -281,6 +282,11 @@ func (s *Store) Identities(ctx context.Context, f rater.Fence, _ []dedup.Questio
 // Compact implements rater.Store. Nothing is ever folded.
 func (s *Store) Compact(ctx context.Context, f rater.Fence, _ int64) ([]dedup.Compacted, error) {
 	return nil, s.fenced(ctx, Compact, f, func(*row) {})
+}
+
+// Fold implements rater.Store. Lines are never appended.
+func (s *Store) Fold(ctx context.Context, f rater.Fence) error {
+	return s.fenced(ctx, Fold, f, func(*row) {})
 }
 
 // OpenLines implements rater.Store.

@@ -3,7 +3,7 @@
 -- needs no entries there.
 UPDATE line l
 SET quantity = u.quantity::numeric, events = u.events, amount = u.amount::numeric, segments = u.segments, seq = u.seq,
-    rate_level = u.rate_level, rate_account = u.rate_account, rate_id = u.rate_id, rate_model = u.rate_model, version = u.version
+    rate_level = u.rate_level, rate_account = u.rate_account, rate_id = u.rate_id, rate_model = u.rate_model, version = u.version, cut = $14
 FROM unnest(
     $2::uuid[], $3::integer[], $4::text[], $5::bigint[], $6::text[], $7::bytea[], $8::bigint[], $9::text[], $10::text[],
     $11::text[], $12::text[], $13::bigint[]

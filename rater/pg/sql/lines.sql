@@ -7,7 +7,7 @@ FROM rater_checkpoint c
 LEFT JOIN LATERAL (
     SELECT k.*
     FROM unnest($6::uuid[]) AS i (family)
-    CROSS JOIN LATERAL (SELECT * FROM line WHERE partition = $1 AND family = i.family ORDER BY position) k
+    CROSS JOIN LATERAL (SELECT * FROM line_now WHERE partition = $1 AND family = i.family ORDER BY position) k
 ) l ON true
 WHERE c.partition = $1 AND c.epoch = $2 AND c.owner = $3 AND c.next_offset IN ($4, $5)
 ORDER BY l.family, l.position

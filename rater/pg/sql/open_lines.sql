@@ -6,7 +6,7 @@ SELECT l.family, l.position, l.line, l.invoice, l.account, l.billed, l.seller, l
 FROM rater_checkpoint c
 LEFT JOIN LATERAL (
     SELECT *
-    FROM line
+    FROM line_now
     WHERE partition = $1 AND family >= $7 AND period_end > $6
     ORDER BY family
     FETCH FIRST $8 ROWS WITH TIES

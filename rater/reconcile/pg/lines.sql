@@ -1,3 +1,3 @@
 -- Index: line_by_invoice.
-SELECT partition, invoice, line, account, product, currency, amount, version FROM line WHERE invoice = ANY($1)
+SELECT partition, invoice, line, account, product, currency, amount, version FROM line_now WHERE invoice = ANY($1)
 ORDER BY invoice, line, partition
