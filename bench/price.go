@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tollstream/tollstream/ledger/money"
@@ -93,24 +95,24 @@ func pricedRate(model catalog.Model) *catalog.Rate {
 	}
 }
 
-// measurePrice times what one event costs where it is priced: adding it to the segment and the line's total anew; and a
-// resolution that was made before.
+// measurePrice times what one event costs where it is priced: adding it to the segment and the line's total anew; of a matrix the selection of
+// the price before that; and a resolution that was made before.
 func measurePrice(_ context.Context, _ *corner, s settings, out *report) error {
 	for _, model := range pricedModels {
-		rate := pricedRate(model)
-		state := price.State{Sum: money.MustParse("12345.678"), Events: 77}
-		in := price.Input{Quantity: money.MustParse("2.5")}
-		segments := make([]price.Segment, 1) // as a line has them
-		err := out.steps(s, "price one event, "+string(model), "≤ 100", func() error {
-			after, err := price.Aggregate(rate, state, in)
-			if err != nil {
-				return err
-			}
-			segments[0] = price.Segment{Rate: rate, State: after}
-			_, err = price.LineTotal(segments)
+		if err := pricedStep(pricedRate(model), nil, out, s, "price one event, "+string(model), "≤ 100"); err != nil {
 			return err
-		})
+		}
+	}
+	for _, c := range pricedBooks {
+		plan, err := bookPlan("currency: EUR\nproducts: [{id: p, rates: ["+c.rate()+"]}]\naccounts: [{id: a, time_zone: Europe/Berlin}]\n", "a")
 		if err != nil {
+			return err
+		}
+		answer, refusal := plan.Resolve(plan.Snapshot().Product("p"), "", pricedAt)
+		if refusal != "" {
+			return fmt.Errorf("%s: refused: %s", c.name, refusal)
+		}
+		if err := pricedStep(answer.Rate, c.values, out, s, "price one event, "+c.name, c.goal); err != nil {
 			return err
 		}
 	}
@@ -127,6 +129,77 @@ func measurePrice(_ context.Context, _ *corner, s settings, out *report) error {
 			return fmt.Errorf("refused: %s", refusal)
 		}
 		return nil
+	})
+}
+
+// pricedBooks are rates that are more easily written than built, with the values of the attributes that their matrices ask about, in turns.
+var pricedBooks = []struct {
+	name, goal string
+	rate       func() string
+	values     []string
+}{
+	{"matrix, 10,000 prefixes", "≤ 200", func() string {
+		var b strings.Builder
+		b.WriteString("{model: matrix, dimensions: [{name: dialled, by: prefix}], prices: [")
+		for n := range pricedPrefixes {
+			fmt.Fprintf(&b, "{match: {dialled: %q}, model: per_unit, unit_price: 0.0%d},\n", dialled(n), 1+n%9)
+		}
+		b.WriteString("], default: {model: per_unit, unit_price: 0.5}}")
+		return b.String()
+	}, func() (list []string) {
+		for n := range 1000 {
+			list = append(list, dialled(n*7%pricedPrefixes)+"5551234")
+		}
+		return list
+	}()},
+	{"matrix, numeric ranges", "≤ 200", constantRate(`{model: matrix, dimensions: [{name: size, by: range}], prices: [{match: {size: {to: "10"}}, model: per_unit, unit_price: 1},
+  {match: {size: {from: "10", to: "99.5"}}, model: per_unit, unit_price: 2}, {match: {size: {from: "99.5"}}, model: per_unit, unit_price: 3}]}`), []string{"3", "42.75", "1000"}},
+	{"matrix, time of day and weekday", "≤ 200", constantRate(`{model: matrix, dimensions: [{name: hours, by: time_of_day}, {name: day, by: weekday}],
+  prices: [{match: {hours: {from: "22:00", to: "06:00"}}, model: per_unit, unit_price: 1}, {match: {day: [sat, sun]}, model: per_unit, unit_price: 2}],
+  default: {model: per_unit, unit_price: 3}}`), []string{""}},
+	{"matrix, exact values", "≤ 200", constantRate(`{model: matrix, dimensions: [region, class], prices: [{match: {region: [eu, uk], class: gold}, model: per_unit, unit_price: 1},
+  {match: {region: us}, model: per_unit, unit_price: 2}], default: {model: per_unit, unit_price: 3}}`), []string{"eu", "us", "asia"}},
+	{"formula", "", constantRate(`{model: formula, expression: "quantity * 0.037 + 1"}`), nil},
+	{"formula with a choice", "", constantRate(`{model: formula, expression: "quantity > 1000 ? 1000 * 0.05 + (quantity - 1000) * 0.02 : quantity * 0.05"}`), nil},
+	{"latest", "≤ 100", constantRate(`{model: per_unit, unit_price: 1, aggregation: latest}`), nil},
+	{"average level", "≤ 100", constantRate(`{model: per_unit, unit_price: 1, aggregation: time_weighted}`), nil},
+	{"percentage, clamped", "≤ 100", constantRate(`{model: percentage, rate: 2.9, fixed: 0.3, min: 0.5, max: 20}`), nil},
+	{"block_graduated", "≤ 100", constantRate(`{model: block_graduated, tiers: [{block_size: 10, max_blocks: 10, price: 1}, {block_size: 100, max_blocks: 9, price: 7}, {block_size: 500, price: 25}]}`), nil},
+}
+
+const pricedPrefixes = 10_000
+
+// dialled is a prefix of up to six digits; some are the beginning of others.
+func dialled(n int) string { return strconv.Itoa(10 + n*97) }
+
+func constantRate(text string) func() string { return func() string { return text } }
+
+// pricedStep times one event under the rate, as the rater prices it.
+func pricedStep(rate *catalog.Rate, values []string, out *report, s settings, name, goal string) error {
+	zone, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		return err
+	}
+	segments := make([]price.Segment, 1) // as a line has them
+	before := price.State{Sum: money.MustParse("12345.678"), Events: 77}
+	in := price.Input{Quantity: money.MustParse("2.5"), ID: "e-1", Time: pricedAt, Zone: zone}
+	in.Period.Start, in.Period.End = pricedAt, pricedAt+30*24*int64(time.Hour)
+	asked := make([]string, catalog.MostDimensions)
+	n := 0
+	return out.steps(s, name, goal, func() error {
+		selected := rate
+		if rate.Matrix != nil {
+			asked[0] = values[n%len(values)]
+			n++
+			selected = rate.Matrix.Select(asked[:len(rate.Matrix.Dimensions)], pricedAt, zone)
+		}
+		segment := &segments[0]
+		segment.Rate, segment.State = selected, before
+		if err := price.Add(selected, &segment.State, &in); err != nil {
+			return err
+		}
+		_, err := price.TotalOf(selected, &segment.State)
+		return err
 	})
 }
 

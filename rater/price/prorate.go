@@ -184,6 +184,9 @@ func proratedGraduated(w *dayWalk) (money.Decimal, error) {
 		left := money.FromInt(w.left)
 		for i := range r.Tiers {
 			part, err := w.moved(i)
+			if err == nil && part.IsZero() { // of most tiers on most days
+				continue
+			}
 			if err == nil {
 				part, err = part.Mul(left)
 			}
