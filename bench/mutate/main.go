@@ -15,6 +15,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -40,13 +41,13 @@ func main() {
 	flag.StringVar(&s.Args, "args", "", "further arguments of all tests, for instance \"-short\"")
 	flag.BoolVar(&s.List, "list", false, "only list the changes")
 	flag.Parse()
-	if err := run(s, flag.Args()); err != nil {
+	if err := run(s, flag.Args(), os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "mutate:", err)
 		os.Exit(1)
 	}
 }
 
-func run(s settings, packages []string) error {
+func run(s settings, packages []string, out io.Writer) error {
 	if len(packages) == 0 {
 		return errors.New("name the package to change, and then those whose tests may notice")
 	}
@@ -61,7 +62,7 @@ func run(s settings, packages []string) error {
 	}
 	if s.List {
 		for i := range mutants {
-			fmt.Println(mutants[i].place(), "\t", mutants[i].change())
+			fmt.Fprintf(out, "%s\t%s\n", mutants[i].place(), mutants[i].change())
 		}
 		return nil
 	}
@@ -90,5 +91,5 @@ func run(s settings, packages []string) error {
 	if err != nil {
 		return err
 	}
-	return r.report(os.Stdout, excused, len(only) > 0)
+	return r.report(out, excused, len(only) > 0)
 }
