@@ -172,6 +172,7 @@ func (l *linter) book() {
 	l.shadows()
 	l.lookalikes()
 	l.ends()
+	l.capacities()
 	for _, c := range l.d.contract {
 		if len(c.Rates) == 0 && c.RateClass == "" {
 			l.warn("contract-empty", &c.at, "give it rates or a rate_class, or leave it out", "the contract %s has no prices: neither rates nor a rate class", c.ID)
@@ -189,6 +190,7 @@ func (l *linter) book() {
 	}
 	if !l.partial {
 		l.unused()
+		l.pools()
 		if len(l.d.exchange) == 0 { // with exchange rates a price holds in other currencies too
 			l.currencies()
 		}

@@ -24,10 +24,11 @@ func (l *linter) prices(d *rateDef) {
 // price looks at one price; says is the rate around it, which tells how events become a quantity.
 func (l *linter) price(d, says *rateDef, currency string) {
 	l.belowZero(d)
+	l.ownPrices(d)
 	if Model(d.Model) == ModelPercentage && d.Rate != nil && d.Rate.Cmp(money.FromInt(100)) > 0 {
 		l.warn("percent", d.at.member("rate"), "write 2.9 for 2.9 %", "is %s %% of the value of each event", d.Rate)
 	}
-	if len(d.Tiers) == 0 {
+	if len(d.Tiers) == 0 || Model(d.Model) == ModelCapacity {
 		return
 	}
 	l.tierOrder(d, currency)
