@@ -1,0 +1,134 @@
+package rater
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/tollstream/tollstream/deploy/schema"
+	"github.com/tollstream/tollstream/deploy/teststores"
+	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/sink"
+	"github.com/tollstream/tollstream/rater/sink/clickhouse"
+	"github.com/tollstream/tollstream/rater/sink/postgres"
+)
+
+// reportStore is a report store as it is written and summed.
+type reportStore interface {
+	Insert(ctx context.Context, b sink.Block) error
+	SumByLine(ctx context.Context, invoices []activity.ID, below map[int32]int64) ([]sink.LineSum, error)
+}
+
+func openedClickHouse(url func(testing.TB) string) func(*testing.T) reportStore {
+	return func(t *testing.T) reportStore {
+		at := url(t)
+		if err := clickhouse.Migrate(t.Context(), at); err != nil {
+			t.Fatal(err)
+		}
+		s, err := clickhouse.Open(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		return s
+	}
+}
+
+// TestReportsOfRatingAnew: in the report store as well, what a line's activities and the adjustments of jobs sum to is the line: of one
+// whose price another takes over in the past, which goes up and comes down to less than nothing, of late usage, and of corrections of a
+// closed invoice.
+func TestReportsOfRatingAnew(t *testing.T) {
+	a := newAnew(t, object{"model": "per_unit", "unit_price": "1"}, object{"model": "per_unit", "unit_price": "2", "start": "2026-01-10T00:00:00Z"},
+		object{"model": "per_unit", "unit_price": "5", "start": "2026-01-10T00:00:00Z"}, object{"model": "per_unit", "unit_price": "-3", "start": "2026-01-12T00:00:00Z"})
+	a.use("10", 15)
+	a.use("4", 5)
+	a.activate(2)
+	at := a.mark(2, 1)
+	a.want(a.use("3", 16), "usage 6")
+	a.want(a.result(2, 1, at), "definition:2 10") // the 10 cost 2 each
+	a.seal()
+	a.want(a.use("1", 15), "usage 2")
+	a.activate(3)
+	a.want(a.result(3, 1, a.mark(3, 1)), "definition:3 39, definition:3 3") // 13 cost 3 more each on the closed invoice, the late one 3 more
+	a.activate(4)
+	a.want(a.result(4, 1, a.mark(4, 1)), "definition:4 -104, definition:4 -8") // 8 less each
+	january := activity.InvoiceID("main", "a", benchStart)
+	invoices := []activity.ID{january}
+	lines, err := a.LinesOfAccount(context.Background(), 0, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[activity.ID]string{}
+	var amounts []string
+	for _, l := range lines {
+		want[l.Line] = l.Amount.String()
+		if !slices.Contains(invoices, l.Invoice) {
+			invoices = append(invoices, l.Invoice)
+		}
+	}
+	for _, x := range []struct {
+		what   string
+		closed bool
+		level  string
+	}{{"january", true, ""}, {"late", false, ""}} {
+		for _, l := range lines {
+			if (l.Invoice == january) == x.closed && l.RateLevel != LevelCorrection {
+				amounts = append(amounts, x.what+" "+l.Amount.String())
+			}
+		}
+	}
+	if got := fmt.Sprint(amounts); got != "[january 30 late 2]" { // 4 × 1 + 13 × 2; the corrections are −65 and −5
+		t.Errorf("lines %s", got)
+	}
+	byMonth := map[int32][]sink.Row{}
+	places := map[int64]int{}
+	for i := range a.log {
+		row := sink.Row{Offset: int64(a.log[i].Index), Activity: a.log[i]} // see step
+		row.Activity.Index = places[row.Offset]
+		places[row.Offset]++
+		month := sink.MonthOf(row.Activity.EventTime)
+		byMonth[month] = append(byMonth[month], row)
+	}
+	for name, open := range map[string]func(*testing.T) reportStore{
+		"postgres": func(t *testing.T) reportStore {
+			url := teststores.Postgres(t)
+			if err := schema.Migrate(t.Context(), url); err != nil {
+				t.Fatal(err)
+			}
+			pool, err := pgxpool.New(t.Context(), url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(pool.Close)
+			return postgres.NewStore(pool)
+		},
+		"clickhouse 18.16":   openedClickHouse(teststores.ClickHouse),
+		"clickhouse current": openedClickHouse(teststores.ClickHouseCurrent),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t)
+			for range 2 { // a sink that lost its answer
+				for month, rows := range byMonth {
+					if err := s.Insert(t.Context(), sink.Block{Month: month, Rows: rows}); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			sums, err := s.SumByLine(t.Context(), invoices, map[int32]int64{0: a.offset})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(sums) != len(want) || len(want) != 4 {
+				t.Errorf("%d sums of %d lines", len(sums), len(want))
+			}
+			for _, sum := range sums {
+				if got := sum.Charged.String(); got != want[sum.Line] {
+					t.Errorf("line %s: activities of %s, the line of %s", sum.Line, got, want[sum.Line])
+				}
+			}
+		})
+	}
+}
