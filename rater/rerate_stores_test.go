@@ -83,6 +83,9 @@ func TestReportsOfRatingAnew(t *testing.T) {
 	if got := fmt.Sprint(amounts); got != "[january 30 late 2]" { // 4 × 1 + 13 × 2; the corrections are −65 and −5
 		t.Errorf("lines %s", got)
 	}
+	if len(invoices) != 2 {
+		t.Errorf("%d invoices: the correction of late usage stays on the invoice that charges for it, which is open", len(invoices))
+	}
 	byMonth := map[int32][]sink.Row{}
 	places := map[int64]int{}
 	for i := range a.log {

@@ -271,13 +271,19 @@ func (m *machine) addKept(g *merging, s *MarkerState, plan *catalog.Plan, need *
 	return true
 }
 
-// prepareCorrection finds where a correction goes: as late usage of the closed invoice's period would.
+// prepareCorrection finds where a correction goes: as late usage of the closed invoice's period would. That of a line of late usage, whose
+// prices are settled while its invoice is open, stays on that invoice.
 func (m *machine) prepareCorrection(account string, c *usage.Correction, need *needs) (correcting, bool) {
 	invoice := activity.InvoiceID(c.Seller, c.Billed, c.PeriodStart)
 	family := activity.FamilyID(c.Seller, account, c.Product, c.Package, c.Group, c.Owed, c.UsageStart)
 	out := correcting{Correction: c, invoice: invoice, closed: activity.LineID(family, invoice)}
-	var r resolution
-	ok := m.carry(c.Billed, catalog.Period{Start: c.PeriodStart, End: c.PeriodEnd}, &r, need)
+	r := resolution{billed: c.Billed, period: catalog.Period{Start: c.PeriodStart, End: c.PeriodEnd}}
+	seals, ok := m.sealsOf(c.Billed, need)
+	if ok {
+		if _, closed := seals.sealedUnder(c.PeriodEnd); closed {
+			ok = m.carry(c.Billed, r.period, &r, need)
+		}
+	}
 	out.billed, out.period = r.billed, r.period
 	id := activity.CorrectionID(out.closed)
 	if out.f = m.families[id]; out.f == nil {
