@@ -20,6 +20,7 @@ type Desk struct {
 	Daily       DailyCharges // nil: no forecast
 	History     History      // nil: activities are not explained
 	Pools       Pools        // nil: nothing is shared
+	Values      Values       // nil: no distinct values are counted
 	Now         func() time.Time
 	Fallback    func(error) // told when the durable reader has to answer; nil: nobody
 

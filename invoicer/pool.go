@@ -100,6 +100,29 @@ func (d *Desk) shared(ctx context.Context, plan *catalog.Plan, l *rater.LineStat
 	return out, nil
 }
 
+// loadValue looks up whether the event's value was counted on its line, where distinct values are.
+func (t *Trial) loadValue(ctx context.Context, e *usage.Event) error {
+	if !t.State {
+		return nil
+	}
+	spot, reason := t.fold.Spot(e, rater.Invoiced{})
+	if reason != "" || spot.Value == (rater.ValueKey{}) {
+		return nil
+	}
+	t.fold.Know(rater.ValueState{ValueKey: spot.Value})
+	if t.desk.Values == nil {
+		return nil
+	}
+	found, err := t.desk.Values.ValuesOf(ctx, []rater.ValueKey{spot.Value})
+	if err != nil {
+		return fmt.Errorf("look a value up: %w", err)
+	}
+	for _, v := range found {
+		t.fold.Know(v)
+	}
+	return nil
+}
+
 // loadPool puts the pool under what is to come in which the event's rate has its tiers.
 func (t *Trial) loadPool(ctx context.Context, e *usage.Event) error {
 	if !t.State || t.desk.Pools == nil {

@@ -73,6 +73,11 @@ type Pools interface {
 	PoolsOf(ctx context.Context, pools []activity.ID) ([]rater.PoolState, error)
 }
 
+// Values reads distinct values as they are committed, which may be a second behind the live lines; one that was not counted is absent.
+type Values interface {
+	ValuesOf(ctx context.Context, values []rater.ValueKey) ([]rater.ValueState, error)
+}
+
 // DailyQuery asks for charges by day of event time in the zone: of usage by the accounts, on invoices of the
 // billed account, for events in [From, To).
 type DailyQuery struct {

@@ -119,6 +119,9 @@ func (t *Trial) Rate(ctx context.Context, e usage.Event) (*Quote, error) {
 	if err := t.loadPool(ctx, &e); err != nil {
 		return nil, err
 	}
+	if err := t.loadValue(ctx, &e); err != nil {
+		return nil, err
+	}
 	answer, _ := plan.Resolve(product, e.Package, e.Time)
 	q := &Quote{
 		Currency: plan.Account().Currency, Account: account, Billed: billed.ID, Product: product.ID, Period: periodIn(period, zoneOf(billed)),
@@ -259,6 +262,8 @@ func adviceOn(reason string, e *usage.Event) string {
 		return "what is counted, or its largest or latest value, cannot be taken back by a quantity: send a quantity of 0 or more"
 	case rater.ReasonNoAmount:
 		return "its rate charges the event's own money: send amount and currency"
+	case rater.ReasonNoAttribute:
+		return "its rate counts the values of an attribute: send the attribute"
 	case rater.ReasonNoPeriod:
 		return "its rate needs a period with an end: give the account a cycle other than manual"
 	case rater.ReasonOverflow:

@@ -30,17 +30,16 @@ type pricer struct {
 	conversion *conversion // of the last put's rate
 	known      Exchanges   // that the event was rated with before
 	events     int64       // that are priced as one, see Fold.AddTogether; 0: one
+	distinct   values      // where they are counted …
+	value      price.Value // … that of the event, if p.in has it
+	valueKey   ValueKey
 }
 
 // charge puts the event on its line: charge = Total(after) − the line's stored amount. It returns the reason
 // when the arithmetic overflows; then nothing has changed.
 func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) string {
 	f, sent := r.f, e
-	if m.faults.CellByLogTime && r.rate.Matrix != nil || m.faults.LatestByArrival && r.rate.Matrix == nil {
-		arrived := *e
-		arrived.Time = m.logTime
-		e = &arrived
-	}
+	e = m.asPriced(e, r)
 	m.uses++
 	f.lastUsed = m.uses
 	marker := m.openMarker(e, r)
@@ -67,12 +66,22 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 	if reason == "" {
 		charged := m.commitPrices(rec, f, at, r.seq, "")
 		m.emitUsage(rec, sent, r, &f.lines[at], charged)
-		if marker != nil {
+		if marker != nil && !price.CountsValues(m.rate) {
 			m.gather(f, at, e, r, marker)
 		}
 	}
 	m.in.ID = "" // a part of the record
 	return reason
+}
+
+// asPriced is the event itself, but for faults.
+func (m *machine) asPriced(e *usage.Event, r *resolution) *usage.Event {
+	if m.faults.CellByLogTime && r.rate.Matrix != nil || m.faults.LatestByArrival && r.rate.Matrix == nil {
+		arrived := *e
+		arrived.Time = m.logTime
+		return &arrived
+	}
+	return e
 }
 
 // enter finds the rate that prices the event and what the event brings to it, into p.rate and p.in, and adds its quantity to that of its
@@ -92,6 +101,9 @@ func (p *pricer) enter(e *usage.Event, r *resolution, sofar money.Decimal) (quan
 		return quantity, ""
 	}
 	p.in, p.exchange, reason = inputOf(e, p.rate, r.usagePeriod, r.usageZone, r.plan.Snapshot(), p.known.amount(p.rate))
+	if price.CountsValues(p.rate) {
+		p.see(r.f, e)
+	}
 	return quantity, reason
 }
 
@@ -123,6 +135,9 @@ func (p *pricer) put(f *family, e *usage.Event, r *resolution, words words) (at 
 			return at, ReasonOverflow
 		}
 	}
+	if p.in.Value != nil {
+		p.value.Of = f.newest(p.valueKey.Set)
+	}
 	p.scratch, err = addTo(p.scratch, segments, p.rate, conversion, p.in, p.together)
 	if err != nil {
 		return at, reasonOf(err)
@@ -139,6 +154,11 @@ func (p *pricer) put(f *family, e *usage.Event, r *resolution, words words) (at 
 	}
 	l := &f.lines[at]
 	l.segments = append(l.segments[:0], p.scratch...)
+	if p.in.Value != nil {
+		key := keyOf(p.rate)
+		i, _ := placeOf(l.segments, &key)
+		p.seen(&l.segments[i].state)
+	}
 	l.ordered, l.capped = len(l.segments), l.capped || hasMaximum(p.rate)
 	l.quantity, l.events, l.last, l.selected = quantity, events+max(p.events, 1), r.rate, p.rate
 	return at, ""
@@ -175,6 +195,9 @@ func (p *pricer) chargeAlone(l *line, e *usage.Event, r *resolution) (charged mo
 // chargeSegment puts the event into the line's only segment, where it is one of its rate.
 func (p *pricer) chargeSegment(l *line, s *segment, seq int64) (charged money.Decimal, reason string) {
 	state := s.state
+	if p.in.Value != nil {
+		p.value.Of, _ = state.Rest.UniqueOf()
+	}
 	if err := aggregate(p.rate, &state, &p.in); err != nil {
 		return charged, reasonOf(err)
 	}
@@ -184,6 +207,9 @@ func (p *pricer) chargeSegment(l *line, s *segment, seq int64) (charged money.De
 	}
 	if err != nil {
 		return charged, ReasonOverflow
+	}
+	if p.in.Value != nil {
+		p.seen(&state)
 	}
 	charged = difference(total, l.amount)
 	s.state, s.seq, l.amount = state, seq, total
@@ -218,6 +244,9 @@ func (p *pricer) chargeCell(l *line, r *resolution) (charged money.Decimal, reas
 		}
 		p.in.Before = &accumulated
 	}
+	if p.in.Value != nil {
+		p.value.Of = newestIn(cell, p.valueKey.Set)
+	}
 	if err = aggregate(rate, &cell[own].State, &p.in); err != nil {
 		return charged, reasonOf(err)
 	}
@@ -231,6 +260,9 @@ func (p *pricer) chargeCell(l *line, r *resolution) (charged money.Decimal, reas
 	amount, err := l.amount.Add(charged)
 	if err != nil {
 		return charged, ReasonOverflow
+	}
+	if p.in.Value != nil {
+		p.seen(&cell[own].State)
 	}
 	if !found {
 		at = l.insert(at, segment{owner: rate.Owner, segmentKey: keyOf(rate)})
@@ -315,6 +347,8 @@ func reasonOf(err error) string {
 		return ReasonNegative
 	case errors.Is(err, price.ErrNoAmount):
 		return ReasonNoAmount
+	case errors.Is(err, price.ErrNoAttribute):
+		return ReasonNoAttribute
 	case errors.Is(err, price.ErrNoPeriod):
 		return ReasonNoPeriod
 	}

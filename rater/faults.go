@@ -32,12 +32,14 @@ type Faults struct {
 	EvictDirty               bool // a family is let go of before its changes are committed
 
 	// of prices
-	CellByLogTime     bool // a matrix selects by when an event arrived, not by its time
-	LatestByArrival   bool // the latest quantity, a level and a unit's day go by when an event arrived
-	CellsTogether     bool // the cells of a matrix share their segments
-	TiersAnew         bool // tiers start anew wherever the rate changes
-	LogOrderAlone     bool // what prices in log order does not look at the lines that its own continues
-	RecallLeavesGroup bool // a resolution that is remembered is taken for events of other groups
+	CellByLogTime       bool // a matrix selects by when an event arrived, not by its time
+	LatestByArrival     bool // the latest quantity, a level and a unit's day go by when an event arrived
+	CellsTogether       bool // the cells of a matrix share their segments
+	TiersAnew           bool // tiers start anew wherever the rate changes
+	LogOrderAlone       bool // what prices in log order does not look at the lines that its own continues
+	CountedByPlace      bool // a distinct value is counted in each place in which it is seen
+	ForgottenValueIsNew bool // a value that is no more in memory is taken for one that was not seen
+	RecallLeavesGroup   bool // a resolution that is remembered is taken for events of other groups
 
 	// of the checkpoint
 	CheckpointBeforeAcks bool // a cut is committed before its rated records are acknowledged
@@ -47,6 +49,7 @@ type Faults struct {
 	NoReplayCheck        bool // a replay is not compared with what stands in `rated`
 	LiveLines            bool // lines are taken live instead of as of the cut
 	LivePools            bool // … or pools
+	ValuesOutside        bool // distinct values are not part of the checkpoint
 	LiveNext             bool // … or the offset
 	MovedAsUsual         bool // lines that have moved in their family are saved as usage changes lines
 	LostDirtyFlag        bool // a line that changes while a cut is in flight is not part of the next cut

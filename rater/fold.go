@@ -86,7 +86,10 @@ type Folded struct {
 
 // NewFold returns a fold of nothing.
 func NewFold() *Fold {
-	return &Fold{words: words{}, plans: newPlans(), families: map[activity.ID]*family{}, pools: map[activity.ID]*pool{}}
+	f := &Fold{words: words{}, plans: newPlans(), families: map[activity.ID]*family{}, pools: map[activity.ID]*pool{}}
+	f.distinct = newValues(0, nil)
+	f.distinct.all = true
+	return f
 }
 
 // Reset forgets all usage and all plans.
@@ -94,6 +97,8 @@ func (f *Fold) Reset() {
 	f.plans = newPlans()
 	clear(f.families)
 	clear(f.pools)
+	f.distinct = newValues(0, nil)
+	f.distinct.all = true
 	clear(f.order)
 	f.order = f.order[:0]
 }

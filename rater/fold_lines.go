@@ -15,6 +15,7 @@ type Spot struct {
 	Family  activity.ID
 	Invoice activity.ID
 	Pool    activity.ID // in which the event's rate has its tiers, zero: the line has them
+	Value   ValueKey    // of the event: Know has to say where it was seen before Add; zero: nothing has to be known
 	billed  string
 	period  catalog.Period // of the invoice
 }
@@ -29,12 +30,33 @@ func (f *Fold) Spot(e *usage.Event, on Invoiced) (Spot, string) {
 	if r.pool != nil {
 		s.Pool = r.pool.id
 	}
+	if r.counts {
+		s.Value = f.unread(e, r)
+	}
 	if on.Billed != "" {
 		s.billed, s.period = on.Billed, on.Period
 		s.Invoice = activity.InvoiceID(r.seller, on.Billed, on.Period.Start)
 	}
 	return s, ""
 }
+
+// unread gives the event's value if it is counted with those of a line that was loaded, and is not known.
+func (f *Fold) unread(e *usage.Event, r *resolution) ValueKey {
+	rate := r.rate
+	if rate.Matrix != nil {
+		if rate = f.selected(rate, e, r.usageZone); rate == nil {
+			return ValueKey{}
+		}
+	}
+	key := f.valueOf(r.f, rate, e.Attribute(rate.Attribute))
+	if _, known := f.distinct.places(&key); known {
+		return ValueKey{}
+	}
+	return key
+}
+
+// Know says in which places a value was seen; 0: in none.
+func (f *Fold) Know(v ValueState) { f.distinct.recent[v.ValueKey] = v.Places }
 
 // Segments gives what prices the line: the usage on it and on the lines of its family before it, which it continues. The line's
 // amount is price.LineTotal of them, less that of the lines before. Of a spot in a pool it is what prices the pool, whose amount is
@@ -141,6 +163,9 @@ func (f *Fold) load(stored []LineState, plan *catalog.Plan, old func(seq int64) 
 		l := &family.lines[i]
 		for j := range l.segments {
 			s := &l.segments[j]
+			if u, _ := s.state.Rest.UniqueOf(); u != nil {
+				f.distinct.lacks(u.Set)
+			}
 			r, gone := of.rateIn(plan, s), true
 			if r != nil {
 				var ok bool

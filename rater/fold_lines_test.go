@@ -17,7 +17,7 @@ import (
 // with the lines as they were stored in the middle. Both come to the same. Each charge is the difference of what the line's segments come
 // to with the event and without it, and its explanation works out to it.
 func TestFoldGoesOnFromStoredLines(t *testing.T) {
-	var charges, late int
+	var charges, late, asked int
 	for seed := range uint64(900) {
 		c := priceoracle.Generate(seed, priceoracle.Options{Without: notRated})
 		stores, err := storesOf(c.DocumentJSON())
@@ -42,6 +42,11 @@ func TestFoldGoesOnFromStoredLines(t *testing.T) {
 				late++
 			}
 			spot, refused := parts.Spot(e, on)
+			if k := spot.Value; k != (ValueKey{}) {
+				places, _ := whole.distinct.places(&k)
+				parts.Know(ValueState{k, places})
+				asked++
+			}
 			before := segmentsAt(t, parts, spot)
 			want, reason := whole.Add(e, on)
 			got, again := parts.Add(e, on)
@@ -69,8 +74,8 @@ func TestFoldGoesOnFromStoredLines(t *testing.T) {
 			t.Fatalf("seed %d: with a break:\n%s\nwithout:\n%s\n%s", seed, text, stored, c.String())
 		}
 	}
-	t.Logf("%d charges explained, %d late", charges, late)
-	if charges < 2000 || late < 250 {
+	t.Logf("%d charges explained, %d late, %d values asked for", charges, late, asked)
+	if charges < 2000 || late < 250 || asked < 10 {
 		t.Error("these are too few to tell anything")
 	}
 }

@@ -204,7 +204,7 @@ func (f *Fold) again(t *testing.T, stores *benchStores, a *activity.Activity) (F
 }
 
 // notRated is what the oracle prices and the rater does not yet.
-var notRated = []string{"unique", "carried"}
+var notRated = []string{"carried"}
 
 // stored is the event as its activity keeps it.
 func stored(a *activity.Activity) usage.Event {

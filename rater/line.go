@@ -150,7 +150,7 @@ type segmentKey struct {
 	id    string
 	cell  string // of the matrix, see catalog.Rate.Cell
 	start int64
-	shape uint8  // see price.Shape
+	shape uint64 // see price.Shape
 	share *share // of a pool, whose segment stands behind the line's own of the rate; nil: it is that
 }
 

@@ -23,8 +23,9 @@ const (
 	ReasonLate              = "late"
 	ReasonOverflow          = "quantity_overflow"
 	ReasonNegative          = "quantity_negative"
-	ReasonNoAmount          = "amount_missing"   // the rate charges the event's own amount
-	ReasonNoPeriod          = "period_unbounded" // the rate averages over the period
+	ReasonNoAmount          = "amount_missing"    // the rate charges the event's own amount
+	ReasonNoAttribute       = "attribute_missing" // the rate counts the values of an attribute
+	ReasonNoPeriod          = "period_unbounded"  // the rate averages over the period
 	ReasonUndecodable       = "undecodable"
 	ReasonSkipped           = "skipped"
 )
@@ -100,7 +101,7 @@ func newMachine(c *Checkpoint, window time.Duration, faults Faults) *machine {
 		families: map[activity.ID]*family{}, pools: map[activity.ID]*pool{}, terms: map[activity.Terms]*activity.Terms{}, words: words{}, seals: map[string]*SealState{}, skips: c.Skips,
 		counts: newTallies(c.Counts), sealed: map[string]struct{}{}, marked: map[string]struct{}{}, markers: map[string]*MarkerState{}, defs: newDefinitions(), work: new(work),
 	}
-	m.pricer.faults = &m.faults
+	m.pricer.faults, m.distinct = &m.faults, newValues(DefaultLimits().Values, &m.faults)
 	m.index.Load(c.Identities, c.Filters)
 	for i := range c.Markers {
 		m.markers[c.Markers[i].Account] = &c.Markers[i]

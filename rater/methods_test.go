@@ -15,7 +15,7 @@ import (
 
 // rateOne rates an event in a record of its own, whose memory is overwritten afterwards as a broker's buffer is, and gives the charge
 // or the reason.
-func rateOne(t *testing.T, m *machine, stores *benchStores, e usage.Event) string {
+func rateOne(t *testing.T, m *machine, stores readStores, e usage.Event) string {
 	t.Helper()
 	offset := m.last + 1
 	e.ID, e.Source, e.Account, e.RoutingKey = e.ID+fmt.Sprint(offset), "s", "acct-00000", "acct-00000"
@@ -37,6 +37,12 @@ func rateOne(t *testing.T, m *machine, stores *benchStores, e usage.Event) strin
 		return rec.Rejected[0].Reason
 	}
 	return rec.Activities[0].Charge.String()
+}
+
+// readStores are what a machine reads.
+type readStores interface {
+	Store
+	Definitions
 }
 
 // pricedBy gives a machine and its stores with one more product, "p", with the rates.

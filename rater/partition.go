@@ -31,6 +31,7 @@ type Limits struct {
 	Window    time.Duration // of the duplicates index
 	Families  int           // line families kept, dirty ones not counted
 	Pools     int           // … and pools
+	Values    int           // distinct values kept, beside those that are not saved yet
 	Dirty     int           // line families changed since the last commit; beyond it rating pauses
 	Unacked   int           // rated records produced and not acknowledged
 	PageLines int           // lines in a page of a rebuild, line families in a projection
@@ -44,7 +45,7 @@ type Limits struct {
 // DefaultLimits suit a process of 1 GiB.
 func DefaultLimits() Limits {
 	return Limits{
-		Window: 35 * 24 * time.Hour, Families: 200_000, Pools: 100_000, Dirty: 200_000, Unacked: 4096, PageLines: 2000, Unfolded: 8,
+		Window: 35 * 24 * time.Hour, Families: 200_000, Pools: 100_000, Values: 65_536, Dirty: 200_000, Unacked: 4096, PageLines: 2000, Unfolded: 8,
 		AheadBytes: 128 << 10, Processors: runtime.GOMAXPROCS(0),
 	}
 }
@@ -100,6 +101,7 @@ func Open(ctx context.Context, partition int32, stores Stores, limits Limits, fa
 		fence:       Fence{Partition: partition, Epoch: c.Epoch, Owner: owner, Next: c.Next, InFlight: -1},
 		leaderEpoch: c.LeaderEpoch, taken: c.Last, ratedNext: c.RatedNext, mine: map[int64]uint64{}, committed: c.LogTime,
 	}
+	p.machine.distinct.keep = limits.Values
 	entries, end, err := stores.Rated.Read(ctx, partition, c.RatedNext, -1)
 	if err != nil {
 		return nil, fmt.Errorf("read the tail of rated partition %d from %d: %w", partition, c.RatedNext, err)
@@ -130,12 +132,12 @@ func (p *Partition) LogTime() time.Time { return time.Unix(0, p.machine.logTime)
 
 // Room says whether more may be rated now: the bounds of unsaved and unacknowledged work are not reached.
 func (p *Partition) Room() bool {
-	return len(p.machine.dirty)+len(p.machine.pooled)+len(p.inCut)+len(p.poolsCut) < p.limits.Dirty && len(p.unacked)+p.rated < p.limits.Unacked
+	return len(p.machine.dirty)+len(p.machine.pooled)+len(p.inCut)+len(p.poolsCut) < p.limits.Dirty && p.machine.distinct.unsaved() < p.limits.Dirty && len(p.unacked)+p.rated < p.limits.Unacked
 }
 
 // HalfFull says that the next cut would hold half of what may be unsaved: it should not wait any longer.
 func (p *Partition) HalfFull() bool {
-	return 2*max(len(p.machine.dirty), len(p.machine.rejected)) >= p.limits.Dirty
+	return 2*max(len(p.machine.dirty), len(p.machine.rejected), len(p.machine.distinct.fresh)) >= p.limits.Dirty
 }
 
 // Rate rates one usage record. It returns the record that is to be produced to `rated`, nil when that already holds
@@ -303,6 +305,9 @@ func (p *Partition) Freeze() bool {
 		c.Pools = append(c.Pools, q.state())
 		q.dirty, q.inCut = false, true
 	}
+	if c.Values = m.distinct.freeze(); p.faults.ValuesOutside {
+		c.Values = nil
+	}
 	p.inCut, m.dirty, m.rejected = m.dirty, nil, nil
 	p.poolsCut, m.pooled = m.pooled, nil
 	if !p.faults.IdentitiesOutside {
@@ -404,6 +409,7 @@ func (p *Partition) commit() {
 	p.fence.Next, p.fence.InFlight, p.committed = p.cut.Next, -1, p.cut.LogTime
 	p.cut, p.inCut, p.poolsCut, p.cutSent = nil, nil, nil, false
 	p.machine.evict(p.limits.Families)
+	p.machine.distinct.committed()
 	p.machine.forgetMarkers()
 	p.machine.evictPools(p.limits.Pools)
 }

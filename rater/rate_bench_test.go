@@ -37,6 +37,9 @@ func (*benchStores) Lines(context.Context, Fence, []activity.ID) ([]LineState, e
 }
 func (*benchStores) Seals(context.Context, Fence, []string) ([]SealState, error)     { return nil, nil }
 func (*benchStores) Markers(context.Context, Fence, []string) ([]MarkerState, error) { return nil, nil }
+func (*benchStores) Values(context.Context, Fence, []ValueKey) ([]ValueState, error) {
+	return nil, nil
+}
 func (*benchStores) Pools(context.Context, Fence, []activity.ID) ([]PoolState, error) {
 	return nil, nil
 }

@@ -181,6 +181,7 @@ type Cut struct {
 	Lines        []LineState
 	Stored       []bool // of each of Lines: it stands in the store, at its position, and only what usage usually changes has changed
 	Pools        []PoolState
+	Values       []ValueState // that were counted in another place since the cut before
 	Rejected     []RejectedUsage
 	Identities   []dedup.Entry       // rated since the cut before
 	Seals        []SealState         // changed since the cut before, whole
@@ -215,6 +216,8 @@ type Store interface {
 	Lines(ctx context.Context, f Fence, families []activity.ID) ([]LineState, error)
 	// Pools reads pools. One without a row is absent.
 	Pools(ctx context.Context, f Fence, pools []activity.ID) ([]PoolState, error)
+	// Values reads values that are counted. One without a row is absent.
+	Values(ctx context.Context, f Fence, values []ValueKey) ([]ValueState, error)
 	// Seals reads the seals of billed accounts. An account without a row is absent.
 	Seals(ctx context.Context, f Fence, accounts []string) ([]SealState, error)
 	// Markers reads where rating accounts anew stands. An account without a row is absent.

@@ -10,6 +10,7 @@ import (
 	"github.com/tollstream/tollstream/rater/activity"
 	"github.com/tollstream/tollstream/rater/catalog"
 	"github.com/tollstream/tollstream/rater/dedup"
+	"github.com/tollstream/tollstream/rater/price"
 )
 
 // resolution is what the definitions say of an event: its rate, its period and the line that it falls on, or the
@@ -23,6 +24,7 @@ type resolution struct {
 	seq     int64         // of the definitions that price it: the activated ones or, for late usage, those of the seal
 	pool    *pool         // that has the rate's tiers, nil: the line has them
 	invoice activity.ID
+	counts  bool // distinct values, which are in memory when it is rated
 
 	pooled      pooled
 	poolSeq     int64         // of those that price its pool: the same, but for late usage of an account that came after the seal
@@ -118,7 +120,7 @@ func (r *resolution) answer(plan *catalog.Plan, e *usage.Event, owed string) (fa
 		r.reason = string(refusal)
 		return family
 	}
-	r.rate, r.pkg = answer.Rate, answer.Package
+	r.rate, r.pkg, r.counts = answer.Rate, answer.Package, price.CountsValues(answer.Rate)
 	for _, name := range r.product.GroupBy {
 		r.group = append(r.group, activity.Attribute{Name: name, Value: e.Attribute(name)})
 	}
@@ -230,17 +232,20 @@ func (m *machine) prepare(offset, logTime int64, need *needs) {
 			known := &m.ids.known[i]
 			need.asks = append(need.asks, dedup.Question{ID: m.ids.all[i], First: known.First, Last: known.Last})
 		}
-		if m.resolved[i] != nil {
+		if r := m.resolved[i]; r != nil {
+			if r.counts {
+				m.askValue(e, r, need)
+			}
 			continue
 		}
 		m.resolved[i] = &m.anew[i]
 		if known := m.recall(m.defs.plans.of(e.Account), e); known != nil { // resolved a moment ago, for an event before this
 			m.resolved[i] = known
-			continue
-		}
-		m.resolve(e, &m.anew[i], need)
-		if need.err != nil { // inWork tells of which event
+		} else if m.resolve(e, &m.anew[i], need); need.err != nil { // inWork tells of which event
 			return
+		}
+		if r := m.resolved[i]; r.counts && r.f != nil {
+			m.askValue(e, r, need)
 		}
 	}
 }
@@ -255,6 +260,7 @@ var errUnratable = errors.New("the event cannot be rated")
 // load reads what the record needs, in one question a kind and round.
 func (m *machine) load(ctx context.Context, in *Input, fence Fence, store Store, defs Definitions) error {
 	m.index.Forget()
+	m.distinct.bound()
 	for range maxRounds {
 		var need needs
 		m.prepare(in.Offset, max(m.logTime, in.Time), &need)
@@ -325,6 +331,11 @@ func (m *machine) provide(ctx context.Context, need *needs, fence Fence, store S
 	}
 	if len(need.pools) > 0 {
 		if err := m.providePools(ctx, need, fence, store); err != nil {
+			return err
+		}
+	}
+	if len(need.values) > 0 {
+		if err := m.provideValues(ctx, need, fence, store); err != nil {
 			return err
 		}
 	}

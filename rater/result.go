@@ -137,7 +137,7 @@ func (m *machine) prepareMerge(s *MarkerState, id activity.ID, results []*usage.
 	for _, l := range results {
 		used = used || l.Events > 0
 	}
-	if len(f.lines) == 0 && !used || f.shares() { // what is shared goes on as it is
+	if len(f.lines) == 0 && !used || f.shares() || f.counts() { // what is shared goes on as it is, and what is counted value by value
 		return merging{}, true
 	}
 	m.uses++

@@ -33,7 +33,7 @@ func (f *family) secondOf(l *line) []byte {
 		b = appendString(b, k.key.id)
 		b = appendString(b, k.key.cell)
 		b = binary.AppendVarint(b, k.key.start)
-		b = append(b, k.key.shape)
+		b = append(b, byte(k.key.shape))
 		b = appendString(b, k.id)
 		b = binary.AppendVarint(b, k.time)
 		b = k.sent.AppendBinary16(b)
@@ -102,7 +102,7 @@ func (f *family) loadSecond(l *line, b []byte) error {
 func (d *decoder) kept() (k kept) {
 	k.order, k.seq = int(d.uvarint()), d.varint()
 	k.owner = catalog.Ref{Kind: catalog.Kind(d.string()), ID: d.string()}
-	k.key.id, k.key.cell, k.key.start, k.key.shape = d.string(), d.string(), d.varint(), d.byte()
+	k.key.id, k.key.cell, k.key.start, k.key.shape = d.string(), d.string(), d.varint(), uint64(d.byte())
 	k.id, k.time = d.string(), d.varint()
 	k.sent, k.quantity = d.decimal(), d.decimal()
 	if k.hasMoney = d.flag(); k.hasMoney {

@@ -31,6 +31,7 @@ const (
 	hasExchange
 	hasShare
 	hasLevels
+	hasUnique
 	allFlags = 1<<iota - 1
 )
 
@@ -55,6 +56,8 @@ func (s *segment) more() (flags uint64) {
 		flags |= hasDays
 	} else if rest.Levels() != nil {
 		flags |= hasLevels
+	} else if u, _ := rest.UniqueOf(); u != nil {
+		flags |= hasUnique
 	} else if rest != nil {
 		flags |= hasID
 	}
@@ -121,7 +124,7 @@ func (s *segment) appendMore(b []byte) []byte {
 		}
 	}
 	if flags&hasShape != 0 {
-		b = append(b, s.shape)
+		b = append(b, byte(s.shape))
 	}
 	if flags&hasExchange != 0 {
 		b = appendString(b, s.pinned.from)
@@ -142,6 +145,25 @@ func (s *segment) appendMore(b []byte) []byte {
 			before = l.At
 		}
 	}
+	if flags&hasUnique != 0 {
+		b = s.appendUnique(b)
+	}
+	return b
+}
+
+// appendUnique encodes which attribute's values are counted, the set, how it has changed, the places, those of the state, and the spreads.
+func (s *segment) appendUnique(b []byte) []byte {
+	u, places := s.state.Rest.UniqueOf()
+	b = binary.AppendUvarint(b, s.attribute())
+	b = append(b, u.Set[:]...)
+	b = binary.AppendUvarint(b, uint64(u.Changes))
+	b = binary.AppendUvarint(b, uint64(u.Places))
+	b = binary.AppendUvarint(b, places)
+	b = binary.AppendUvarint(b, uint64(len(u.Spreads)))
+	for _, spread := range u.Spreads {
+		b = binary.AppendUvarint(b, spread.Places)
+		b = binary.AppendUvarint(b, uint64(spread.Values))
+	}
 	return b
 }
 
@@ -157,7 +179,7 @@ type Segment struct {
 	Rate  string
 	Cell  string // of a matrix: the canonical text of the match
 	Start int64
-	Shape uint8 // see price.Shape
+	Shape uint64 // see price.Shape
 	Seq   int64
 	State price.State
 
@@ -277,7 +299,7 @@ func (d *decoder) more(s *Segment) {
 		s.State.Rest = d.days(flags)
 	}
 	if flags&hasShape != 0 {
-		s.Shape = d.byte()
+		s.Shape = uint64(d.byte())
 	}
 	if flags&hasExchange != 0 {
 		d.exchange(s)
@@ -289,6 +311,33 @@ func (d *decoder) more(s *Segment) {
 	if flags&hasLevels != 0 {
 		s.State.Rest = d.levels(flags)
 	}
+	if flags&hasUnique != 0 {
+		d.unique(s, flags)
+	}
+}
+
+// unique reads what appendUnique wrote. A state with values has no id, days or levels.
+func (d *decoder) unique(s *Segment, flags uint64) {
+	attribute := d.uvarint()
+	u := &price.Unique{}
+	copy(u.Set[:], d.take(uint64(len(u.Set))))
+	changes, places, own, n := d.uvarint(), d.uvarint(), d.uvarint(), d.uvarint()
+	if attribute == 0 || attribute > math.MaxUint64>>8 || changes > math.MaxInt64 || places == 0 || places > 64 || own == 0 || n > uint64(len(d.b)) ||
+		flags&(hasID|hasDays|hasLevels) != 0 {
+		d.b, d.bad = nil, true
+		return
+	}
+	u.Changes, u.Places, u.Spreads = int64(changes), int(places), make([]price.Spread, 0, n)
+	for range n {
+		in, values := d.uvarint(), d.uvarint()
+		if k := len(u.Spreads); values == 0 || values > math.MaxInt64 || k > 0 && u.Spreads[k-1].Places >= in {
+			d.b, d.bad = nil, true
+			return
+		}
+		u.Spreads = append(u.Spreads, price.Spread{Places: in, Values: int64(values)})
+	}
+	s.Shape |= attribute << 8
+	s.State.Rest = price.RestOfUnique(u, own)
 }
 
 func (d *decoder) exchange(s *Segment) {

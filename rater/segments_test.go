@@ -44,6 +44,12 @@ func TestPlainSegments(t *testing.T) {
 	}
 }
 
+// counting is a segment that counts values.
+func counting(attribute string, s segment) segment {
+	s.shape = price.ShapeOf(6, attribute)
+	return s
+}
+
 func TestFullSegments(t *testing.T) {
 	var exact money.Wide
 	exact.AddProduct(money.MustParse("-1234.5"), money.MustParse("0.000000000001"))
@@ -54,7 +60,11 @@ func TestFullSegments(t *testing.T) {
 		return g
 	}
 	for name, list := range map[string][]segment{
-		"none":   {},
+		"none": {},
+		"values": {
+			counting("user", with("", price.State{Events: 3, Rest: price.RestOfUnique(&price.Unique{Set: [16]byte{7}, Changes: 5, Places: 2, Spreads: []price.Spread{{Places: 1, Values: 1}, {Places: 3, Values: 2}}}, 2)})),
+			counting("host", with("c", price.State{Events: 1, Rest: price.RestOfUnique(&price.Unique{Set: [16]byte{8}, Changes: 1, Places: 64, Spreads: []price.Spread{{Places: 1 << 63, Values: 1}}}, 1<<63)})),
+		},
 		"a cell": {with("region=eu", price.State{Events: 1})},
 		"max":    {with("", price.State{Events: 3, Peak: money.MustParse("7.5")})},
 		"latest": {with("", price.State{Events: 3, Peak: money.MustParse("0"), At: -5, Rest: &price.Rest{ID: "e-17"}})},
@@ -137,7 +147,25 @@ func TestDamagedLevels(t *testing.T) {
 	}
 }
 
+// TestDamagedValues: counts that are none, and places out of their order, are no state.
+func TestDamagedValues(t *testing.T) {
+	for name, u := range map[string]price.Unique{
+		"no place":     {Changes: 1},
+		"many places":  {Changes: 1, Places: 65},
+		"no values":    {Changes: 1, Places: 1, Spreads: []price.Spread{{Places: 1}}},
+		"not in order": {Changes: 2, Places: 2, Spreads: []price.Spread{{Places: 2, Values: 1}, {Places: 1, Values: 1}}},
+		"twice":        {Changes: 2, Places: 2, Spreads: []price.Spread{{Places: 2, Values: 1}, {Places: 2, Values: 1}}},
+		"negative":     {Changes: -1, Places: 1, Spreads: []price.Spread{{Places: 1, Values: 1}}},
+	} {
+		b := appendSegments(nil, []segment{counting("user", segment{segmentKey: segmentKey{id: "r"}, state: price.State{Events: 1, Rest: price.RestOfUnique(&u, 1)}})})
+		if got, err := DecodeSegments(b); !errors.Is(err, errSegments) {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+}
+
 func FuzzDecodeSegments(f *testing.F) {
+	f.Add(appendSegments(nil, []segment{counting("user", segment{segmentKey: segmentKey{id: "r"}, state: price.State{Events: 2, Rest: price.RestOfUnique(&price.Unique{Changes: 1, Places: 1, Spreads: []price.Spread{{Places: 1, Values: 1}}}, 1)}})}))
 	f.Add(appendSegments(nil, []segment{{segmentKey: segmentKey{id: "r"}, state: price.State{Events: 2, Rest: price.RestOfLevels([]price.Level{{At: 5, ID: "a"}, {At: 5, ID: "b"}})}}}))
 	f.Add(appendSegments(nil, []segment{{segmentKey: segmentKey{id: "r"}, state: price.State{Sum: money.One, Events: 1}}}))
 	f.Add(appendSegments(nil, []segment{{segmentKey: segmentKey{id: "r", cell: "c"}, state: price.State{Peak: money.One, At: 5, Rest: &price.Rest{ID: "x"}}}}))

@@ -22,6 +22,7 @@ type simFaults struct {
 	FenceWithoutOffset  bool // … or only its epoch and owner
 	UnfencedLines       bool // lines are read without looking at the row
 	UnfencedPools       bool // … or pools
+	UnfencedValues      bool // … or distinct values
 	UnfencedSeals       bool // … or seals
 	UnfencedIdentities  bool // … or older identities
 	FoldingUnseen       bool // … or these without looking whether their days are still folded
@@ -48,6 +49,7 @@ type simFaults struct {
 type cutFaults struct {
 	LosesLine       bool
 	LosesPool       bool
+	LosesValue      bool
 	LosesRejected   bool
 	LosesIdentity   bool
 	LosesSeals      bool
@@ -74,6 +76,8 @@ func (w *world) spoil(c *Cut) *Cut {
 		v.Lines = slices.Clone(v.Lines)[1:]
 	case f.LosesPool && len(v.Pools) > 0:
 		v.Pools = v.Pools[1:]
+	case f.LosesValue && len(v.Values) > 0:
+		v.Values = v.Values[1:]
 	case f.LosesRejected && len(v.Rejected) > 0:
 		v.Rejected = v.Rejected[1:]
 	case f.LosesIdentity && len(v.Identities) > 0:
@@ -113,6 +117,11 @@ func (w *world) spoilProjection(lines []LineState) []LineState {
 	return lines
 }
 
+// ofValues says whether the fault is one of distinct values, which few schedules have many of.
+func (f *simFaults) ofValues() bool {
+	return f.CountedByPlace || f.ForgottenValueIsNew || f.ValuesOutside || f.UnfencedValues || f.Cut.LosesValue
+}
+
 // simSteered are the weights under which rare faults show.
 var simSteered = map[string]simSteering{
 	"CarryToOriginalBilled":  {"define": 20, "publish": 20, "seal": 20, "time": 40},
@@ -122,6 +131,7 @@ var simSteered = map[string]simSteering{
 	"UnfencedLines":          zombies,
 	"UnfencedPools":          {"sleep long": 40, "time": 20, "publish": 20, "client": 60, "seal": 2},
 	"UnfencedSeals":          zombies,
+	"UnfencedValues":         zombies,
 	"UnfencedIdentities":     failovers,
 	"FoldingUnseen":          failovers,
 	"KeepRoutingKey":         retries,

@@ -140,6 +140,7 @@ func (w *world) sawMarkers(kind usage.RecordKind, before, after int) {
 type emptyStore struct{ *world }
 
 func (emptyStore) Lines(context.Context, Fence, []activity.ID) ([]LineState, error) { return nil, nil }
+func (emptyStore) Values(context.Context, Fence, []ValueKey) ([]ValueState, error)  { return nil, nil }
 func (emptyStore) Pools(context.Context, Fence, []activity.ID) ([]PoolState, error) { return nil, nil }
 func (emptyStore) Seals(context.Context, Fence, []string) ([]SealState, error)      { return nil, nil }
 func (emptyStore) Markers(context.Context, Fence, []string) ([]MarkerState, error)  { return nil, nil }

@@ -87,6 +87,22 @@ var simFamilies = []simFamily{
 	{"latest", func(w *world) priceoracle.Rate {
 		return priceoracle.Rate{Model: "volume", Aggregation: "latest", Tiers: w.tiers()}
 	}},
+	{"users", func(w *world) priceoracle.Rate {
+		return priceoracle.Rate{Model: "graduated", Aggregation: "unique", Attribute: "number", Tiers: []priceoracle.Tier{
+			{UpTo: whole(1 + w.n(2)), UnitPrice: w.price(), Flat: w.price()}, {UnitPrice: w.price()},
+		}}
+	}},
+	{"users by class", func(w *world) priceoracle.Rate {
+		return priceoracle.Rate{
+			Model: "matrix", Aggregation: "unique", Attribute: "size", Dimensions: []priceoracle.Dimension{{Name: "class", By: "exact"}},
+			Entries: []priceoracle.Entry{
+				{Match: map[string]priceoracle.Match{"class": exactly("a")}, Rate: priceoracle.Rate{Model: "per_unit", UnitPrice: w.price()}},
+				{Match: map[string]priceoracle.Match{"class": exactly("b", "c")}, Rate: priceoracle.Rate{Model: "volume", Tiers: []priceoracle.Tier{
+					{UpTo: whole(1 + w.n(3)), UnitPrice: w.price()}, {UnitPrice: w.price()},
+				}}},
+			},
+		}
+	}},
 	{"volume with options", func(w *world) priceoracle.Rate {
 		r := priceoracle.Rate{Model: "volume", Tiers: w.tiers(), HalfOpen: true, ZeroFlat: true, Included: whole(4), Maximum: whole(1 + w.n(4))}
 		r.Tiers[0].Flat = w.price()
@@ -137,6 +153,9 @@ func (w *world) terms(id string, start, end int64) *simTerms {
 	family, known := w.families[id]
 	if !known {
 		family = w.n(len(simFamilies))
+		if w.faults.ofValues() {
+			family = slices.IndexFunc(simFamilies, func(f simFamily) bool { return f.name == "users" })
+		}
 		w.families[id] = family
 	}
 	r := simFamilies[family].draw(w)
@@ -247,7 +266,7 @@ func (o *oracle) take(f *oracleUses, line oracleLine, price *simPrice, e *usage.
 	}
 	reason, ok := f.ledger.Take(rates, id, o.rich(e))
 	if !ok {
-		return map[string]string{"": ReasonNegative, "amount_missing": ReasonNoAmount, "no_rate": ReasonNoRate}[reason]
+		return map[string]string{"": ReasonNegative, "amount_missing": ReasonNoAmount, "attribute_missing": ReasonNoAttribute, "no_rate": ReasonNoRate}[reason]
 	}
 	o.w.did("usage under " + simFamilies[price.terms.family].name)
 	f.prices[id] = price

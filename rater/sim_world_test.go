@@ -36,6 +36,7 @@ type simPG struct { // one committed, immutable version of a partition's rows
 	c     Checkpoint
 	lines map[activity.ID][]LineState // as they are read, see seeLines
 	pools map[activity.ID]PoolState
+	vals  map[ValueKey]uint64
 	seals map[string]SealState
 	marks map[string]MarkerState
 	ids   map[usage.Identity]dedup.Entry
@@ -474,9 +475,10 @@ func (w *world) apply(c *Cut) bool {
 		}
 		return false
 	}
-	v := &simPG{epoch: o.epoch, owner: o.owner, rows: o.rows, changes: o.changes, seals: maps.Clone(o.seals), pools: maps.Clone(o.pools), marks: maps.Clone(o.marks), ids: maps.Clone(o.ids), rej: maps.Clone(o.rej), days: o.days, sunk: o.sunk}
+	v := &simPG{epoch: o.epoch, owner: o.owner, rows: o.rows, changes: o.changes, seals: maps.Clone(o.seals), pools: maps.Clone(o.pools), vals: maps.Clone(o.vals), marks: maps.Clone(o.marks), ids: maps.Clone(o.ids), rej: maps.Clone(o.rej), days: o.days, sunk: o.sunk}
 	if v.seals == nil {
 		v.seals, v.marks, v.pools = map[string]SealState{}, map[string]MarkerState{}, map[activity.ID]PoolState{}
+		v.vals = map[ValueKey]uint64{}
 		v.ids, v.rej = map[usage.Identity]dedup.Entry{}, map[Skip]RejectedUsage{}
 	}
 	v.c = Checkpoint{
@@ -490,6 +492,9 @@ func (w *world) apply(c *Cut) bool {
 	w.saveLines(v, c)
 	for _, q := range c.Pools {
 		v.pools[q.ID] = q
+	}
+	for _, s := range c.Values {
+		v.vals[s.ValueKey] = s.Places
 	}
 	for _, s := range c.Seals {
 		v.seals[s.Account] = s
@@ -529,6 +534,21 @@ func (w *world) Pools(_ context.Context, f Fence, pools []activity.ID) ([]PoolSt
 	for _, id := range pools {
 		if q, ok := v.pools[id]; ok {
 			out = append(out, q)
+		}
+	}
+	return out, nil
+}
+
+func (w *world) Values(_ context.Context, f Fence, values []ValueKey) ([]ValueState, error) {
+	v, err := w.fenced(f, w.faults.UnfencedValues)
+	if err != nil {
+		return nil, err
+	}
+	w.did("values asked for")
+	var out []ValueState
+	for _, k := range values {
+		if places, ok := v.vals[k]; ok {
+			out = append(out, ValueState{k, places})
 		}
 	}
 	return out, nil

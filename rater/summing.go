@@ -10,6 +10,7 @@ import (
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/activity"
 	"github.com/tollstream/tollstream/rater/catalog"
+	"github.com/tollstream/tollstream/rater/price"
 )
 
 // Summing adds up an account's stored usage under given definitions: what a marker's result is made of, and what a dry run shows.
@@ -77,19 +78,32 @@ type home struct {
 	charged money.Decimal
 	used    bool
 	closed  bool
-	seq     int64 // of the definitions that price it
-	shared  *bool // see shares
+	seq     int64   // of the definitions that price it
+	left    *string // see stays
 }
 
-// shares says whether a pool has charged to the line.
-func (h *home) shares() bool {
-	if h.shared == nil {
+// stays says why the line cannot be summed up: a pool has charged to it, or values are counted on it.
+func (h *home) stays() string {
+	if h.left == nil {
 		segments, err := DecodeSegments(h.Segments)
-		shared := err == nil && slices.ContainsFunc(segments, func(s Segment) bool { return !s.Pool.IsZero() })
-		h.shared = &shared
+		left := ""
+		switch {
+		case err != nil:
+		case slices.ContainsFunc(segments, func(s Segment) bool { return !s.Pool.IsZero() }):
+			left = leftShared
+		case slices.ContainsFunc(segments, func(s Segment) bool { return s.Shape>>8 != 0 }):
+			left = leftCounted
+		}
+		h.left = &left
 	}
-	return *h.shared
+	return *h.left
 }
+
+// Why lines are left as they are.
+const (
+	leftShared  = "its tiers are shared, and priced with those of other lines"
+	leftCounted = "its distinct values were counted as they came"
+)
 
 // Sum adds up. Asked again it gives the same, whatever comes after the offset.
 func (s *Summing) Sum(ctx context.Context, q SumQuestion) (*Sum, error) {
@@ -127,8 +141,14 @@ func (s *Summing) Sum(ctx context.Context, q SumQuestion) (*Sum, error) {
 			return err
 		}
 		folded, reason := fold.Add(&e, on)
-		if reason == "" && !folded.Pool.IsZero() || h.shares() {
-			reason = "its tiers are shared, and priced with those of other lines"
+		switch left := h.stays(); {
+		case left != "":
+			reason = left
+		case reason != "":
+		case !folded.Pool.IsZero():
+			reason = leftShared
+		case price.CountsValues(folded.Rate):
+			reason = leftCounted
 		}
 		if reason != "" && out.Left[a.Product] == "" {
 			out.Left[a.Product] = fmt.Sprintf("event %s of %s: %s", a.EventID, a.Source, reason)

@@ -341,6 +341,8 @@ func reasonWords(reason string) (what, help string) {
 		return "Negative quantity", "What is counted, or its largest or latest value, cannot be taken back by a quantity. Correct the event itself."
 	case "amount_missing":
 		return "Amount missing", "Its rate charges the amount that the event carries. Send it with amount and currency, under a new id."
+	case "attribute_missing":
+		return "Attribute missing", "Its rate counts the values of an attribute. Send it with that attribute, under a new id."
 	case "period_unbounded":
 		return "No period", "Its rate averages over the billing period, and the account's has no end. Give the account a cycle, then retry."
 	case "quantity_overflow":

@@ -15,6 +15,8 @@ const (
 	domainFamily  = 'F'
 	domainPool    = 'P'
 
+	domainSet = 'S'
+
 	domainCorrection = 'C'
 )
 
@@ -46,6 +48,15 @@ func FamilyID(seller, account, product, pkg string, group []Attribute, billed st
 	b = appendPart(b, billed)
 	b = binary.BigEndian.AppendUint64(b, uint64(usageStart))
 	return sum(b)
+}
+
+// SetID names the values of an attribute that are counted together: in one cell of a family's lines.
+func SetID(family ID, cell, attribute string) ID {
+	var stack [256]byte
+	b := append(stack[:0], domainSet)
+	b = append(b, family[:]...)
+	b = appendPart(b, cell)
+	return sum(appendPart(b, attribute))
 }
 
 // CorrectionID names the family of the lines that correct a line of a closed invoice.

@@ -104,6 +104,7 @@ const (
 	AggregationMax          Aggregation = "max"
 	AggregationLatest       Aggregation = "latest"
 	AggregationTimeWeighted Aggregation = "time_weighted" // each event is a change of the level, or a level
+	AggregationUnique       Aggregation = "unique"        // the distinct values of an attribute
 )
 
 // Rate is a rating method with its prices, a currency and an effective period.
@@ -142,7 +143,8 @@ type Rate struct {
 
 	Pool             Pool // whose usage has the tiers together
 	Aggregation      Aggregation
-	AbsoluteLevel    bool // level: absolute: of time_weighted each event says the level, not its change
+	AbsoluteLevel    bool   // level: absolute: of time_weighted each event says the level, not its change
+	Attribute        string // whose values unique counts
 	Rounding         Rounding
 	HalfOpenBounds   bool  // bounds: half_open: an up_to is the first unit of the next tier
 	ChargeFlatAtZero bool  // zero_usage_flat: charge

@@ -39,7 +39,7 @@ func (o owner) rate(d *rateDef, product string) (*Rate, error) {
 	if d.Aggregation != "" {
 		r.Aggregation = Aggregation(d.Aggregation)
 	}
-	r.AbsoluteLevel = d.Level == levelAbsolute
+	r.AbsoluteLevel, r.Attribute = d.Level == levelAbsolute, d.Attribute
 	if d.Rounding != (roundingDef{}) {
 		r.Rounding = Rounding{
 			Mode: roundingModes[d.Rounding.Mode], Precision: d.Rounding.Precision,

@@ -150,6 +150,7 @@ type rateDef struct {
 	Aggregation   string            `json:"aggregation,omitempty"` // left out: sum
 	Level         string            `json:"level,omitempty"`       // "absolute", or left out: change
 	level         string            // as written
+	Attribute     string            `json:"attribute,omitempty"` // of unique
 	Rounding      roundingDef       `json:"rounding,omitzero"`
 	Bounds        string            `json:"bounds,omitempty"`          // "half_open", or left out: inclusive
 	ZeroUsageFlat string            `json:"zero_usage_flat,omitempty"` // "charge", or left out: skip

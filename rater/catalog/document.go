@@ -275,6 +275,7 @@ func (r *reader) rateFields(d *rateDef, where ratePlace) []field {
 		{"default", r.defaultPrice(&d.Default)},
 		{"aggregation", func(n *node, at *place) { d.Aggregation = r.aggregation(n, at) }},
 		{"level", r.level(d)},
+		{"attribute", r.text(&d.Attribute)},
 		{"rounding", r.rounding(&d.Rounding)},
 		{"tiers_restart", r.boolean(&d.TiersRestart)},
 		{"pool", r.choice(&d.Pool, poolLine, string(PoolAccount), string(PoolPackage), string(PoolInvoice))},
@@ -352,14 +353,12 @@ func (r *reader) model(n *node, at *place) string {
 func (r *reader) aggregation(n *node, at *place) string {
 	s, ok := r.scalar(n, at, "an aggregation")
 	switch Aggregation(s) {
-	case "unique":
-		r.fail(at, "%q is not supported by this version: supported are sum, count, max, latest, time_weighted", s)
-	case AggregationCount, AggregationMax, AggregationLatest, AggregationTimeWeighted:
+	case AggregationCount, AggregationMax, AggregationLatest, AggregationTimeWeighted, AggregationUnique:
 		return s
 	case AggregationSum:
 	default:
 		if ok {
-			r.fail(at, "must be sum, count, max, latest or time_weighted, not %q", shorten(s))
+			r.fail(at, "must be sum, count, max, latest, unique or time_weighted, not %q", shorten(s))
 		}
 	}
 	return ""

@@ -116,7 +116,7 @@ func (r *reader) defaultPrice(into **entryDef) read {
 func (r *reader) entryFields(d *rateDef) []field {
 	fields := r.priceFields(d)
 	for _, outer := range []string{
-		"id", "currency", "start", "end", "aggregation", "level", "rounding", "tiers_restart", "pool", "minimum", "minimum_prorated",
+		"id", "currency", "start", "end", "aggregation", "level", "attribute", "rounding", "tiers_restart", "pool", "minimum", "minimum_prorated",
 		"product", "package", "dimensions", "prices", "default",
 	} {
 		fields = append(fields, field{outer, func(_ *node, at *place) {
@@ -398,7 +398,7 @@ func (c conditionDef) compile(by string) (Condition, error) {
 func (e *entryDef) compile(outer *Rate) *Rate {
 	r := &Rate{
 		ID: outer.ID, Product: outer.Product, Package: outer.Package, Currency: outer.Currency, Start: outer.Start, End: outer.End,
-		Aggregation: outer.Aggregation, AbsoluteLevel: outer.AbsoluteLevel, Pool: outer.Pool, Rounding: outer.Rounding, TiersRestart: outer.TiersRestart,
+		Aggregation: outer.Aggregation, AbsoluteLevel: outer.AbsoluteLevel, Attribute: outer.Attribute, Pool: outer.Pool, Rounding: outer.Rounding, TiersRestart: outer.TiersRestart,
 		Level: outer.Level, Owner: outer.Owner, OwnerAccount: outer.OwnerAccount, Seq: outer.Seq, Outer: outer,
 	}
 	r.price(&e.rateDef)

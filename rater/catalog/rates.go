@@ -51,6 +51,12 @@ func (r *reader) checkRate(d *rateDef) {
 	if d.level != "" && d.Aggregation != string(AggregationTimeWeighted) {
 		r.fail(at.member("level"), "is a member of the aggregation time_weighted: leave it out or write aggregation: time_weighted")
 	}
+	switch unique := d.Aggregation == string(AggregationUnique); {
+	case unique && d.Attribute == "" && !r.reportedAt(at.member("attribute")):
+		r.fail(at.member("attribute"), "is missing: the aggregation unique counts the values of an attribute, write which one")
+	case !unique && d.Attribute != "":
+		r.fail(at.member("attribute"), "is a member of the aggregation unique: leave it out or write aggregation: unique")
+	}
 }
 
 // moneyModels price the money values of events, which are added up as they are.

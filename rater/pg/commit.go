@@ -144,6 +144,7 @@ func writes(cuts []*rater.Cut) (*writing, error) {
 	queueRejected(w.batch, cuts)
 	queueCounts(w.batch, cuts)
 	queuePools(w.batch, cuts)
+	queueValues(w.batch, cuts)
 	queueSeals(w.batch, cuts)
 	queueMarkers(w.batch, cuts)
 	queueIdentities(w.batch, cuts)

@@ -262,8 +262,12 @@ func TestEveryReadIsFenced(t *testing.T) {
 			_, _, _, err := s.OpenLines(ctx, f, 1<<62, activity.ID{}, 10)
 			return err
 		},
-		"seals":    func(f rater.Fence) error { _, err := s.Seals(ctx, f, []string{"acme"}); return err },
-		"markers":  func(f rater.Fence) error { _, err := s.Markers(ctx, f, []string{"acme"}); return err },
+		"seals":   func(f rater.Fence) error { _, err := s.Seals(ctx, f, []string{"acme"}); return err },
+		"markers": func(f rater.Fence) error { _, err := s.Markers(ctx, f, []string{"acme"}); return err },
+		"values": func(f rater.Fence) error {
+			_, err := s.Values(ctx, f, []rater.ValueKey{{Set: id(1), Hash: id(2)}})
+			return err
+		},
 		"no seals": func(f rater.Fence) error { _, err := s.Seals(ctx, f, []string{"b"}); return err },
 		"identities": func(f rater.Fence) error {
 			_, err := s.Identities(ctx, f, []dedup.Question{{ID: identity(1), Last: 1000}})

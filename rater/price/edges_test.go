@@ -343,11 +343,12 @@ func TestChargesAfterAnotherRate(t *testing.T) {
 
 // TestShapes: of each kind, and of those in log order and by day.
 func TestShapes(t *testing.T) {
-	seen := map[uint8]string{}
+	seen := map[uint64]string{}
 	for name, r := range map[string]*catalog.Rate{
 		"sum": {Model: catalog.ModelGraduated}, "whole events": {Model: catalog.ModelGraduated, WholeEvents: true},
 		"by day": {Model: catalog.ModelGraduated, ProrateByDay: true}, "max": {Aggregation: catalog.AggregationMax},
 		"latest": {Aggregation: catalog.AggregationLatest}, "money": {Model: catalog.ModelDynamic},
+		"users": {Aggregation: catalog.AggregationUnique, Attribute: "user"}, "hosts": {Aggregation: catalog.AggregationUnique, Attribute: "host"},
 		"allowance": {Model: catalog.ModelPercentage, Percentage: &catalog.Percentage{FreeEvents: 1}},
 	} {
 		if other := seen[Shape(r)]; other != "" {

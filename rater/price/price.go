@@ -61,6 +61,9 @@ type Rest struct {
 
 	levels *levels // level: absolute: those of the state and, behind them, of states that came from it
 	count  int     // how many are the state's
+
+	unique *Unique // unique: of the whole set …
+	places uint64  // … and which places the state is of
 }
 
 // Input is what one event brings. A state may keep ID: whoever owns its memory clones it.
@@ -74,6 +77,7 @@ type Input struct {
 	Zone     *time.Location // in which the period's days are
 	Before   *State         // of methods in log order: what was accumulated before the segment; nil: nothing
 	Events   int64          // how many events the quantity is the sum of, where AddsUp says that it may be; 0: one
+	Value    *Value         // of unique; nil: the event does not say the attribute
 }
 
 // Merge joins the states of two disjoint sets of events under rates of one kind, or gives money.ErrOverflow.
@@ -93,8 +97,13 @@ func (s *State) merge(b *State) (err error) {
 		*s = *b
 		return nil
 	}
-	if s.Rest != nil && s.Rest.levels != nil || b.Rest != nil && b.Rest.levels != nil {
-		return s.mergeLevels(b)
+	if s.Rest != nil || b.Rest != nil {
+		switch {
+		case s.Rest != nil && s.Rest.levels != nil || b.Rest != nil && b.Rest.levels != nil:
+			return s.mergeLevels(b)
+		case s.Rest != nil && s.Rest.unique != nil || b.Rest != nil && b.Rest.unique != nil:
+			return s.mergeValues(b)
+		}
 	}
 	if s.Sum, err = s.Sum.Add(b.Sum); err != nil {
 		return err
@@ -155,7 +164,7 @@ func (r *Rest) id() string {
 }
 
 // Aggregate gives the state s with one more event under the rate r. It returns money.ErrOverflow,
-// ErrNegativeQuantity, ErrNoAmount, ErrNoPeriod or ErrUnsupported, and then the event does not count.
+// ErrNegativeQuantity, ErrNoAmount, ErrNoAttribute, ErrNoPeriod or ErrUnsupported, and then the event does not count.
 func Aggregate(r *catalog.Rate, s State, in Input) (State, error) {
 	if err := Add(r, &s, &in); err != nil {
 		return State{}, err
@@ -188,6 +197,8 @@ func Add(r *catalog.Rate, s *State, in *Input) (err error) {
 		*s, err = addLevel(*s, q, in)
 	case a.kind == kindTimeWeighted:
 		*s, err = addChange(*s, q, in)
+	case a.kind == kindUnique:
+		err = s.addValue(in.Value)
 	case a.kind == kindLatest:
 		err = s.merge(&State{Events: 1, Peak: q, At: in.Time, Rest: &Rest{ID: in.ID}})
 	case a.kind == kindMax:
@@ -299,6 +310,8 @@ func aggregated(r *catalog.Rate, s *State) (money.Decimal, error) {
 		return s.Sum, nil
 	case a.kind == kindTimeWeighted:
 		return averageLevel(s)
+	case a.kind == kindUnique:
+		return uniqueValues(s), nil
 	}
 	return s.Peak, nil
 }

@@ -80,6 +80,7 @@ var aggregations = [...]aggregation{
 	{name: catalog.AggregationMax, kind: kindMax, words: "the largest quantity counts"},
 	{name: catalog.AggregationLatest, kind: kindLatest, words: "the latest quantity counts"},
 	{name: catalog.AggregationTimeWeighted, kind: kindTimeWeighted, takesNegative: true, words: "the average level of the period counts"},
+	{name: catalog.AggregationUnique, kind: kindUnique, words: "distinct values are counted"},
 	{name: "", kind: kindQuantity, takesNegative: true},
 }
 
@@ -105,6 +106,7 @@ const (
 	kindTimeWeighted      // Sum and Exact of the changes, At
 	kindMoney             // of the methods that price money: Sum of the values and Events
 	kindLevels            // as kindTimeWeighted, and Rest's levels
+	kindUnique            // Events, and Rest's values
 )
 
 // ofMoney says whether r prices the money values of events.
@@ -132,32 +134,50 @@ func kindOf(r *catalog.Rate) kind {
 }
 
 // Shape tells apart what states hold: one of another shape than r's cannot be priced by r, even if its rate had the same id. It is
-// stored; 0 is a sum and a number of events.
-func Shape(r *catalog.Rate) uint8 {
+// stored; 0 is a sum and a number of events. Behind the lowest byte stands whose values are counted, see ShapeOf.
+func Shape(r *catalog.Rate) uint64 {
 	const (
 		charged = 1 << 6 // in log order
 		byDay   = 1 << 7
 	)
-	shape := uint8(kindOf(r) - kindQuantity)
+	shape := uint64(kindOf(r) - kindQuantity)
 	if InLogOrder(r) {
 		shape |= charged
 	}
 	if r.ProrateByDay {
 		shape |= byDay
 	}
+	if r.Attribute != "" {
+		return ShapeOf(uint8(shape), r.Attribute)
+	}
 	return shape
 }
 
-// held is what the states of a rate hold, so that they can be merged with others: sums of money are in a currency.
+// ShapeOf is the shape whose lowest byte is given, of values of the attribute; "": of none.
+func ShapeOf(lowest uint8, attribute string) uint64 {
+	if attribute == "" {
+		return uint64(lowest)
+	}
+	hash := uint64(14695981039346656037) // FNV-1a
+	for i := range len(attribute) {
+		hash = (hash ^ uint64(attribute[i])) * 1099511628211
+	}
+	return hash<<8 | uint64(lowest)
+}
+
+// held is what the states of a rate hold, so that they can be merged with others.
 type held struct {
-	kind     kind
-	currency string
+	kind kind
+	of   string // the currency of sums of money, the attribute whose values are counted
 }
 
 func heldBy(r *catalog.Rate) held {
 	k := held{kind: kindOf(r)}
-	if k.kind == kindMoney {
-		k.currency = r.Currency
+	switch k.kind {
+	case kindMoney:
+		k.of = r.Currency
+	case kindUnique:
+		k.of = r.Attribute
 	}
 	return k
 }

@@ -35,6 +35,7 @@ const (
 	Position   Operation = "position"
 	Lines      Operation = "lines"
 	Pools      Operation = "pools"
+	Values     Operation = "values"
 	Seals      Operation = "seals"
 	Markers    Operation = "markers"
 	Identities Operation = "identities"
@@ -63,6 +64,7 @@ type row struct {
 	owner      rater.Owner
 	lines      map[activity.ID][]rater.LineState
 	pools      map[activity.ID]rater.PoolState
+	values     map[rater.ValueKey]uint64
 	seals      map[string]rater.SealState
 	markers    map[string]rater.MarkerState
 	rejected   []rater.RejectedUsage
@@ -107,7 +109,7 @@ func (s *Store) row(partition int32) *row {
 	if s.rows[partition] == nil {
 		s.rows[partition] = &row{
 			checkpoint: rater.Checkpoint{Partition: partition, Last: -1, LeaderEpoch: -1, Counts: map[rater.CountKey]rater.Counts{}},
-			lines:      map[activity.ID][]rater.LineState{}, pools: map[activity.ID]rater.PoolState{}, seals: map[string]rater.SealState{},
+			lines:      map[activity.ID][]rater.LineState{}, pools: map[activity.ID]rater.PoolState{}, values: map[rater.ValueKey]uint64{}, seals: map[string]rater.SealState{},
 			markers: map[string]rater.MarkerState{},
 		}
 	}
@@ -206,6 +208,9 @@ func (s *Store) commit(c *rater.Cut) rater.Outcome {
 	for _, q := range c.Pools {
 		r.pools[q.ID] = q
 	}
+	for _, v := range c.Values {
+		r.values[v.ValueKey] = v.Places
+	}
 	for _, seal := range c.Seals {
 		r.seals[seal.Account] = seal
 	}
@@ -244,6 +249,18 @@ func (s *Store) Pools(ctx context.Context, f rater.Fence, pools []activity.ID) (
 		for _, id := range pools {
 			if q, ok := r.pools[id]; ok {
 				out = append(out, q)
+			}
+		}
+	})
+	return out, err
+}
+
+// Values implements rater.Store.
+func (s *Store) Values(ctx context.Context, f rater.Fence, values []rater.ValueKey) (out []rater.ValueState, err error) {
+	err = s.fenced(ctx, Values, f, func(r *row) {
+		for _, k := range values {
+			if places, ok := r.values[k]; ok {
+				out = append(out, rater.ValueState{ValueKey: k, Places: places})
 			}
 		}
 	})

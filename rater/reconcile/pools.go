@@ -53,7 +53,7 @@ type Used struct {
 // Rate names a rate as segments do. Of a capacity the cell is the product.
 type Rate struct {
 	Kind, Owner, ID, Cell string
-	Shape                 uint8
+	Shape                 uint64
 }
 
 func (r Rate) compare(to Rate) int {

@@ -15,7 +15,7 @@ import (
 // newDesk assembles what answers questions about current invoices.
 func (p *process) newDesk() *invoicer.Desk {
 	return &invoicer.Desk{
-		Definitions: p.definitions, Live: liveInvoices{p}, Durable: durableInvoices{p}, Tree: p.catalog, Pools: p.rater, Daily: newPace(p.reports, p.Now),
+		Definitions: p.definitions, Live: liveInvoices{p}, Durable: durableInvoices{p}, Tree: p.catalog, Pools: p.rater, Values: p.rater, Daily: newPace(p.reports, p.Now),
 		History: charges{p.reports.Reports}, Now: p.Now,
 		Fallback: func(err error) { p.Log.Debug("an invoice is read from PostgreSQL", "reason", err) },
 	}

@@ -69,6 +69,7 @@ type line struct {
 // used is what is priced together: the usage of a line, or of a pool.
 type used struct {
 	segments []price.Segment
+	values   map[string]*price.Values // by cell and attribute
 	total    money.Decimal
 }
 
@@ -134,10 +135,16 @@ func (b *book) rate(p *priced, c *oracle.Case, e *usage.Event) (charge money.Dec
 	if u == nil {
 		u = &used{}
 	}
+	var set *price.Values
+	if price.CountsValues(r) {
+		in.Value, set = u.see(r, e)
+	}
 	segments, err := with(u.segments, r, product.ID, in)
 	switch {
 	case errors.Is(err, price.ErrNegativeQuantity):
 		return charge, rater.ReasonNegative, nil
+	case errors.Is(err, price.ErrNoAttribute):
+		return charge, rater.ReasonNoAttribute, nil
 	case errors.Is(err, price.ErrNoAmount):
 		return charge, rater.ReasonNoAmount, nil
 	case err != nil:
@@ -149,6 +156,10 @@ func (b *book) rate(p *priced, c *oracle.Case, e *usage.Event) (charge money.Dec
 	}
 	if err != nil {
 		return charge, "", err
+	}
+	if set != nil {
+		i, _ := slices.BinarySearchFunc(segments, price.Segment{Rate: r, Cell: r.Cell}, price.CompareSegments)
+		set.Take(e.Attribute(r.Attribute), segments[i].State)
 	}
 	u.segments, u.total = segments, total
 	p.used[shared] = u
@@ -177,6 +188,18 @@ func sharedBy(r *catalog.Rate, e *usage.Event, pkg, line string) string {
 		return "invoice " + product
 	}
 	return "line " + line
+}
+
+// see gives what is known of the event's value, and where that is kept.
+func (u *used) see(r *catalog.Rate, e *usage.Event) (*price.Value, *price.Values) {
+	if u.values == nil {
+		u.values = map[string]*price.Values{}
+	}
+	key := r.Cell + "\x00" + r.Attribute
+	if u.values[key] == nil {
+		u.values[key] = &price.Values{}
+	}
+	return u.values[key].See(e.Attribute(r.Attribute)), u.values[key]
 }
 
 // with are the segments with one more event under the rate.

@@ -1,0 +1,244 @@
+package rater
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/tollstream/tollstream/collector/usage"
+	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/catalog"
+	"github.com/tollstream/tollstream/rater/price"
+)
+
+// Under the aggregation unique a line's state says how many values there are, and in which of its places (see price.Unique). Which
+// values these are is kept apart, for there may be millions: in the store, a row each, and in memory what changed since the last cut and
+// what was lately looked at. A record's values that are not in memory are asked for before it is rated, all in one question.
+
+// ValueKey names a value by its 128-bit hash, and the set that it is counted in.
+type ValueKey struct {
+	Set  activity.ID
+	Hash [16]byte
+}
+
+// ValueState says in which places a value was seen, see price.Unique.
+type ValueState struct {
+	ValueKey
+	Places uint64
+}
+
+// values are what a partition, or a fold, knows of values.
+type values struct {
+	fresh   map[ValueKey]uint64 // changed since the last cut
+	cutting map[ValueKey]uint64 // in the cut in flight
+	recent  map[ValueKey]uint64 // as the store has them; 0: it has none
+	older   map[ValueKey]uint64 // … looked at before those
+	whole   map[activity.ID]struct{}
+	keep    int                      // how many of recent and older are held
+	all     bool                     // there is no store: what is not in memory was not seen …
+	partial map[activity.ID]struct{} // … but of these sets
+	faults  *Faults
+}
+
+func newValues(keep int, faults *Faults) values {
+	return values{
+		fresh: map[ValueKey]uint64{}, recent: map[ValueKey]uint64{}, whole: map[activity.ID]struct{}{}, keep: keep, faults: faults,
+	}
+}
+
+// places gives those in which the value was seen; false: the store has to be asked.
+func (v *values) places(k *ValueKey) (uint64, bool) {
+	if places, ok := v.fresh[*k]; ok {
+		return places, true
+	}
+	if places, ok := v.cutting[*k]; ok {
+		return places, true
+	}
+	if places, ok := v.recent[*k]; ok {
+		return places, true
+	}
+	if places, ok := v.older[*k]; ok {
+		v.recent[*k] = places
+		return places, true
+	}
+	if v.all {
+		_, partial := v.partial[k.Set]
+		return 0, !partial
+	}
+	_, whole := v.whole[k.Set]
+	return 0, whole
+}
+
+// begin says that the store has nothing of the set.
+func (v *values) begin(set activity.ID) {
+	if _, known := v.whole[set]; !known {
+		v.whole[set] = struct{}{}
+	}
+}
+
+// lacks says that values of the set were counted that are not known here.
+func (v *values) lacks(set activity.ID) {
+	if v.partial == nil {
+		v.partial = map[activity.ID]struct{}{}
+	}
+	v.partial[set] = struct{}{}
+}
+
+// bound lets go of what was looked at longest ago, once more is held than is kept. What prepare has found must stay until the step: it is
+// called between records.
+func (v *values) bound() {
+	if len(v.recent)+len(v.whole) <= v.keep/2 {
+		return
+	}
+	v.older, v.recent = v.recent, map[ValueKey]uint64{}
+	v.dropped()
+}
+
+// dropped says that of no set all values are here.
+func (v *values) dropped() {
+	if !v.faults.ForgottenValueIsNew {
+		clear(v.whole)
+	}
+}
+
+// freeze gives what changed since the last cut.
+func (v *values) freeze() []ValueState {
+	if len(v.fresh) == 0 {
+		return nil
+	}
+	out := make([]ValueState, 0, len(v.fresh))
+	for k, places := range v.fresh {
+		out = append(out, ValueState{k, places})
+	}
+	v.cutting, v.fresh = v.fresh, map[ValueKey]uint64{}
+	return out
+}
+
+// committed says that the store has what was cut. What does not fit is dropped, and has to be asked for.
+func (v *values) committed() {
+	for k, places := range v.cutting {
+		delete(v.older, k)
+		if _, held := v.recent[k]; held || len(v.recent) < v.keep/2 {
+			v.recent[k] = places
+		} else {
+			v.dropped()
+		}
+	}
+	v.cutting = nil
+}
+
+// unsaved is how many the store does not have yet.
+func (v *values) unsaved() int { return len(v.fresh) + len(v.cutting) }
+
+// askValue tells of the event's value if it has to be read first.
+func (m *machine) askValue(e *usage.Event, r *resolution, need *needs) {
+	rate := r.rate
+	if rate.Matrix != nil {
+		if rate = m.selected(rate, m.asPriced(e, r), r.usageZone); rate == nil {
+			return
+		}
+	}
+	key := m.valueOf(r.f, rate, e.Attribute(rate.Attribute))
+	if len(r.f.lines) == 0 {
+		m.distinct.begin(key.Set)
+		return
+	}
+	if _, known := m.distinct.places(&key); !known {
+		need.value(key)
+	}
+}
+
+func (n *needs) value(k ValueKey) {
+	if n.values == nil {
+		n.values = map[ValueKey]struct{}{}
+	}
+	n.values[k] = struct{}{}
+}
+
+// provideValues takes the values that were asked for; one without a row was not seen.
+func (m *machine) provideValues(ctx context.Context, need *needs, fence Fence, store Store) error {
+	stored, err := store.Values(ctx, fence, keys(need.values))
+	if err != nil {
+		return fmt.Errorf("read %d values: %w", len(need.values), err)
+	}
+	for k := range need.values {
+		m.distinct.recent[k] = 0
+	}
+	for i := range stored {
+		m.distinct.recent[stored[i].ValueKey] = stored[i].Places
+	}
+	return nil
+}
+
+// see puts what is known of the event's value into p.in, all but the state of its set. An event that does not say the attribute has none.
+func (p *pricer) see(f *family, e *usage.Event) {
+	text := e.Attribute(p.rate.Attribute)
+	if text == "" {
+		return
+	}
+	p.valueKey = p.valueOf(f, p.rate, text)
+	places, known := p.distinct.places(&p.valueKey)
+	if !known {
+		panic(fmt.Sprintf("bug: the value of event %s/%s was not asked for before its step", e.Source, e.ID))
+	}
+	p.value = price.Value{Set: p.valueKey.Set, Places: places}
+	p.in.Value = &p.value
+}
+
+// valueOf names a value under the rate.
+func (p *pricer) valueOf(f *family, r *catalog.Rate, text string) ValueKey {
+	key := ValueKey{Set: activity.SetID(f.id, r.Cell, r.Attribute), Hash: xxh3.HashString128(text).Bytes()}
+	if p.faults != nil && p.faults.CountedByPlace {
+		key.Hash[0] ^= byte(r.Start >> 40)
+	}
+	return key
+}
+
+// newest gives the newest state of the set in the family's lines, nil: it begins.
+func (f *family) newest(set activity.ID) (newest *price.Unique) {
+	for i := range f.lines {
+		for j := range f.lines[i].segments {
+			newest = newer(newest, &f.lines[i].segments[j].state, set)
+		}
+	}
+	return newest
+}
+
+// newestIn gives the newest state of the set in a cell.
+func newestIn(cell []price.Segment, set activity.ID) (newest *price.Unique) {
+	for i := range cell {
+		newest = newer(newest, &cell[i].State, set)
+	}
+	return newest
+}
+
+func newer(u *price.Unique, s *price.State, set activity.ID) *price.Unique {
+	if other, _ := s.Rest.UniqueOf(); other != nil && other.Set == set && (u == nil || other.Changes > u.Changes) {
+		return other
+	}
+	return u
+}
+
+// seen keeps where the value of the event, which now counts, was seen.
+func (p *pricer) seen(after *price.State) {
+	_, place := after.Rest.UniqueOf()
+	if p.value.Places&place == 0 {
+		p.distinct.fresh[p.valueKey] = p.value.Places | place
+	}
+}
+
+// counts says whether values are counted on one of the family's lines.
+func (f *family) counts() bool {
+	for i := range f.lines {
+		for j := range f.lines[i].segments {
+			if f.lines[i].segments[j].attribute() != 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// attribute is not 0 where values of an attribute are counted.
+func (s *segmentKey) attribute() uint64 { return s.shape >> 8 }
