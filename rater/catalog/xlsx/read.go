@@ -1,5 +1,6 @@
 // Package xlsx reads and writes spreadsheets of Office Open XML (.xlsx) as rows of text. Numbers stay as they are stored: none passes
-// through a float. It imports rater/catalog for the rows and the standard library.
+// through a float. It imports rater/catalog for the rows and the standard library; why no library reads them, ARCHITECTURE.md says under
+// price lists.
 //
 // Invariants: what Write writes, Read reads back the same; a file costs no more memory than the bounds allow, however it is packed.
 package xlsx
@@ -97,7 +98,9 @@ func (b *book) decode(name string, into any) error {
 	if err != nil {
 		return err
 	}
-	err = xml.NewDecoder(r).Decode(into)
+	if err = xml.NewDecoder(r).Decode(into); err == nil {
+		_, err = io.Copy(io.Discard, r) // the checksum comes at the end
+	}
 	return unreadable(name, errors.Join(err, r.Close()))
 }
 

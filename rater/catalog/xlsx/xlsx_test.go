@@ -202,8 +202,8 @@ func TestCellsAsFilesStoreThem(t *testing.T) {
 	got, err := Read(pack(t, map[string]string{
 		"xl/workbook.xml": `<workbook xmlns:r="` + office + `"><workbookPr date1904="1"/><sheets><sheet name="x" sheetId="1" r:id="rId1"/></sheets></workbook>`,
 		"xl/_rels/workbook.xml.rels": `<Relationships><Relationship Id="rId1" Type="` + office + `/worksheet" Target="/xl/worksheets/sheet1.xml"/>` +
-			`<Relationship Id="rId2" Type="` + office + `/sharedStrings" Target="sharedStrings.xml"/></Relationships>`,
-		"xl/sharedStrings.xml": `<sst><si><t>plain</t></si><si><r><t>in </t></r><r><t>runs</t></r><rPh><t>hint</t></rPh></si></sst>`,
+			`<Relationship Id="rId2" Type="` + office + `/sharedStrings" Target="strings/texts.xml"/></Relationships>`,
+		"xl/strings/texts.xml": `<sst><si><t>plain</t></si><si><r><t>in </t></r><r><t>runs</t></r><rPh><t>hint</t></rPh></si></sst>`,
 		"xl/worksheets/sheet1.xml": `<worksheet><sheetData><row r="3"><c r="A3" t="s"><v>0</v></c><c r="C3" t="s"><v>1</v></c><c t="str"><f>A1</f><v>cached</v></c>` +
 			`<c t="e"><v>#REF!</v></c><c t="n"><v>7.0000000000000007E-2</v></c><c t="b"><v>1</v></c><c t="b"><v>0</v></c><c t="d"><v>2026-12-01T00:00:00</v></c><c><v> </v></c></row>` +
 			`<row><c t="inlineStr"><is><r><t>a</t></r><r><t>_x0041_</t></r></is></c></row></sheetData></worksheet>`,
@@ -220,6 +220,29 @@ func TestCellsAsFilesStoreThem(t *testing.T) {
 	}
 }
 
+// changed is a workbook in which something became something else on its way.
+func changed(t *testing.T, from, to string) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	z := zip.NewWriter(&out)
+	for _, p := range append(slices.Clone(parts), struct{ name, content string }{"xl/worksheets/sheet1.xml", `<worksheet><sheetData><row><c><v>0.07</v></c></row></sheetData></worksheet>`}) {
+		w, err := z.CreateHeader(&zip.FileHeader{Name: p.name, Method: zip.Store})
+		if err == nil {
+			_, err = w.Write([]byte(p.content))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Read(out.Bytes()); err != nil || got.Rows[0].Cells[0].Text != "0.07" || !bytes.Contains(out.Bytes(), []byte(from)) {
+		t.Fatalf("unchanged: %+v, %v", got, err)
+	}
+	return bytes.Replace(out.Bytes(), []byte(from), []byte(to), 1)
+}
+
 func TestWhatIsNoSpreadsheet(t *testing.T) {
 	bomb := pack(t, map[string]string{"xl/worksheets/sheet1.xml": `<x><!--` + strings.Repeat(" ", 1<<20) + `--></x>`})
 	if _, err := read(bomb, 1<<20); err == nil || !strings.Contains(err.Error(), "too large when it is unpacked") {
@@ -234,6 +257,11 @@ func TestWhatIsNoSpreadsheet(t *testing.T) {
 		"another archive":     {pack(t, map[string]string{"_rels/.rels": ""}), "it has no part _rels/.rels"},
 		"no workbook":         {pack(t, map[string]string{"xl/workbook.xml": ""}), "it has no part xl/workbook.xml"},
 		"no sheet":            {pack(t, map[string]string{"xl/workbook.xml": "<workbook/>"}), "has no sheet with rows"},
+		"rows cut off":        {pack(t, map[string]string{"xl/worksheets/sheet1.xml": `<worksheet><sheetData><row><c><v>1</v></c></row>`}), "cannot be read"},
+		"rows after a flaw":   {pack(t, map[string]string{"xl/worksheets/sheet1.xml": `<worksheet><sheetData><row><c><v>1</w></c></row><row/></sheetData></worksheet>`}), "cannot be read"},
+		"a changed digit":     {changed(t, "<v>0.07<", "<v>0.77<"), "its part xl/worksheets/sheet1.xml cannot be read (zip: checksum error): save it again"},
+		"a changed name":      {changed(t, `name="prices"`, `name="priced"`), "its part xl/workbook.xml cannot be read (zip: checksum error): save it again"},
+		"a text by no number": {pack(t, map[string]string{"xl/worksheets/sheet1.xml": `<x><row><c r="B1" t="s"><v>x</v></c></row></x>`}), `the cell B1: names the text "x"`},
 		"broken XML":          {pack(t, map[string]string{"xl/worksheets/sheet1.xml": "<worksheet><row>"}), "cannot be read"},
 		"a text there is not": {pack(t, map[string]string{"xl/worksheets/sheet1.xml": `<x><row><c r="B1" t="s"><v>3</v></c></row></x>`}), `the cell B1: names the text "3"`},
 		"a cell nowhere":      {pack(t, map[string]string{"xl/worksheets/sheet1.xml": `<x><row><c r="1"/></row></x>`}), "is nowhere"},
