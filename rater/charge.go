@@ -100,7 +100,7 @@ func (p *pricer) enter(e *usage.Event, r *resolution, sofar money.Decimal) (quan
 		p.in, p.exchange = price.Input{Quantity: e.Quantity, Events: p.events}, money.Exchange{}
 		return quantity, ""
 	}
-	p.in, p.exchange, reason = inputOf(e, p.rate, r.usagePeriod, r.usageZone, r.plan.Snapshot(), p.known.amount(p.rate))
+	p.in, p.exchange, reason = inputOf(e, p.rate, r.usagePeriod, r.usageZone, r.plan.Snapshot(), p.known.amount(e, p.rate, r.plan))
 	if price.CountsValues(p.rate) {
 		p.see(r.f, e)
 	}
@@ -123,7 +123,7 @@ func (p *pricer) put(f *family, e *usage.Event, r *resolution, words words) (at 
 	if len(f.lines) == 0 {
 		f.begin(e, r, words)
 	}
-	conversion, ok := f.conversionIn(p.rate, r.usagePeriod, p.known.prices(p.rate), r.plan)
+	conversion, ok := f.conversionIn(p.rate, r.usagePeriod, p.known.prices(p.rate, r.usagePeriod, r.plan), r.plan)
 	if !ok {
 		return at, ReasonNoRate
 	}
@@ -219,7 +219,7 @@ func (p *pricer) chargeSegment(l *line, s *segment, seq int64) (charged money.De
 // chargeCell prices the event's cell without it and with it, however many cells the line has.
 func (p *pricer) chargeCell(l *line, r *resolution) (charged money.Decimal, reason string) {
 	rate := p.rate
-	c, ok := r.f.conversionIn(rate, r.usagePeriod, p.known.prices(rate), r.plan)
+	c, ok := r.f.conversionIn(rate, r.usagePeriod, p.known.prices(rate, r.usagePeriod, r.plan), r.plan)
 	if !ok {
 		return charged, ReasonNoRate
 	}

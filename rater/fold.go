@@ -1,6 +1,8 @@
 package rater
 
 import (
+	"time"
+
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/activity"
@@ -21,7 +23,8 @@ type Fold struct {
 	pools    map[activity.ID]*pool
 	order    []*family // as usage first fell on them
 	resolved resolution
-	seq      int64 // of the definitions, see Under
+	seq      int64             // of the definitions, see Under
+	over     *catalog.Snapshot // see Over
 }
 
 // Invoiced is the invoice that charges for usage, as the activity says. The zero value is the invoice of the period that the usage
@@ -43,6 +46,8 @@ type Exchanges struct {
 	Currency string         // of the rate
 	Prices   money.Exchange // turned the rate's prices into the line's currency
 	Amount   money.Exchange // turned the event's amount into the rate's
+
+	over *catalog.Snapshot // see Fold.Over
 }
 
 // ExchangesOf gives those of an activity.
@@ -57,18 +62,30 @@ func ExchangesOf(a *activity.Activity) Exchanges {
 	return x
 }
 
-// amount gives what turned the amount into the currency of the rate; the zero one for nothing that is known.
-func (x *Exchanges) amount(r *catalog.Rate) money.Exchange {
-	if x.Currency != r.Currency {
+// amount gives what turned the event's amount into the currency of the rate; the zero one for nothing that is known.
+func (x *Exchanges) amount(e *usage.Event, r *catalog.Rate, plan *catalog.Plan) money.Exchange {
+	if !x.Amount.Used() || x.Currency != r.Currency {
 		return money.Exchange{}
+	}
+	if x.over != nil {
+		before, known := x.over.Exchange(e.Currency, r.Currency, money.DateOf(e.Time, time.UTC))
+		if now, ok := plan.Snapshot().Exchange(e.Currency, r.Currency, money.DateOf(e.Time, time.UTC)); ok != known || now != before {
+			return money.Exchange{}
+		}
 	}
 	return x.Amount
 }
 
-// prices gives what turned prices of the rate; nil for nothing that is known.
-func (x *Exchanges) prices(r *catalog.Rate) *conversion {
-	if !x.Prices.Used() || x.RateID != r.ID {
+// prices gives what turned prices of the rate for usage of the period; nil for nothing that is known.
+func (x *Exchanges) prices(r *catalog.Rate, period catalog.Period, plan *catalog.Plan) *conversion {
+	if !x.Prices.Used() || x.RateID != r.ID || x.Currency != r.Currency {
 		return nil
+	}
+	if x.over != nil {
+		before, known := plan.ExchangeAmong(x.over, r, period)
+		if now, ok := plan.ExchangeOf(r, period); ok != known || now != before {
+			return nil
+		}
 	}
 	return &conversion{from: x.Currency, exchange: x.Prices}
 }
@@ -113,6 +130,10 @@ func (f *Fold) Use(plan *catalog.Plan) {
 // Under says which definitions the plans are of, where they have shared ones that are older.
 func (f *Fold) Under(seq int64) { f.seq = seq }
 
+// Over says that the plans are of a draft, and over which definitions it is laid: usage keeps the exchange rates that it was rated with,
+// Invoiced.Exchanges, but for those that the draft changes.
+func (f *Fold) Over(snapshot *catalog.Snapshot) { f.over = snapshot }
+
 // Uses says whether the account has a plan.
 func (f *Fold) Uses(account string) bool { return f.plans.of(account) != nil }
 
@@ -120,6 +141,7 @@ func (f *Fold) Uses(account string) bool { return f.plans.of(account) != nil }
 // an unknown account.
 func (f *Fold) Add(e *usage.Event, on Invoiced) (Folded, string) {
 	f.known = on.Exchanges
+	f.known.over = f.over
 	r, reason := f.resolve(e)
 	if reason != "" {
 		return Folded{}, reason

@@ -270,7 +270,7 @@ func (p *pricer) chargePool(r *resolution, rate *catalog.Rate, since bool) (c po
 		c.segment = poolSegment{segment{owner: rate.Owner, segmentKey: key}, viaOf(rate)}
 	}
 	if anew {
-		conversion, ok := conversionOf(rate, r.usagePeriod, p.known.prices(rate), r.plan)
+		conversion, ok := conversionOf(rate, r.usagePeriod, p.known.prices(rate, r.usagePeriod, r.plan), r.plan)
 		if !ok {
 			return c, ReasonNoRate
 		}

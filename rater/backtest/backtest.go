@@ -5,6 +5,7 @@
 //   - It only reads: the usage from a [sink.History], the definitions through a [Book].
 //   - Usage is rated by [rater.Fold], which is what the rater itself prices with; under the definitions that it was rated under it comes
 //     to the very same amounts.
+//   - Usage keeps the exchange rates that it was charged with, but for those that the draft changes.
 //   - A billing period is read whole, so that tiers stand where they stood; what is reported is the usage inside the time asked for.
 //   - Usage that the draft cannot rate is counted with its reason and with what was charged for it; it is never a price of zero unseen.
 //   - Each account is rated by itself: where several share tiers in a pool, the result says how many events that concerns.
@@ -28,6 +29,8 @@ import (
 type Book interface {
 	// Plans gives the accounts' plans; accounts that the draft does not have are absent. It may be asked by several goroutines, and again.
 	Plans(ctx context.Context, accounts []string) (map[string]*catalog.Plan, error)
+	// Over gives the definitions that the draft is laid over.
+	Over() *catalog.Snapshot
 }
 
 // Query says which usage is rated again: by event time in [From, To), instants.

@@ -245,6 +245,9 @@ func (f *failing) Sums(ctx context.Context, q sink.HistoryQuery, first, last str
 	return err
 }
 
+// Over implements backtest.Book, as does the following.
+func (f *failing) Over() *catalog.Snapshot { return nil }
+
 func (f *failing) Plans(ctx context.Context, ids []string) (map[string]*catalog.Plan, error) {
 	snapshot, err := f.Snapshot(ctx, 1)
 	if err != nil {

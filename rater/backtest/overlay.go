@@ -15,7 +15,7 @@ type Definitions interface {
 // Overlay is a Book: a draft laid over definitions as of a sequence number.
 type Overlay struct {
 	definitions Definitions
-	seq         int64
+	over        *catalog.Snapshot
 	draft       *catalog.Draft
 	snapshot    *catalog.Snapshot
 }
@@ -26,14 +26,17 @@ func NewOverlay(definitions Definitions, over *catalog.Snapshot, draft *catalog.
 	if err != nil {
 		return nil, fmt.Errorf("lay the draft over the catalogue: %w", err)
 	}
-	return &Overlay{definitions: definitions, seq: over.Seq(), draft: draft, snapshot: snapshot}, nil
+	return &Overlay{definitions: definitions, over: over, draft: draft, snapshot: snapshot}, nil
 }
+
+// Over implements Book.
+func (o *Overlay) Over() *catalog.Snapshot { return o.over }
 
 // Plans implements Book.
 func (o *Overlay) Plans(ctx context.Context, ids []string) (map[string]*catalog.Plan, error) {
 	accounts := map[string]*catalog.Account{} // with the draft; nil: there is none
 	for missing := ids; len(missing) > 0; {
-		stored, err := o.definitions.Accounts(ctx, o.seq, missing)
+		stored, err := o.definitions.Accounts(ctx, o.over.Seq(), missing)
 		if err != nil {
 			return nil, err
 		}

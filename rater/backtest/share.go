@@ -51,6 +51,7 @@ func (r *run) share(ctx context.Context, s *share) (*ratedShare, error) {
 		return nil, fmt.Errorf("read the price book of %d accounts: %w", len(s.accounts), err)
 	}
 	g := &rating{run: r, plans: plans, fold: rater.NewFold(), out: ratedShare{unrated: map[unratedKey]*unratedSum{}, apart: map[string]*Apart{}}}
+	g.fold.Over(r.book.Over())
 	left, err := g.sums(ctx, s)
 	if err != nil {
 		return nil, err
@@ -104,7 +105,10 @@ func (g *rating) add(a *sink.Stored) error {
 	if a.Kind != activity.KindUsage {
 		return g.adjusted(&adjustment{e.Product, a.Currency, 1, a.Charge}, inside)
 	}
-	folded, reason := g.fold.Add(e, rater.Invoiced{}) // of late usage, too: what its lines come to together does not depend on their invoices
+	// Of late usage, too: what its lines come to together does not depend on their invoices.
+	folded, reason := g.fold.Add(e, rater.Invoiced{Exchanges: rater.Exchanges{
+		RateID: a.RateID, Currency: cmp.Or(a.RateCurrency, a.Currency), Prices: a.RateExchange, Amount: a.AmountExchange,
+	}})
 	if !inside {
 		return nil
 	}

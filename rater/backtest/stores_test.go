@@ -47,6 +47,17 @@ func everything(t *testing.T, pool *pgxpool.Pool) string {
 
 // TestInStores: the figures that were worked out by hand, from each report store and the catalogue as it is stored; and nothing is changed.
 func TestInStores(t *testing.T) {
+	// acme's 200 calls without its contract: 200 × 0.06.
+	inStores(t, november(t), []string{book}, volume+"\ndelete: [{kind: contract, id: c-1}]\naccounts: [{id: delta}]", 3,
+		"acme calls USD 1: 8 12 4\nacme storage USD 1: 5 5 0\nbeta calls USD 2: 12.5 9 -3.5\nbeta storage USD 1: 2 2 0\ngamma calls USD 1: 8 8 0\ngamma storage USD 1: -1 -1 0\n")
+}
+
+// TestExchangeRatesInStores: calls at twice the price, at the exchange rates that their charges rest on.
+func TestExchangeRatesInStores(t *testing.T) {
+	inStores(t, exchanged(t), exchangeBooks, dearer, 1, rowsOf(map[string]string{"acme calls EUR 2": "20.8 41.6 20.8", "beta calls EUR 1": "1.25 2.5 1.25"}))
+}
+
+func inStores(t *testing.T, w *world, books []string, draft string, changed int, want string) {
 	url := teststores.Postgres(t)
 	if err := schema.Migrate(t.Context(), url); err != nil {
 		t.Fatal(err)
@@ -64,11 +75,14 @@ func TestInStores(t *testing.T) {
 		}
 		return doc
 	}
-	applied, err := definitions.Apply(t.Context(), parse(book))
-	if err != nil {
-		t.Fatal(err)
+	seq := int64(0)
+	for _, text := range books {
+		applied, err := definitions.Apply(t.Context(), parse(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		seq = applied.Seq
 	}
-	w := november(t)
 	native, current := teststores.ClickHouse(t), teststores.ClickHouseCurrent(t)
 	for name, open := range map[string]func() sink.Store{
 		"PostgreSQL":       func() sink.Store { return postgres.NewStore(pool) },
@@ -83,15 +97,15 @@ func TestInStores(t *testing.T) {
 				}
 			}
 			before := everything(t, pool)
-			changes, err := definitions.Diff(t.Context(), parse(volume+"\ndelete: [{kind: contract, id: c-1}]\naccounts: [{id: delta}]"))
-			if err != nil || len(changes) != 3 {
+			changes, err := definitions.Diff(t.Context(), parse(draft))
+			if err != nil || len(changes) != changed {
 				t.Fatal(changes, err)
 			}
-			snapshot, err := definitions.Snapshot(t.Context(), applied.Seq)
+			snapshot, err := definitions.Snapshot(t.Context(), seq)
 			if err != nil {
 				t.Fatal(err)
 			}
-			overlay, err := backtest.NewOverlay(definitions, snapshot, catalog.NewDraft(changes, applied.Seq))
+			overlay, err := backtest.NewOverlay(definitions, snapshot, catalog.NewDraft(changes, seq))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -103,8 +117,6 @@ func TestInStores(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// acme's 200 calls without its contract: 200 × 0.06.
-			want := "acme calls USD 1: 8 12 4\nacme storage USD 1: 5 5 0\nbeta calls USD 2: 12.5 9 -3.5\nbeta storage USD 1: 2 2 0\ngamma calls USD 1: 8 8 0\ngamma storage USD 1: -1 -1 0\n"
 			if text(got.Rows) != want {
 				t.Errorf("\n%s, want\n%s", text(got.Rows), want)
 			}

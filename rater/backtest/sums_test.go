@@ -50,7 +50,10 @@ func (d draw) rate() string {
 			", rounding: {mode: ceil, precision: 0}", ", rounding: {mode: round, precision: -1, on: total}", ", rounding: {mode: ceil, precision: 0, on: event}",
 			", rounding: {first: 60, next: 1}", ", included: 20", ", maximum: 50", ", tiers_restart: true", ", pool: account", ", pool: invoice")
 	}
-	return rate
+	if strings.HasPrefix(rate, "model: formula") || d.IntN(5) > 0 {
+		return rate
+	}
+	return rate + ", currency: EUR"
 }
 
 // rates draws those of one owner.
@@ -106,7 +109,8 @@ currency: USD
 products:
   - {id: p0, rates: [{model: per_unit, unit_price: 0.5}]}
   - {id: p1, group_by: [region], rates: [{model: graduated, tiers: [{up_to: 100, unit_price: 0.10}, {unit_price: 0.05}]}]}
-  - {id: p2, rates: [{model: flat, amount: 2}]}
+  - {id: p2, rates: [{model: flat, amount: 2, currency: EUR}]}
+exchange_rates: [{base: EUR, date: 2026-09-30, rates: {USD: 1.25}}]
 accounts:
   - {id: a0}
   - {id: a1}
@@ -124,6 +128,7 @@ accounts:
 		w.apply(live)
 		w.use(d.events()...)
 		w.apply("products:\n  - {id: p0, rates: [{model: per_unit, unit_price: 0.25}]}\n") // adjustments
+		w.apply("exchange_rates: [{base: EUR, date: 2026-10-31, rates: {USD: 1.5}}]")
 		w.use(d.events()...)
 		if d.IntN(3) == 0 { // taken back
 			w.use("a0 p0 -500@2026-11-03T00:00:00Z region=eu", "a1 p1 -30@2026-11-03T00:00:00Z region=eu", "a0 p2 -1@2026-11-28T00:00:00Z team=x")
@@ -131,6 +136,9 @@ accounts:
 		draft := d.products() + d.contracts()
 		for !w.accepts(draft) { // not every rate goes with everything
 			draft = d.products() + d.contracts()
+		}
+		if d.IntN(4) == 0 {
+			draft += fmt.Sprintf("exchange_rates: [{base: EUR, date: 2026-%s, rates: {USD: 2}}]\n", d.of("10-31", "11-10"))
 		}
 		from, to := "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z"
 		switch d.IntN(6) {

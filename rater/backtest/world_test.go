@@ -136,7 +136,7 @@ func (w *world) seal(account, end string) {
 	w.rate(&usage.Record{Kind: usage.KindSeal, Seal: &usage.Seal{Account: account, PeriodEnd: instant(end)}})
 }
 
-// use sends events: "account product quantity@time", with "name=value" attributes behind.
+// use sends events: "account product quantity@time", with "name=value" attributes behind, and the amount as "amount=5,USD".
 func (w *world) use(events ...string) {
 	w.t.Helper()
 	record := usage.Record{Kind: usage.KindBatch}
@@ -149,6 +149,11 @@ func (w *world) use(events ...string) {
 		}
 		for _, attribute := range f[3:] {
 			name, value, _ := strings.Cut(attribute, "=")
+			if name == "amount" {
+				amount, currency, _ := strings.Cut(value, ",")
+				e.Amount, e.HasAmount, e.Currency = money.MustParse(amount), true, currency
+				continue
+			}
 			e.Attributes = append(e.Attributes, usage.Attribute{Name: name, Value: value})
 		}
 		record.Events = append(record.Events, e)
@@ -181,6 +186,7 @@ func (w *world) rate(record *usage.Record) {
 				ID: a.EventID, Source: a.Source, Account: a.Account, Product: a.Product, Package: sent.EventPackage, Time: a.EventTime, Quantity: a.Quantity,
 				HasAmount: sent.HasAmount, Amount: sent.Amount, Currency: sent.AmountCurrency, Attributes: a.Attributes,
 			},
+			AmountExchange: sent.AmountExchange, RateExchange: a.RateExchange, RateCurrency: a.RateCurrency, RateID: a.RateID,
 		})
 		w.periods = append(w.periods, sink.Extent{First: a.UsageStart, End: a.UsageEnd})
 	}

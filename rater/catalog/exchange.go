@@ -294,6 +294,11 @@ func (s *Snapshot) firstExchange(from, to string) (date money.Date, ok bool) {
 // rate takes effect in it, in the zone of whoever is invoiced, as far as is known to the plan's snapshot. None is needed, and the zero
 // one given, for a rate in the account's currency.
 func (p *Plan) ExchangeOf(r *Rate, period Period) (x money.Exchange, ok bool) {
+	return p.ExchangeAmong(p.snap, r, period)
+}
+
+// ExchangeAmong is ExchangeOf as far as is known to another snapshot.
+func (p *Plan) ExchangeAmong(known *Snapshot, r *Rate, period Period) (x money.Exchange, ok bool) {
 	start := max(r.Start, period.Start)
 	switch {
 	case r.Currency == p.chain[0].Currency:
@@ -302,7 +307,7 @@ func (p *Plan) ExchangeOf(r *Rate, period Period) (x money.Exchange, ok bool) {
 		return x, false
 	}
 	owed, _ := p.Billing(start)
-	return p.snap.Exchange(r.Currency, p.chain[0].Currency, money.DateOf(start, owed.ZoneAt(start)))
+	return known.Exchange(r.Currency, p.chain[0].Currency, money.DateOf(start, owed.ZoneAt(start)))
 }
 
 // convertsFrom gives the instant from which the rate's prices can be turned into the account's currency: where usage of a period begins

@@ -52,6 +52,12 @@ type Stored struct {
 	Event    usage.Event // the product by its id; of adjustments: account, product and time
 	Charge   money.Decimal
 	Currency string
+
+	// The exchange rates that the charge rests on, none in most.
+	AmountExchange money.Exchange // turned the event's amount into the currency of the rate
+	RateExchange   money.Exchange // turned the rate's prices into Currency
+	RateCurrency   string         // of the rate, where it is not Currency
+	RateID         string         // where there is one of these
 }
 
 // Summed is what stored activities of one account, product, billing period of usage and so on add up to.

@@ -79,9 +79,11 @@ func (a *Answers) History(ctx context.Context, q sink.HistoryQuery, first, last 
 	c.periods(q)
 	c.between(first, last)
 	statement := fmt.Sprintf(`SELECT source_partition, usage_offset, activity_index, kind, event_id, source, event_ns, account, product,
- %s, %s, %s, currency, event_package, has_amount, %s, amount_currency
+ %s, %s, %s, currency, event_package, has_amount, %s, amount_currency,
+ %s, amount_exchange_date, rate_currency, %s, rate_exchange_date, CASE WHEN amount_exchange_rate = 0 AND rate_currency = '' THEN '' ELSE rate_id END
  FROM %s%s ORDER BY account, source_partition, usage_offset, activity_index`,
-		a.dialect.Attributes, a.dialect.Number("quantity"), a.dialect.Number("charge"), a.dialect.Number("amount"), a.dialect.Rows, c)
+		a.dialect.Attributes, a.dialect.Number("quantity"), a.dialect.Number("charge"), a.dialect.Number("amount"),
+		a.dialect.Number("amount_exchange_rate"), a.dialect.Number("rate_exchange_rate"), a.dialect.Rows, c)
 	var (
 		r         sink.Stored
 		index     int32
@@ -96,6 +98,7 @@ func (a *Answers) History(ctx context.Context, q sink.HistoryQuery, first, last 
 	dest := []any{
 		&r.Partition, &r.Offset, &index, &kind, &e.ID, &e.Source, &e.Time, &e.Account, &e.Product,
 		&texts, &e.Quantity, &r.Charge, &r.Currency, &e.Package, &hasAmount, &e.Amount, &e.Currency,
+		&r.AmountExchange.Rate, (*int32)(&r.AmountExchange.Date), &r.RateCurrency, &r.RateExchange.Rate, (*int32)(&r.RateExchange.Date), &r.RateID,
 	}
 	err := a.querier.Each(ctx, statement, c.args, func(scan func(...any) error) error {
 		if err := scan(dest...); err != nil {
