@@ -303,7 +303,7 @@ type oracleLine struct {
 // oracleUses is what is known of a family.
 type oracleUses struct {
 	uses   []oracleUse
-	lines  []oracleLine         // in the order of their first use
+	lines  []oracleLine         // in the order of their first use, see arrange
 	prices map[string]*simPrice // of its rates, by contract, as of the last event that found the rate existing
 
 	// With terms the prices are by the rate's id, and these stand in the place of uses.
@@ -331,7 +331,6 @@ type oracleUse struct {
 	rate     *simPrice
 	start    int64
 	quantity *big.Rat
-	line     oracleLine
 	time     int64
 }
 
@@ -504,7 +503,7 @@ func (o *oracle) place(e *usage.Event) string {
 		f.orders = append(f.orders, at)
 		return ""
 	}
-	f.uses = append(f.uses, oracleUse{at, rate, start, o.rat(e.Quantity), line, e.Time})
+	f.uses = append(f.uses, oracleUse{at, rate, start, o.rat(e.Quantity), e.Time})
 	o.touch(f, seq)
 	return ""
 }
@@ -532,7 +531,7 @@ func (o *oracle) share(e *usage.Event, rate *simPrice, start int64, owed string,
 		o.pools[k] = q
 	}
 	o.w.did("usage in a pool")
-	q.uses = append(q.uses, oracleUse{0, rate, start, o.rat(e.Quantity), oracleLine{}, e.Time})
+	q.uses = append(q.uses, oracleUse{0, rate, start, o.rat(e.Quantity), e.Time})
 	q.prices[rate.contract] = rate
 	for i := range q.uses {
 		used := q.uses[i].rate
@@ -607,6 +606,7 @@ func (o *oracle) latest(account, product string, seq int64) *simPrice {
 func (o *oracle) totals() map[oracleLine]*big.Rat {
 	out := map[oracleLine]*big.Rat{}
 	for k, f := range o.families {
+		f.arrange()
 		if o.w.anew {
 			o.rateAnew(k, f)
 		}
@@ -621,20 +621,35 @@ func (o *oracle) totals() map[oracleLine]*big.Rat {
 	return out
 }
 
+// arrange puts the lines into the order in which they continue one another: of their invoices' periods, then of who is billed.
+func (f *oracleUses) arrange() {
+	old, shared := slices.Clone(f.lines), slices.Clone(f.shared)
+	slices.SortFunc(f.lines, func(a, b oracleLine) int {
+		return cmp.Or(cmp.Compare(a.period, b.period), cmp.Compare(a.billed, b.billed))
+	})
+	at := make([]int, len(old))
+	for i, line := range old {
+		at[i] = slices.Index(f.lines, line)
+		f.shared[at[i]] = shared[i]
+	}
+	for i := range f.uses {
+		f.uses[i].order = at[f.uses[i].order]
+	}
+	for i := range f.orders {
+		f.orders[i] = at[f.orders[i]]
+	}
+}
+
 // rateAnew has a family's usage priced under the newest definitions or, when its period is sealed, under those of its seal, as jobs
-// leave it. Its lines stand in the order of their invoices' periods.
+// leave it.
 func (o *oracle) rateAnew(k oracleFamily, f *oracleUses) {
 	seq := o.act
 	if s, sealed := o.sealed(k.owed, k.usage+simDay); sealed && o.known(k.account, s) {
 		seq = s
 	}
-	slices.SortFunc(f.lines, func(a, b oracleLine) int {
-		return cmp.Or(cmp.Compare(a.period, b.period), cmp.Compare(a.billed, b.billed))
-	})
 	for i := range f.uses {
 		u := &f.uses[i]
 		u.rate, u.start = o.rate(k.account, k.product, u.time, seq)
-		u.order = slices.Index(f.lines, u.line)
 		f.prices[u.rate.contract] = u.rate
 	}
 }

@@ -159,7 +159,7 @@ func (w *world) terms(id string, start, end int64) *simTerms {
 		w.families[id] = family
 	}
 	r := simFamilies[family].draw(w)
-	r.ID, r.Restart = id, start != always && w.n(4) == 0
+	r.ID, r.List, r.Restart = id, id, start != always && w.n(4) == 0 // a list's first price does not begin anew
 	if start != always {
 		r.Start = time.Unix(0, start).UTC()
 	}

@@ -78,13 +78,13 @@ func (l *line) upTo(k, last int) *big.Rat {
 	return s
 }
 
-// through is the usage through segment last that rate k goes on from: of the same cell and kind, and not from before the
-// newest rate up to k that begins anew.
+// through is the usage through segment last that rate k goes on from: of the same cell and kind, and not from before its tiers began
+// anew, or those of an earlier rate that has usage in the cell.
 func (l *line) through(k, last int, c cell) []*used {
-	first := 0
-	for i := range l.rates[:k+1] {
-		if l.rates[i].Restart {
-			first = i
+	first := l.anew(k)
+	for _, u := range l.used {
+		if u.rate < k && u.cell.name == c.name {
+			first = max(first, l.anew(u.rate))
 		}
 	}
 	var of []*used
@@ -94,6 +94,20 @@ func (l *line) through(k, last int, c cell) []*used {
 		}
 	}
 	return of
+}
+
+// anew is the first rate whose usage counts for the tiers of rate k: itself if it begins anew, else those that start with or after the
+// newest one before it in its list that does.
+func (l *line) anew(k int) int {
+	if l.rates[k].Restart {
+		return k
+	}
+	for i := k - 1; i >= 0; i-- {
+		if r := &l.rates[i]; r.Restart && r.List == l.rates[k].List {
+			return slices.IndexFunc(l.rates, func(x Rate) bool { return !x.Start.Before(r.Start) })
+		}
+	}
+	return 0
 }
 
 // take accepts an event, or says why not.

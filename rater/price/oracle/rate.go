@@ -27,6 +27,7 @@ import (
 // Rate is a rating method with its prices. Absent numbers are nil; the names of models and options are the catalogue's.
 type Rate struct {
 	ID         string    // where it matters which rate is which: in a Ledger
+	List       string    // … and of whose prices it is one, which succeed one another
 	Start, End time.Time // half open; zero: unbounded
 	Model      string
 
