@@ -142,11 +142,9 @@ var simSteered = map[string]simSteering{
 	"MarkerAgain":            reratings,
 	"ResultOfAnyMarker":      reratings,
 	"OlderChangeSeen":        {"rebalance": 30, "client": 40},
-	"FoldDropsAll":           {"client": 60, "go on": 160, "rebalance": 12},
 	"NoSecondState":          reratings,
 	"SecondOutside":          reratings,
 	"JobSinkNotAwaited":      reratings,
-	"JobGoesBack":            reratings,
 	"ContinuationStays":      {"rate anew under load": 60, "define": 16, "seal": 12, "time": 10, "lose usage": 0},
 }
 

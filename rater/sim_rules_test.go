@@ -108,8 +108,10 @@ var simRules = []simRule{
 	{rule: "a line that continues another keeps up with it", faults: []string{"ContinuationStays"}},
 }
 
-// simElsewhere are faults that the simulation's definitions cannot show, and the test that catches each.
+// simElsewhere are faults that the simulation's definitions cannot show, or not within its schedules, and the test that catches each.
 var simElsewhere = map[string]string{
+	"FoldDropsAll":  "TestFoldingInParts",              // of rater/pg: seldom does a commit append while others' changes are folded, and nothing follows that hides it
+	"JobGoesBack":   "TestJobsDoNotGoBack",             // of rater/rerate/pg: a job that is behind is seen in a quarter of the schedules, a wrong line after it in one of a thousand
 	"MovedAsUsual":  "TestMovedLinesAreSavedWhole",     // lines that moved in their family are saved whole: what is appended replaces what stands at a place
 	"NewerExchange": "TestPricesKeepTheirExchangeRate", // prices in another currency keep the exchange rate that they began with
 }
@@ -133,7 +135,7 @@ func TestSimulationRules(t *testing.T) {
 		}
 	}
 	for _, name := range named {
-		if !slices.Contains(all, name) {
+		if !slices.Contains(all, name) && simElsewhere[name] == "" {
 			t.Errorf("there is no fault %s", name)
 		}
 	}
