@@ -18,6 +18,7 @@ type Faults struct {
 	LateUnderNewDefinitions  bool // late usage is priced under the activated definitions, not those of the seal
 	CarryToOriginalBilled    bool // late usage goes to who was billed for its own period, not to who is billed then
 	CarryIntoSealed          bool // late usage goes to the next period though that is sealed too
+	CarryBeforeClosed        bool // … or to an open one before a line that is on a closed invoice
 	SealedAsOpen             bool // sealed lines are priced as open ones
 	SweepSkipsSealed         bool // a sweep passes over sealed lines
 	MarkerAgain              bool // a marker that is finished or not above the last one begins again

@@ -113,10 +113,16 @@ func (f *family) open(period catalog.Period, billed string, invoice activity.ID)
 // placeOf gives where a line on an invoice that has none belongs.
 func (f *family) placeOf(period catalog.Period, billed string) int {
 	at := len(f.lines)
-	for at > 0 && cmp.Or(cmp.Compare(f.lines[at-1].period.Start, period.Start), cmp.Compare(f.lines[at-1].target.Billed, billed)) > 0 {
+	for at > 0 && f.lines[at-1].compareInvoice(period, billed) > 0 {
 		at--
 	}
 	return at
+}
+
+// compareInvoice compares the line with one on the invoice of a period: lines stand in the order of their invoices' periods, then of who is
+// billed.
+func (l *line) compareInvoice(period catalog.Period, billed string) int {
+	return cmp.Or(cmp.Compare(l.period.Start, period.Start), cmp.Compare(l.target.Billed, billed))
 }
 
 // settle prepares the target for the activities: whether its ids follow from what they say, and one string for an account that pays for

@@ -94,6 +94,19 @@ func (m *machine) resolve(e *usage.Event, r *resolution, need *needs) bool {
 	if !m.price(e, r, plan, owed, need) {
 		return false
 	}
+	for late && r.reason == "" && !m.faults.CarryBeforeClosed {
+		closed, ok := m.beforeClosed(r, need)
+		if !ok {
+			return false
+		}
+		if !closed {
+			break
+		}
+		if ok := m.carry(owed, r.period, r, need); !ok {
+			return false
+		}
+		r.invoice = activity.InvoiceID(r.seller, r.billed, r.period.Start)
+	}
 	if !late && r.reason == "" {
 		m.defs.plans.of(e.Account).remember(m.words, m.circumstance, e, r)
 	}
@@ -175,6 +188,25 @@ func (m *machine) carry(owed string, period catalog.Period, r *resolution, need 
 	}
 	need.fail(fmt.Errorf("no open period within %d periods for late usage of %s", maxCarry, owed))
 	return false
+}
+
+// beforeClosed says whether the line on the resolution's invoice stands before one on an invoice that is closed, which it would change.
+// That happens where others are billed since that line was opened.
+func (m *machine) beforeClosed(r *resolution, need *needs) (closed, ok bool) {
+	ok = true
+	for i := len(r.f.lines) - 1; i >= 0; i-- {
+		l := &r.f.lines[i]
+		if l.compareInvoice(r.period, r.billed) <= 0 {
+			break
+		}
+		seals, known := m.sealsOf(l.target.Billed, need)
+		if !known {
+			ok = false
+		} else if _, sealed := seals.sealedUnder(l.period.End); sealed {
+			closed = true
+		}
+	}
+	return closed, ok
 }
 
 func (m *machine) sealsOf(account string, need *needs) (*SealState, bool) {

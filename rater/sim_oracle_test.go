@@ -452,11 +452,7 @@ func (o *oracle) place(e *usage.Event) string {
 			return ReasonLate
 		}
 		o.w.did("late usage carried")
-		for late {
-			period += simDay
-			billed = o.root(owed, period)
-			_, late = o.sealed(billed, period+simDay)
-		}
+		billed, period = o.carried(owed, period)
 		if o.known(e.Account, s) { // an account that came after the seal is priced as it is now
 			seq = s
 		}
@@ -478,6 +474,10 @@ func (o *oracle) place(e *usage.Event) string {
 	if f == nil {
 		f = &oracleUses{prices: map[string]*simPrice{}}
 		o.families[family] = f
+	}
+	for line.period != day && o.beforeClosed(f, line) {
+		o.w.did("late usage carried past a closed line")
+		line.billed, line.period = o.carried(owed, line.period)
 	}
 	at := slices.Index(f.lines, line)
 	if rate.terms != nil {
@@ -652,6 +652,24 @@ func (o *oracle) rateAnew(k oracleFamily, f *oracleUses) {
 		u.rate, u.start = o.rate(k.account, k.product, u.time, seq)
 		f.prices[u.rate.contract] = u.rate
 	}
+}
+
+// carried is the first open period behind one, of whoever is billed then.
+func (o *oracle) carried(owed string, period int64) (billed string, next int64) {
+	for late := true; late; {
+		period += simDay
+		billed = o.root(owed, period)
+		_, late = o.sealed(billed, period+simDay)
+	}
+	return billed, period
+}
+
+// beforeClosed says whether a line that the other would stand before is on a closed invoice.
+func (o *oracle) beforeClosed(f *oracleUses, line oracleLine) bool {
+	return slices.ContainsFunc(f.lines, func(l oracleLine) bool {
+		_, closed := o.sealed(l.billed, l.period+simDay)
+		return closed && cmp.Or(cmp.Compare(l.period, line.period), cmp.Compare(l.billed, line.billed)) > 0
+	})
 }
 
 type oracleSegment struct {
