@@ -27,11 +27,13 @@ type pricer struct {
 	values   [catalog.MostDimensions]string // of an event, by which a matrix selects
 	exchange money.Exchange                 // turned the last event's amount into its rate's currency
 
-	conversion *conversion // of the last put's rate
-	known      Exchanges   // that the event was rated with before
-	events     int64       // that are priced as one, see Fold.AddTogether; 0: one
-	distinct   values      // where they are counted …
-	value      price.Value // … that of the event, if p.in has it
+	conversion *conversion             // of the last put's rate
+	known      Exchanges               // that the event was rated with before
+	events     int64                   // that are priced as one, see Fold.AddTogether; 0: one
+	all        map[activity.ID]*family // the machine's or the fold's
+	reads      bool                    // … which are not all there are
+	distinct   values                  // where they are counted …
+	value      price.Value             // … that of the event, if p.in has it
 	valueKey   ValueKey
 }
 
@@ -50,6 +52,9 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 			l.version = rec.Offset + 1
 			m.touch(f)
 			m.emitUsage(rec, sent, r, l, charged)
+			if r.carries {
+				m.carryOn(rec, e, r, m.rate.Cell)
+			}
 		}
 		return reason
 	}
@@ -68,6 +73,9 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 		m.emitUsage(rec, sent, r, &f.lines[at], charged)
 		if marker != nil && !price.CountsValues(m.rate) {
 			m.gather(f, at, e, r, marker)
+		}
+		if r.carries {
+			m.carryOn(rec, e, r, m.rate.Cell)
 		}
 	}
 	m.in.ID = "" // a part of the record
@@ -103,6 +111,9 @@ func (p *pricer) enter(e *usage.Event, r *resolution, sofar money.Decimal) (quan
 	p.in, p.exchange, reason = inputOf(e, p.rate, r.usagePeriod, r.usageZone, r.plan.Snapshot(), p.known.amount(e, p.rate, r.plan))
 	if price.CountsValues(p.rate) {
 		p.see(r.f, e)
+	}
+	if r.carries && reason == "" {
+		p.in.Carried, _ = p.carried(r, e.Account, p.rate.Cell, nil)
 	}
 	return quantity, reason
 }

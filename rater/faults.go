@@ -40,6 +40,8 @@ type Faults struct {
 	LogOrderAlone       bool // what prices in log order does not look at the lines that its own continues
 	CountedByPlace      bool // a distinct value is counted in each place in which it is seen
 	ForgottenValueIsNew bool // a value that is no more in memory is taken for one that was not seen
+	LevelsBeginAnew     bool // a line takes over no level from the period before
+	LaterLevelsStay     bool // … or keeps what it took over, whatever still falls on those before it
 	RecallLeavesGroup   bool // a resolution that is remembered is taken for events of other groups
 
 	// of the checkpoint

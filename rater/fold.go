@@ -25,6 +25,7 @@ type Fold struct {
 	resolved resolution
 	seq      int64             // of the definitions, see Under
 	over     *catalog.Snapshot // see Over
+	latest   int64             // of the periods that levels were carried over into
 }
 
 // Invoiced is the invoice that charges for usage, as the activity says. The zero value is the invoice of the period that the usage
@@ -97,13 +98,14 @@ type Folded struct {
 	Pool   activity.ID   // in which it has its tiers, zero: its line has them
 	Rate   *catalog.Rate // of a matrix the price that was selected
 	Charge money.Decimal // the change of its line
-	Others money.Decimal // the change of the family's other lines, for which the machine makes adjustments
+	Others money.Decimal // the change of the family's other lines, and of later ones that its level is carried on into, for which the machine makes adjustments
 	Amount money.Decimal // of its line with it
 }
 
 // NewFold returns a fold of nothing.
 func NewFold() *Fold {
 	f := &Fold{words: words{}, plans: newPlans(), families: map[activity.ID]*family{}, pools: map[activity.ID]*pool{}}
+	f.all = f.families
 	f.distinct = newValues(0, nil)
 	f.distinct.all = true
 	return f
@@ -117,7 +119,7 @@ func (f *Fold) Reset() {
 	f.distinct = newValues(0, nil)
 	f.distinct.all = true
 	clear(f.order)
-	f.order = f.order[:0]
+	f.order, f.latest = f.order[:0], 0
 }
 
 // Use makes plan the one under which usage of its account is priced. An account has one plan until Reset.
@@ -161,6 +163,9 @@ func (f *Fold) Add(e *usage.Event, on Invoiced) (Folded, string) {
 	if l := r.f.alone(r); l != nil {
 		out.Charge, reason = f.chargeAlone(l, e, r)
 		out.Line, out.Rate, out.Amount = l.target.Line, l.selected, l.amount
+		if r.carries && reason == "" {
+			f.carryOn(e, r, f.rate.Cell, &out)
+		}
 		return out, reason
 	}
 	at, reason := 0, ""
@@ -173,18 +178,22 @@ func (f *Fold) Add(e *usage.Event, on Invoiced) (Folded, string) {
 	if reason != "" {
 		return Folded{}, reason
 	}
-	overflow := false
-	out.Charge = f.take(r.f, at, r.seq, func(_ *line, change money.Decimal) {
-		sum, err := out.Others.Add(change)
-		overflow = overflow || err != nil
-		out.Others = sum
-	})
-	if overflow { // each is a difference of amounts within bounds, and there are few lines
-		panic("bug: the sum of a family's adjustments overflows")
-	}
+	out.Charge = f.take(r.f, at, r.seq, out.other)
 	l := &r.f.lines[at]
 	out.Line, out.Rate, out.Amount = l.target.Line, l.selected, l.amount
+	if r.carries {
+		f.carryOn(e, r, f.rate.Cell, &out)
+	}
 	return out, ""
+}
+
+// other adds the change of another line.
+func (out *Folded) other(_ *line, change money.Decimal) {
+	sum, err := out.Others.Add(change)
+	if err != nil { // each is a difference of amounts within bounds, and there are few lines
+		panic("bug: the sum of a family's adjustments overflows")
+	}
+	out.Others = sum
 }
 
 // resolve is the machine's, for usage that is not late, of a plan that is at hand and lines that are all in memory.

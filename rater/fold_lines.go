@@ -193,6 +193,7 @@ func (f *Fold) load(stored []LineState, plan *catalog.Plan, old func(seq int64) 
 		return fmt.Errorf("its amount is too large under the definitions at %d", plan.Seq())
 	}
 	f.take(family, -1, plan.Seq(), func(*line, money.Decimal) {})
+	f.latest = max(f.latest, family.period.Start)
 	if have := f.families[family.id]; have != nil { // resolutions point to it
 		family.recalled = have.recalled
 		*have = *family

@@ -19,7 +19,7 @@ import (
 func TestFoldGoesOnFromStoredLines(t *testing.T) {
 	var charges, late, asked int
 	for seed := range uint64(900) {
-		c := priceoracle.Generate(seed, priceoracle.Options{Without: notRated})
+		c := priceoracle.Generate(seed, priceoracle.Options{})
 		stores, err := storesOf(c.DocumentJSON())
 		if err != nil {
 			continue // refused documents are TestFoldIsWhatWasRated's

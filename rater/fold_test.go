@@ -65,6 +65,12 @@ func (s *benchStores) plan(t testing.TB, account string) *catalog.Plan {
 // eventsOf are a case's events, with the time in UTC nanoseconds.
 func eventsOf(c *priceoracle.Case) []usage.Event {
 	var events []usage.Event
+	if level := c.Usage.Carried; level != nil { // which the period before ends with
+		events = append(events, usage.Event{
+			ID: "before", Source: "oracle", Account: c.Accounts[0], RoutingKey: c.Accounts[0], Product: c.Events[0].Product, Backfill: true,
+			Time: c.Usage.Start.UnixNano() - 1, Quantity: money.MustParse(priceoracle.Decimal(level)), Hash: 1 << 40,
+		})
+	}
 	for _, e := range c.Events {
 		x := usage.Event{
 			ID: e.ID, Source: "oracle", Account: e.Account, RoutingKey: c.Accounts[0], Product: e.Product, Package: e.Package,
@@ -114,9 +120,9 @@ func stepOne(t *testing.T, m *machine, stores *benchStores, logTime, offset int6
 // up the activities again: charges, lines and segments are the same to the last digit. Where the order of the log does not matter, lines
 // come to the same amounts in another.
 func TestFoldIsWhatWasRated(t *testing.T) {
-	var rated, refused, late, others int
+	var rated, refused, late, others, carried int
 	for seed := range uint64(600) {
-		c := priceoracle.Generate(seed, priceoracle.Options{Without: notRated})
+		c := priceoracle.Generate(seed, priceoracle.Options{})
 		stores, err := storesOf(c.DocumentJSON())
 		if err != nil {
 			if issues := new(catalog.Issues); !errors.As(err, &issues) {
@@ -126,6 +132,9 @@ func TestFoldIsWhatWasRated(t *testing.T) {
 			continue
 		}
 		rated++
+		if c.Usage.Carried != nil {
+			carried++
+		}
 		events, random := eventsOf(&c), rand.New(rand.NewPCG(seed, 7))
 		m := newMachine(&Checkpoint{Last: -1, ActivatedSeq: 1}, DefaultLimits().Window, Faults{})
 		activities := stepAll(t, m, stores, c.Usage.End.UnixNano(), logOf(&c, events, random))
@@ -172,8 +181,8 @@ func TestFoldIsWhatWasRated(t *testing.T) {
 			t.Fatalf("in another order the charges come to %s, the lines to %s\n%s", charges, amounts, c.String())
 		}
 	}
-	t.Logf("%d cases, %d refused; %d late events, %d that changed other lines", rated, refused, late, others)
-	if rated < 500 || late < 400 || others < 20 {
+	t.Logf("%d cases, %d refused; %d late events, %d that changed other lines, %d levels carried over", rated, refused, late, others, carried)
+	if rated < 500 || late < 400 || others < 20 || carried < 3 {
 		t.Error("these are too few to tell anything")
 	}
 }
@@ -202,9 +211,6 @@ func (f *Fold) again(t *testing.T, stores *benchStores, a *activity.Activity) (F
 	e := stored(a)
 	return f.Add(&e, Invoiced{Billed: a.Billed, Period: catalog.Period{Start: a.PeriodStart, End: a.PeriodEnd}})
 }
-
-// notRated is what the oracle prices and the rater does not yet.
-var notRated = []string{"carried"}
 
 // stored is the event as its activity keeps it.
 func stored(a *activity.Activity) usage.Event {

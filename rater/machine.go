@@ -102,6 +102,7 @@ func newMachine(c *Checkpoint, window time.Duration, faults Faults) *machine {
 		counts: newTallies(c.Counts), sealed: map[string]struct{}{}, marked: map[string]struct{}{}, markers: map[string]*MarkerState{}, defs: newDefinitions(), work: new(work),
 	}
 	m.pricer.faults, m.distinct = &m.faults, newValues(DefaultLimits().Values, &m.faults)
+	m.all, m.reads = m.families, true
 	m.index.Load(c.Identities, c.Filters)
 	for i := range c.Markers {
 		m.markers[c.Markers[i].Account] = &c.Markers[i]

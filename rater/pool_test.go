@@ -21,7 +21,7 @@ func TestPoolsAgainstTheOracle(t *testing.T) {
 	kinds := map[string]int{}
 	accounts := 0
 	for seed := range uint64(4000) {
-		c := priceoracle.Generate(seed, priceoracle.Options{Without: notRated})
+		c := priceoracle.Generate(seed, priceoracle.Options{})
 		if len(c.Rates) == 0 || c.Rates[0].Pool == "" || c.Rates[0].Pool == "line" {
 			continue
 		}

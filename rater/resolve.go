@@ -25,6 +25,7 @@ type resolution struct {
 	pool    *pool         // that has the rate's tiers, nil: the line has them
 	invoice activity.ID
 	counts  bool // distinct values, which are in memory when it is rated
+	carries bool // its level into the next period
 
 	pooled      pooled
 	poolSeq     int64         // of those that price its pool: the same, but for late usage of an account that came after the seal
@@ -133,7 +134,7 @@ func (r *resolution) answer(plan *catalog.Plan, e *usage.Event, owed string) (fa
 		r.reason = string(refusal)
 		return family
 	}
-	r.rate, r.pkg, r.counts = answer.Rate, answer.Package, price.CountsValues(answer.Rate)
+	r.rate, r.pkg, r.counts, r.carries = answer.Rate, answer.Package, price.CountsValues(answer.Rate), price.CarriesLevel(answer.Rate)
 	for _, name := range r.product.GroupBy {
 		r.group = append(r.group, activity.Attribute{Name: name, Value: e.Attribute(name)})
 	}
@@ -268,6 +269,9 @@ func (m *machine) prepare(offset, logTime int64, need *needs) {
 			if r.counts {
 				m.askValue(e, r, need)
 			}
+			if r.carries {
+				m.prepareLevel(e, r, logTime, need)
+			}
 			continue
 		}
 		m.resolved[i] = &m.anew[i]
@@ -276,8 +280,12 @@ func (m *machine) prepare(offset, logTime int64, need *needs) {
 		} else if m.resolve(e, &m.anew[i], need); need.err != nil { // inWork tells of which event
 			return
 		}
-		if r := m.resolved[i]; r.counts && r.f != nil {
+		r := m.resolved[i]
+		if r.counts && r.f != nil {
 			m.askValue(e, r, need)
+		}
+		if r.carries && r.f != nil {
+			m.prepareLevel(e, r, logTime, need)
 		}
 	}
 }

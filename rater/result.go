@@ -137,7 +137,7 @@ func (m *machine) prepareMerge(s *MarkerState, id activity.ID, results []*usage.
 	for _, l := range results {
 		used = used || l.Events > 0
 	}
-	if len(f.lines) == 0 && !used || f.shares() || f.counts() { // what is shared goes on as it is, and what is counted value by value
+	if len(f.lines) == 0 && !used || f.shares() || f.counts() || f.levelled() { // what is shared goes on as it is, what is counted value by value, and a level from before
 		return merging{}, true
 	}
 	m.uses++
@@ -152,6 +152,13 @@ func (m *machine) prepareMerge(s *MarkerState, id activity.ID, results []*usage.
 		return merging{}, false
 	}
 	for i := range out.lines {
+		for j := range out.lines[i].segments {
+			if s := &out.lines[i].segments[j]; price.ShapeCarriesLevel(s.shape) {
+				if level, known := f.tookOver(s.cell); known { // what was summed up may not reach back as far
+					s.state.Peak = level
+				}
+			}
+		}
 		if !m.bindSegments(out.lines[i].segments, s.Account, period, seq, plan, need) {
 			return merging{}, false
 		}

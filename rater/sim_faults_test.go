@@ -122,6 +122,9 @@ func (f *simFaults) ofValues() bool {
 	return f.CountedByPlace || f.ForgottenValueIsNew || f.ValuesOutside || f.UnfencedValues || f.Cut.LosesValue
 }
 
+// ofLevels is ofValues for levels that are carried over.
+func (f *simFaults) ofLevels() bool { return f.LevelsBeginAnew || f.LaterLevelsStay }
+
 // simSteered are the weights under which rare faults show.
 var simSteered = map[string]simSteering{
 	"CarryToOriginalBilled":  {"define": 20, "publish": 20, "seal": 20, "time": 40},

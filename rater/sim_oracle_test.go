@@ -308,6 +308,7 @@ type oracleUses struct {
 
 	// With terms the prices are by the rate's id, and these stand in the place of uses.
 	ledger *priceoracle.Ledger
+	own    *big.Rat   // what the changes of a level on the line of its own day add up to
 	orders []int      // of each event, the line's
 	shared []*big.Rat // what pools have charged to each line
 }
@@ -337,6 +338,7 @@ type oracleUse struct {
 type oracle struct {
 	w        *world
 	act      int64
+	logTime  int64
 	through  map[string][]SealPoint
 	seen     map[usage.Identity]*usage.Event
 	arrived  map[usage.Identity]int64
@@ -380,6 +382,7 @@ func (w *world) oracle(p int) *oracle {
 }
 
 func (o *oracle) event(at Skip, e *usage.Event, logTime int64, retry bool) {
+	o.logTime = logTime
 	month := CountKey{Month: sink.MonthOf(e.Time)}
 	c := o.counts[month]
 	defer func() { o.counts[month] = c }()

@@ -156,6 +156,9 @@ func (w *world) terms(id string, start, end int64) *simTerms {
 		if w.faults.ofValues() {
 			family = slices.IndexFunc(simFamilies, func(f simFamily) bool { return f.name == "users" })
 		}
+		if w.faults.ofLevels() {
+			family = slices.IndexFunc(simFamilies, func(f simFamily) bool { return f.name == "average level" })
+		}
 		w.families[id] = family
 	}
 	r := simFamilies[family].draw(w)
@@ -252,11 +255,7 @@ func (o *oracle) take(f *oracleUses, line oracleLine, price *simPrice, e *usage.
 		day := time.Unix(0, line.usage).UTC()
 		f.ledger = &priceoracle.Ledger{Usage: priceoracle.Usage{Start: day, End: day.Add(time.Duration(simDay)), Zone: time.UTC}}
 	}
-	for id, p := range f.prices {
-		if now := o.now(id, p, seq); now != nil {
-			f.prices[id] = now
-		}
-	}
+	o.reprice(f, seq)
 	id := price.terms.rate.ID
 	rates := []*priceoracle.Rate{price.terms.rate}
 	for _, p := range f.prices {
@@ -270,8 +269,70 @@ func (o *oracle) take(f *oracleUses, line oracleLine, price *simPrice, e *usage.
 	}
 	o.w.did("usage under " + simFamilies[price.terms.family].name)
 	f.prices[id] = price
+	if price.terms.rate.Aggregation == "time_weighted" {
+		o.level(f, line, e)
+	}
 	return ""
 }
+
+// reprice has the family priced under the definitions.
+func (o *oracle) reprice(f *oracleUses, seq int64) {
+	for id, p := range f.prices {
+		if now := o.now(id, p, seq); now != nil {
+			f.prices[id] = now
+		}
+	}
+}
+
+// level follows what a change of the level means for other days: the family's first one takes over what the last day before with a line of its
+// own has left, and where the day is not sealed the days behind it take over what it leaves now.
+func (o *oracle) level(f *oracleUses, line oracleLine, e *usage.Event) {
+	key := oracleFamily{account: line.account, product: line.product, group: line.group}
+	on := func(day int64) *oracleUses {
+		key.usage, key.owed = day, o.root(line.account, day)
+		return o.families[key]
+	}
+	if f.ledger.Usage.Carried == nil {
+		f.ledger.Usage.Carried = new(big.Rat)
+		for n := int64(1); n <= mostQuiet; n++ {
+			if before := on(line.usage - n*simDay); before != nil && before.own != nil {
+				f.ledger.Usage.Carried = before.left()
+				o.w.did("level carried over")
+				break
+			}
+		}
+	}
+	if line.period != line.usage || line.billed != o.root(line.account, line.usage) {
+		return
+	}
+	if f.own == nil {
+		f.own = new(big.Rat)
+	}
+	f.own.Add(f.own, o.rat(e.Quantity))
+	level := f.left()
+	for day := line.usage + simDay; day <= o.logTime+simHour; day += simDay {
+		next := on(day)
+		if _, sealed := o.sealed(key.owed, day+simDay); sealed {
+			break
+		}
+		if next == nil || next.ledger == nil || next.ledger.Usage.Carried == nil {
+			continue
+		}
+		if next.ledger.Usage.Carried.Cmp(level) == 0 {
+			break
+		}
+		o.w.did("level carried on")
+		next.ledger.Usage.Carried = level
+		o.reprice(next, o.act)
+		if next.own == nil {
+			break
+		}
+		level = next.left()
+	}
+}
+
+// left is the level at the end of the family's day, as its own line has it.
+func (f *oracleUses) left() *big.Rat { return new(big.Rat).Add(f.ledger.Usage.Carried, f.own) }
 
 // now is what the rate says in the definitions of seq, nil: it is gone.
 func (o *oracle) now(id string, was *simPrice, seq int64) *simPrice {

@@ -70,6 +70,8 @@ var simRules = []simRule{
 	{rule: "a distinct value counts once, wherever and however often it was seen", faults: []string{"CountedByPlace"}},
 	{rule: "… also when it is no more in memory", faults: []string{"ForgottenValueIsNew"}},
 	{rule: "distinct values are part of the cut", faults: []string{"ValuesOutside"}},
+	{rule: "a level goes on into the next period", faults: []string{"LevelsBeginAnew"}},
+	{rule: "… also into one that has a line already, until it is sealed", faults: []string{"LaterLevelsStay"}},
 	{rule: "tiers go on where the rate changes", faults: []string{"TiersAnew"}},
 	{rule: "what is charged in log order follows what was charged before, on the line or on those that it continues", faults: []string{"LogOrderAlone"}},
 	{rule: "what is remembered of a resolution holds for events of the same group", faults: []string{"RecallLeavesGroup"}},

@@ -82,7 +82,7 @@ type home struct {
 	left    *string // see stays
 }
 
-// stays says why the line cannot be summed up: a pool has charged to it, or values are counted on it.
+// stays says why the line cannot be summed up: a pool has charged to it, values are counted on it, or a level was carried over into it.
 func (h *home) stays() string {
 	if h.left == nil {
 		segments, err := DecodeSegments(h.Segments)
@@ -93,6 +93,8 @@ func (h *home) stays() string {
 			left = leftShared
 		case slices.ContainsFunc(segments, func(s Segment) bool { return s.Shape>>8 != 0 }):
 			left = leftCounted
+		case slices.ContainsFunc(segments, func(s Segment) bool { return price.ShapeCarriesLevel(s.Shape) && !s.State.Peak.IsZero() }):
+			left = leftLevelled
 		}
 		h.left = &left
 	}
@@ -101,8 +103,9 @@ func (h *home) stays() string {
 
 // Why lines are left as they are.
 const (
-	leftShared  = "its tiers are shared, and priced with those of other lines"
-	leftCounted = "its distinct values were counted as they came"
+	leftShared   = "its tiers are shared, and priced with those of other lines"
+	leftCounted  = "its distinct values were counted as they came"
+	leftLevelled = "its level goes on from the period before"
 )
 
 // Sum adds up. Asked again it gives the same, whatever comes after the offset.

@@ -13,7 +13,7 @@ import (
 
 // PricingVersion is the version of the pricing code. Raise it with every change that alters a
 // charge: a replay under another version stops before it writes anything.
-const PricingVersion = 2
+const PricingVersion = 3
 
 // Record is the result of one usage record.
 type Record struct {

@@ -387,6 +387,9 @@ func note(r *catalog.Rate, before, after *State) string {
 	rounding := &r.Rounding
 	if a := aggregationOf(r); a.words != "" {
 		parts = append(parts, a.words)
+		if a.kind == kindTimeWeighted && !after.Peak.IsZero() {
+			parts = append(parts, fmt.Sprintf("it goes on from %s", after.Peak))
+		}
 	}
 	if rounding.PerEvent && rounding.Mode != money.RoundNone {
 		parts = append(parts, "each event rounded "+roundingWords(rounding))

@@ -62,7 +62,7 @@ func addLevel(s State, value money.Decimal, in *Input) (State, error) {
 	if err := s.add(money.Decimal{}); err != nil {
 		return State{}, err
 	}
-	s.At = length
+	s.At, s.Peak = length, in.Carried
 	l.ID = strings.Clone(l.ID)
 	switch {
 	case s.Rest == nil || s.Rest.levels == nil:
@@ -110,7 +110,7 @@ func (s *State) mergeLevels(b *State) error {
 		}
 	}
 	all = append(append(all, mine...), others...)
-	sum := State{Events: s.Events, At: max(s.At, b.At), Rest: RestOfLevels(all)}
+	sum := State{Events: s.Events, At: max(s.At, b.At), Peak: s.Peak, Rest: RestOfLevels(all)}
 	for i := range all {
 		if err := sum.step(all[:i], nil, &all[i]); err != nil {
 			return err

@@ -44,7 +44,7 @@ var ErrUnsupported = errors.New("not supported")
 type State struct {
 	Sum    money.Decimal // of the quantities, each rounded as the rate rounds events; or of the events' money values
 	Events int64
-	Peak   money.Decimal // max: the largest quantity; latest: the value; split: false: the highest position
+	Peak   money.Decimal // max: the largest quantity; latest: the value; split: false: the highest position; time_weighted: the level carried over
 	At     int64         // latest: its instant; time_weighted: nanoseconds of the period
 
 	// Exact is 100 times the charges as they were made, of methods that price in log order; or, of time_weighted, the
@@ -78,6 +78,7 @@ type Input struct {
 	Before   *State         // of methods in log order: what was accumulated before the segment; nil: nothing
 	Events   int64          // how many events the quantity is the sum of, where AddsUp says that it may be; 0: one
 	Value    *Value         // of unique; nil: the event does not say the attribute
+	Carried  money.Decimal  // of time_weighted: the level that the period before left
 }
 
 // Merge joins the states of two disjoint sets of events under rates of one kind, or gives money.ErrOverflow.

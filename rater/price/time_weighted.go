@@ -10,8 +10,30 @@ import (
 // ErrNoPeriod reports usage that counts by its share of the period, in a cycle whose period has no end.
 var ErrNoPeriod = errors.New("a share of the period needs a period with an end: give the account a cycle other than manual")
 
-// addChange gives s with one more change of the level. A level that is carried over into the period is its first change,
-// at its start.
+// A level goes on from one period to the next. What the period before left is carried over into a state (its Peak), as a first change at the
+// period's start would be: whoever adds up the usage of a period gives it with each event, and all states of one line have the same.
+
+// CarriesLevel says whether the level of usage under r goes on into the next period, so that Aggregate needs [Input.Carried].
+func CarriesLevel(r *catalog.Rate) bool {
+	k := kindOf(r)
+	return k == kindTimeWeighted || k == kindLevels
+}
+
+// ShapeCarriesLevel is CarriesLevel for states of the shape.
+func ShapeCarriesLevel(shape uint64) bool {
+	k := uint64(kindQuantity) + shape
+	return k == uint64(kindTimeWeighted) || k == uint64(kindLevels)
+}
+
+// LevelAtEnd gives the level at the end of the period, of a state that carries it.
+func LevelAtEnd(s *State) (money.Decimal, error) {
+	if s.Rest.Levels() != nil {
+		return s.Sum, nil
+	}
+	return s.Peak.Add(s.Sum)
+}
+
+// addChange gives s with one more change of the level.
 func addChange(s State, change money.Decimal, in *Input) (State, error) {
 	at, length, err := inPeriod(in)
 	if err != nil {
@@ -22,7 +44,7 @@ func addChange(s State, change money.Decimal, in *Input) (State, error) {
 	if s.Exact, err = s.Exact.Plus(exact); err != nil {
 		return State{}, err
 	}
-	s.At = length
+	s.At, s.Peak = length, in.Carried
 	return with(s, change)
 }
 
@@ -37,13 +59,21 @@ func inPeriod(in *Input) (at, length int64, err error) {
 }
 
 // averageLevel gives the integral of the level over the period, divided by its length. A change that happens at t counts
-// for what is left of the period: with changes d at t and the length p, Σ d × (p − t) / p.
+// for what is left of the period: with changes d at t and the length p, Σ d × (p − t) / p. What was carried over lasts as long as changes
+// do, or until the first level.
 func averageLevel(s *State) (money.Decimal, error) {
 	if s.At == 0 {
 		return s.Sum, nil // changes under a rate that has not said how long the period is
 	}
 	missing := s.Exact
 	missing.SubProduct(s.Sum, money.FromInt(s.At))
+	if !s.Peak.IsZero() {
+		lasts := s.At
+		if said := s.Rest.Levels(); said != nil {
+			lasts = said[0].At
+		}
+		missing.SubProduct(s.Peak, money.FromInt(lasts))
+	}
 	average, err := missing.Quo(s.At)
 	return average.Neg(), err
 }

@@ -135,6 +135,9 @@ func (b *book) rate(p *priced, c *oracle.Case, e *usage.Event) (charge money.Dec
 	if u == nil {
 		u = &used{}
 	}
+	if c.Usage.Carried != nil && price.CarriesLevel(r) {
+		in.Carried = money.MustParse(oracle.Decimal(c.Usage.Carried))
+	}
 	var set *price.Values
 	if price.CountsValues(r) {
 		in.Value, set = u.see(r, e)
@@ -246,6 +249,11 @@ func eventOf(o *oracle.Event) (*usage.Event, error) {
 // fold prices the case as stored usage is added up again, by the rules of the rater itself.
 func (b *book) fold(c *oracle.Case) (*priced, error) {
 	p, fold := &priced{lines: map[string]*line{}, rejected: map[string]string{}}, rater.NewFold()
+	if c.Usage.Carried != nil {
+		if left, err := b.leave(c, fold); err != nil || !left {
+			return nil, err
+		}
+	}
 	for i := range c.Events {
 		e, err := eventOf(&c.Events[i])
 		if err != nil {
@@ -259,6 +267,9 @@ func (b *book) fold(c *oracle.Case) (*priced, error) {
 		p.charges = append(p.charges, folded.Charge)
 	}
 	for _, l := range fold.Lines() {
+		if l.UsagePeriod.Start != c.Usage.Start.UnixNano() {
+			continue
+		}
 		key := []string{l.Account, l.Product, l.Package}
 		for _, g := range l.Group {
 			key = append(key, g.Value)
@@ -266,4 +277,20 @@ func (b *book) fold(c *oracle.Case) (*priced, error) {
 		p.lines[strings.Join(key, "\x00")] = &line{events: int(l.Events), amount: l.Amount}
 	}
 	return p, nil
+}
+
+// leave has the period before the case's end at the level that is carried over; false: what its rate does to a quantity makes it another.
+func (b *book) leave(c *oracle.Case, fold *rater.Fold) (bool, error) {
+	before := c.Events[0]
+	before.ID, before.Time, before.Quantity = "before", c.Usage.Start.Add(-time.Second), c.Usage.Carried
+	e, err := eventOf(&before)
+	if err != nil {
+		return false, err
+	}
+	fold.Use(b.plans[e.Account])
+	if _, reason := fold.Add(e, rater.Invoiced{}); reason != "" {
+		return false, nil // it has no rate yet
+	}
+	rounding := c.Rates[0].Rounding
+	return rounding == nil || rounding.First == nil && !rounding.OnEvent, nil
 }
