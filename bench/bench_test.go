@@ -109,7 +109,7 @@ func TestSiteBriefly(t *testing.T) {
 	}
 	c.data = t.TempDir()
 	r = measureBriefly(t, c, brief, measureIngest)
-	if figureOf(t, r, "POST /v1/usage, NDJSON of 1,000: processor of the server").Median <= 0 {
+	if figureOf(t, r, "POST /v1/usage, NDJSON of 1,000: accepted").Median <= 0 { // the kernel counts processor time in steps that a few requests may not take
 		t.Error("ingest: nothing measured")
 	}
 	c.data = t.TempDir()
