@@ -93,6 +93,10 @@ func (r *simResult) page() string {
 			fmt.Fprintf(&b, "| %s | belongs to %s, not built yet | | |\n", rule.rule, rule.later)
 		}
 		for _, name := range rule.faults {
+			if by := simElsewhere[name]; by != "" {
+				fmt.Fprintf(&b, "| %s | `%s` | not by schedules | %s |\n", rule.rule, name, by)
+				continue
+			}
 			c := r.Faults[slices.IndexFunc(r.Faults, func(c simCaught) bool { return c.Fault == name })]
 			after := fmt.Sprint(c.After)
 			switch {
