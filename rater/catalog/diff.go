@@ -249,25 +249,43 @@ func (c *comparison) compare(change *Change) error {
 
 // prices compares rates slot by slot.
 func (c *comparison) prices(ref Ref, before, after *priced) {
-	type pair struct{ before, after []pricedRate }
-	slots := map[slot]*pair{}
-	var order []slot
-	of := func(s slot) *pair {
-		if slots[s] == nil {
-			slots[s] = &pair{}
-			order = append(order, s)
-		}
-		return slots[s]
-	}
+	var slots pairing[slot, []pricedRate]
 	for _, r := range before.prices {
-		of(r.slot).before = append(of(r.slot).before, r)
+		p := slots.of(r.slot)
+		p.before = append(p.before, r)
 	}
 	for _, r := range after.prices {
-		of(r.slot).after = append(of(r.slot).after, r)
+		p := slots.of(r.slot)
+		p.after = append(p.after, r)
 	}
-	for _, s := range order {
-		c.timeline(Difference{Ref: ref, Product: s.product, Level: s.level, Package: s.pkg, Currency: s.currency, Reach: after.reach}, slots[s].before, slots[s].after, after.zone)
+	for _, p := range slots.list {
+		s := p.key
+		c.timeline(Difference{Ref: ref, Product: s.product, Level: s.level, Package: s.pkg, Currency: s.currency, Reach: after.reach}, p.before, p.after, after.zone)
 	}
+}
+
+// pairing is what stands under each key before and after, in the order in which keys come up.
+type pairing[K comparable, V any] struct {
+	list []*paired[K, V]
+	by   map[K]*paired[K, V]
+}
+
+type paired[K comparable, V any] struct {
+	key           K
+	before, after V
+}
+
+func (p *pairing[K, V]) of(key K) *paired[K, V] {
+	if p.by == nil {
+		p.by = map[K]*paired[K, V]{}
+	}
+	x := p.by[key]
+	if x == nil {
+		x = &paired[K, V]{key: key}
+		p.by[key] = x
+		p.list = append(p.list, x)
+	}
+	return x
 }
 
 // answer finds the rate that is in effect at an instant.

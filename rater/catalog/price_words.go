@@ -244,46 +244,36 @@ const mostEntries = 5
 
 // matrixArrow tells which prices of a matrix change; empty: it is not the prices.
 func matrixArrow(was, is *rateDef, unit string) string {
-	type pair struct{ was, is *rateDef }
-	pairs := map[string]*pair{}
-	var order []string
-	of := func(key string) *pair {
-		if pairs[key] == nil {
-			pairs[key] = &pair{}
-			order = append(order, key)
-		}
-		return pairs[key]
-	}
-	list := func(d *rateDef, into func(p *pair, r *rateDef)) {
+	var entries pairing[string, *rateDef]
+	each := func(d *rateDef, into func(key string, r *rateDef)) {
 		for _, e := range d.Prices {
 			r := e.rateDef
 			r.Currency = d.Currency
-			into(of(matchWords(d, e)), &r)
+			into(matchWords(d, e), &r)
 		}
 		if d.Default != nil {
 			r := d.Default.rateDef
 			r.Currency = d.Currency
-			into(of("everything else"), &r)
+			into("everything else", &r)
 		}
 	}
-	list(was, func(p *pair, r *rateDef) { p.was = r })
-	list(is, func(p *pair, r *rateDef) { p.is = r })
+	each(was, func(key string, r *rateDef) { entries.of(key).before = r })
+	each(is, func(key string, r *rateDef) { entries.of(key).after = r })
 	var out []string
 	more := 0
-	for _, key := range order {
-		p := pairs[key]
-		if bytes.Equal(terms(p.was), terms(p.is)) {
+	for _, p := range entries.list {
+		if bytes.Equal(terms(p.before), terms(p.after)) {
 			continue
 		}
 		if len(out) == mostEntries {
 			more++
 			continue
 		}
-		text := arrow(p.was, p.is, unit)
-		if p.is == nil {
-			text = priceWords(p.was, unit) + " → no price"
+		text := arrow(p.before, p.after, unit)
+		if p.after == nil {
+			text = priceWords(p.before, unit) + " → no price"
 		}
-		out = append(out, key+": "+text)
+		out = append(out, p.key+": "+text)
 	}
 	if more > 0 {
 		out = append(out, fmt.Sprintf("and %d more prices", more))
