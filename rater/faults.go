@@ -42,6 +42,7 @@ type Faults struct {
 	ForgottenValueIsNew bool // a value that is no more in memory is taken for one that was not seen
 	LevelsBeginAnew     bool // a line takes over no level from the period before
 	LaterLevelsStay     bool // … or keeps what it took over, whatever still falls on those before it
+	NewerExchange       bool // prices in another currency follow the exchange rates that are known now, not those that they began with
 	RecallLeavesGroup   bool // a resolution that is remembered is taken for events of other groups
 
 	// of the checkpoint
@@ -64,9 +65,6 @@ type Faults struct {
 	UnversionedProjection bool // an older version overwrites a newer one in the live store
 	RebuildLeavesUnsaved  bool // a rebuild leaves out what is not committed yet
 	RebuildOnePage        bool // … or what stands behind the first page
-
-	// of prices
-	NewerExchange bool // prices in another currency follow the exchange rates that are known now, not those that they began with
 
 	// Not violations.
 	OtherVersion bool                               // this rater is of another version, its results differ

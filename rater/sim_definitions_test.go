@@ -18,7 +18,8 @@ type simRow struct {
 	row    catalog.Row
 	price  *simPrice // of a product's default or a contract
 	bill   *simBill  // of an account
-	demand string    // nothing changes: somebody wants the account's usage rated anew
+	day    *simDayRates
+	demand string // nothing changes: somebody wants the account's usage rated anew
 	change usage.DefinitionRef
 }
 
@@ -92,12 +93,15 @@ func (w *world) begin() {
 	if !w.rich {
 		return
 	}
-	w.families, w.dated = map[string]int{}, map[string]int64{}
-	w.defs, w.snapshots = nil, nil
+	w.families, w.dated, w.moneys = map[string]int{}, map[string]int64{}, map[string]string{}
+	w.defs, w.snapshots, w.accounts = nil, nil, map[simAccount]*catalog.Account{}
+	w.define(w.exchangeRow(-31, true))
 	for _, p := range simProducts {
 		w.define(priceRow(w.anyPrices(p)))
 	}
-	w.defs = append(w.defs, b.defs[len(w.defs):]...)
+	for _, a := range simAccounts {
+		w.define(w.accountRow(a))
+	}
 }
 
 func (w *world) define(row *simRow) {
@@ -203,6 +207,9 @@ func (w *world) change() {
 	case 5:
 		if w.anew {
 			w.define(&simRow{demand: simAccounts[w.n(len(simAccounts))]})
+		}
+		if w.rich {
+			w.define(w.exchangeRow(w.n(simDays+2)-1, false))
 		}
 	case 0, 1:
 		if w.rich {
@@ -322,11 +329,11 @@ func (w *world) Snapshot(_ context.Context, seq int64) (*catalog.Snapshot, error
 	return w.snapshots[seq], nil
 }
 
-// products are the rows of products among the definitions behind one up to another.
+// products are the rows of products and exchange rates among the definitions behind one up to another.
 func (w *world) products(behind, to int64) []catalog.Row {
 	var rows []catalog.Row
 	for _, d := range w.defs[behind:to] {
-		if d.row.Kind == catalog.KindProduct {
+		if d.row.Kind == catalog.KindProduct || d.row.Kind == catalog.KindExchangeRates {
 			rows = append(rows, d.row)
 		}
 	}

@@ -142,6 +142,7 @@ var simSteered = map[string]simSteering{
 	"CutLosesEpoch":          losses,
 	"PublisherTrustsAcks":    losses,
 	"LogOrderAlone":          {"seal": 40, "time": 20},
+	"NewerExchange":          {"define": 20, "publish": 20},
 	"MarkerAgain":            reratings,
 	"ResultOfAnyMarker":      reratings,
 	"OlderChangeSeen":        {"rebalance": 30, "client": 40},

@@ -308,9 +308,10 @@ type oracleUses struct {
 
 	// With terms the prices are by the rate's id, and these stand in the place of uses.
 	ledger *priceoracle.Ledger
-	own    *big.Rat   // what the changes of a level on the line of its own day add up to
-	orders []int      // of each event, the line's
-	shared []*big.Rat // what pools have charged to each line
+	own    *big.Rat             // what the changes of a level on the line of its own day add up to
+	pinned map[string]simPinned // by the rate's id
+	orders []int                // of each event, the line's
+	shared []*big.Rat           // what pools have charged to each line
 }
 
 // oraclePool is what is priced together.
@@ -475,7 +476,7 @@ func (o *oracle) place(e *usage.Event) string {
 	line := oracleLine{e.Account, e.Product, group, day, billed, period}
 	f := o.families[family]
 	if f == nil {
-		f = &oracleUses{prices: map[string]*simPrice{}}
+		f = &oracleUses{prices: map[string]*simPrice{}, pinned: map[string]simPinned{}}
 		o.families[family] = f
 	}
 	for line.period != day && o.beforeClosed(f, line) {

@@ -162,6 +162,7 @@ func (w *world) terms(id string, start, end int64) *simTerms {
 		w.families[id] = family
 	}
 	r := simFamilies[family].draw(w)
+	r.Currency = w.currency(id, simFamilies[family].name)
 	r.ID, r.List, r.Restart = id, id, start != always && w.n(4) == 0 // a list's first price does not begin anew
 	if start != always {
 		r.Start = time.Unix(0, start).UTC()
@@ -233,15 +234,15 @@ func (w *world) enrich(e *usage.Event) {
 	e.Attributes = append(e.Attributes, region...)
 	put("size", "3", "9.5", "10", "many", "")
 	if w.n(2) == 0 {
-		e.HasAmount, e.Amount, e.Currency = true, money.FromInt(int64(w.n(40))), "USD"
+		e.HasAmount, e.Amount, e.Currency = true, money.FromInt(int64(w.n(40))), simMoneys[w.n(len(simMoneys))]
 	}
 }
 
-// rich is the event as the oracle of prices knows it.
-func (o *oracle) rich(e *usage.Event) priceoracle.Event {
+// rich is the event as the oracle of prices knows it under the rate.
+func (o *oracle) rich(e *usage.Event, r *priceoracle.Rate, seq int64) priceoracle.Event {
 	x := priceoracle.Event{ID: e.ID, Time: time.Unix(0, e.Time).UTC(), Quantity: o.rat(e.Quantity), Attributes: map[string]string{}}
 	if e.HasAmount {
-		x.Amount = o.rat(e.Amount)
+		x.Amount, x.Foreign = o.paid(e, r, seq)
 	}
 	for _, a := range e.Attributes {
 		x.Attributes[a.Name] = a.Value
@@ -255,7 +256,7 @@ func (o *oracle) take(f *oracleUses, line oracleLine, price *simPrice, e *usage.
 		day := time.Unix(0, line.usage).UTC()
 		f.ledger = &priceoracle.Ledger{Usage: priceoracle.Usage{Start: day, End: day.Add(time.Duration(simDay)), Zone: time.UTC}}
 	}
-	o.reprice(f, seq)
+	o.reprice(f, line.usage, seq)
 	id := price.terms.rate.ID
 	rates := []*priceoracle.Rate{price.terms.rate}
 	for _, p := range f.prices {
@@ -263,23 +264,32 @@ func (o *oracle) take(f *oracleUses, line oracleLine, price *simPrice, e *usage.
 			rates = append(rates, p.terms.rate)
 		}
 	}
-	reason, ok := f.ledger.Take(rates, id, o.rich(e))
+	x := o.rich(e, price.terms.rate, seq)
+	if x.Foreign && price.terms.rate.OfMoney() {
+		o.w.did("amount that nothing converts")
+	}
+	reason, ok := f.ledger.Take(rates, id, x)
 	if !ok {
 		return map[string]string{"": ReasonNegative, "amount_missing": ReasonNoAmount, "attribute_missing": ReasonNoAttribute, "no_rate": ReasonNoRate}[reason]
 	}
 	o.w.did("usage under " + simFamilies[price.terms.family].name)
+	if x.Amount != nil && x.Amount.Cmp(o.rat(e.Amount)) != 0 && price.terms.rate.OfMoney() {
+		o.w.did("amount converted")
+	}
 	f.prices[id] = price
+	o.pin(f, price.terms.rate, line.usage, seq, "usage at prices in another currency")
 	if price.terms.rate.Aggregation == "time_weighted" {
 		o.level(f, line, e)
 	}
 	return ""
 }
 
-// reprice has the family priced under the definitions.
-func (o *oracle) reprice(f *oracleUses, seq int64) {
+// reprice has the family of a period priced under the definitions.
+func (o *oracle) reprice(f *oracleUses, period, seq int64) {
 	for id, p := range f.prices {
 		if now := o.now(id, p, seq); now != nil {
 			f.prices[id] = now
+			o.pin(f, now.terms.rate, period, seq, "prices in another currency than before")
 		}
 	}
 }
@@ -323,7 +333,7 @@ func (o *oracle) level(f *oracleUses, line oracleLine, e *usage.Event) {
 		}
 		o.w.did("level carried on")
 		next.ledger.Usage.Carried = level
-		o.reprice(next, o.act)
+		o.reprice(next, day, o.act)
 		if next.own == nil {
 			break
 		}
@@ -351,8 +361,10 @@ func (o *oracle) now(id string, was *simPrice, seq int64) *simPrice {
 // richTotal prices the usage of the first lines of a family.
 func (f *oracleUses) richTotal(upTo int) *big.Rat {
 	var rates []*priceoracle.Rate
-	for _, p := range f.prices {
-		rates = append(rates, p.terms.rate)
+	for id, p := range f.prices {
+		r := *p.terms.rate
+		r.Exchange = f.pinned[id].rate
+		rates = append(rates, &r)
 	}
 	return f.ledger.Total(rates, func(event int) bool { return f.orders[event] <= upTo })
 }
@@ -366,6 +378,9 @@ func (o *oracle) prices(k oracleLine) string {
 		}
 		for _, id := range slices.Sorted(maps.Keys(f.prices)) {
 			fmt.Fprintf(&s, "\n%s", f.prices[id].terms.rate.JSON())
+			if x := f.pinned[id].rate; x != nil {
+				fmt.Fprintf(&s, " at %s", x.FloatString(12))
+			}
 		}
 		fmt.Fprintf(&s, "\nits events are under %v, of its lines %v", f.ledger.Rates(), f.orders)
 	}

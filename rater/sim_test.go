@@ -27,6 +27,7 @@ var simMust = []string{
 	"seal", "late usage carried", "rejected: " + ReasonLate, "duplicate", "rejected: " + ReasonDuplicateConflict, "sent again behind the window",
 	"lines swept", "marker", "result merged", "usage behind a marker", "seal while a marker is open", "job killed", "a job sleeps", "correction of what is sealed",
 	"retry rated", "event skipped", "invoice on several partitions", "day of identities folded",
+	"usage at prices in another currency", "prices in another currency than before", "amount converted", "amount that nothing converts", "exchange rates changed", "exchange rates deleted",
 	"rejected: " + ReasonNegative, "rejected: " + ReasonNoAmount, "rejected: " + ReasonNoRate,
 }
 

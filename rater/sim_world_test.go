@@ -116,8 +116,9 @@ type world struct {
 	hidden   int64 // the definition that has a number and is not committed yet, 0: none
 	bill     map[string][]simBill
 
-	families map[string]int   // of rates, by id: the places in simFamilies
-	dated    map[string]int64 // where the prices of products change with time
+	families map[string]int    // of rates, by id: the places in simFamilies
+	dated    map[string]int64  // where the prices of products change with time
+	moneys   map[string]string // of rates whose currency stays, by id
 
 	snapshots []*catalog.Snapshot // by sequence number
 	accounts  map[simAccount]*catalog.Account
@@ -169,7 +170,7 @@ func newWorld(seed uint64, m simMutant, tracing bool) *world {
 	w := &world{r: rand.New(rand.NewPCG(seed, 7)), faults: m.faults, tracing: tracing, odds: odds(m.steer), now: simStart + 12*simHour, done: map[string]int{}}
 	w.parts = 2 + w.r.IntN(2)
 	w.upgrades, w.lossy = seed%8 == 7, seed%16 == 5 || m.steer["lose usage"] > 0
-	w.rich = (w.n(2) == 0 || m.faults.ofValues() || m.faults.ofLevels()) && !m.faults.UnfencedPools
+	w.rich = (w.n(2) == 0 || m.faults.ofValues() || m.faults.ofLevels() || m.faults.NewerExchange) && !m.faults.UnfencedPools
 	w.anew = !w.rich && !m.faults.UnfencedPools && (w.n(2) == 0 || m.steer["rate anew under load"] > 0)
 	w.lost, w.leader = make([]bool, w.parts), make([]int32, w.parts)
 	if seed%8 == 3 {

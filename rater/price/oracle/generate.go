@@ -241,7 +241,7 @@ func (g *generator) fit(e *Event) {
 		if a == uniqueOf && !g.may("rejected", 30) {
 			e.Attributes[r.Attribute] = pick(g, "ann", "bob", "cy")
 		}
-		if r.kind() == "money" && e.Amount == nil && (r.Model == dynamic || g.IntN(3) > 0) && !(r.Model == dynamic && g.may("rejected", 20)) {
+		if r.OfMoney() && e.Amount == nil && (r.Model == dynamic || g.IntN(3) > 0) && !(r.Model == dynamic && g.may("rejected", 20)) {
 			e.Amount = new(big.Rat).Set(e.Quantity)
 			if g.IntN(2) == 0 {
 				e.Quantity = num(int64(g.IntN(9)))

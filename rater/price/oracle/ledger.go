@@ -78,7 +78,11 @@ func (r *Rate) Settle() { r.settled = r.cells() }
 // JSON is the rate as stored definitions hold it, with its id and currency: decimals are strings.
 func (r *Rate) JSON() string {
 	var b strings.Builder
-	write(&b, stored("", append(object{{"id", word(r.ID)}, {"currency", currency}}, r.node()...)), true)
+	of := currency
+	if r.Currency != "" {
+		of = word(r.Currency)
+	}
+	write(&b, stored("", append(object{{"id", word(r.ID)}, {"currency", of}}, r.node()...)), true)
 	return b.String()
 }
 

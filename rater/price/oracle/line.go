@@ -70,12 +70,20 @@ func Charges(rates []Rate, usage Usage, events []Event) []*big.Rat {
 func (l *line) upTo(k, last int) *big.Rat {
 	s := num(0)
 	for _, c := range l.cells[k] {
-		s = add(s, l.total(c.rate, l.through(k, last, c)))
+		s = add(s, l.rates[k].converted(l.total(c.rate, l.through(k, last, c))))
 	}
 	if r := &l.rates[k]; r.Model == matrix && r.Maximum != nil {
-		s = least(s, r.Maximum)
+		s = least(s, r.converted(r.Maximum))
 	}
 	return s
+}
+
+// converted is an amount in the rate's currency in that of the line.
+func (r *Rate) converted(amount *big.Rat) *big.Rat {
+	if r.Exchange == nil {
+		return amount
+	}
+	return Round(mul(amount, r.Exchange), decimals)
 }
 
 // through is the usage through segment last that rate k goes on from: of the same cell and kind, and not from before its tiers began
@@ -130,6 +138,8 @@ func (l *line) takeUnder(k int, e Event) (reason string, ok bool) {
 	}
 	r := c.rate
 	switch a := r.aggregation(); {
+	case e.Foreign && r.OfMoney():
+		return "no_rate", false
 	case e.Quantity.Sign() < 0 && (a == countOf || a == maxOf || a == latestOf || a == uniqueOf):
 		return "", false
 	case a == uniqueOf && e.Attributes[r.Attribute] == "":
@@ -146,7 +156,7 @@ func (l *line) takeUnder(k int, e Event) (reason string, ok bool) {
 		l.charge(u)
 	}
 	l.used = append(l.used, u)
-	if r.kind() == "money" {
+	if r.OfMoney() {
 		l.within(sum(l.through(k, k, c), func(u *used) *big.Rat { return u.value }), "a sum of money values")
 	}
 	return "", true

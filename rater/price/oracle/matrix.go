@@ -27,7 +27,7 @@ func (r *Rate) cells() []cell {
 	}
 	var cells []cell
 	put := func(name string, entry Rate) {
-		entry.Aggregation, entry.Attribute, entry.Level, entry.Rounding = r.Aggregation, r.Attribute, r.Level, r.Rounding
+		entry.Aggregation, entry.Attribute, entry.Level, entry.Rounding, entry.Currency = r.Aggregation, r.Attribute, r.Level, r.Rounding, r.Currency
 		cells = append(cells, cell{name, &entry})
 	}
 	for _, e := range r.Entries {

@@ -130,7 +130,7 @@ func (r *Rate) lessIncluded(q *big.Rat) *big.Rat {
 
 // aggregate is the quantity that events of a rate's kind add up to under it.
 func (r *Rate) aggregate(u Usage, of []*used) *big.Rat {
-	if r.kind() == "money" {
+	if r.OfMoney() {
 		return sum(of, func(e *used) *big.Rat { return e.value })
 	}
 	switch r.aggregation() {

@@ -8,7 +8,7 @@
 //
 // and each Total is rounded half away from zero to the 12th decimal, once. A Total whose events or sums pass ±10^15, or which does
 // so itself before its maximum, is out of scope, because the product may reject the event: Result.Beyond says which.
-// Also out of scope: exchange rates, minimums (the close trues them up), pricing levels, and which documents are refused.
+// Also out of scope: which exchange rate holds, minimums (the close trues them up), pricing levels, and which documents are refused.
 //
 // Generate draws random cases with their documents and expected amounts, Shrink makes a failing one short:
 //
@@ -21,6 +21,7 @@ package oracle
 
 import (
 	"math/big"
+	"strings"
 	"time"
 )
 
@@ -50,6 +51,9 @@ type Rate struct {
 	HalfOpen, ZeroFlat, WholeEvent bool     // bounds: half_open, zero_usage_flat: charge, split: false
 	ProrateDay, Restart            bool     // prorate: day, tiers_restart: true
 	Pool                           string
+
+	Currency string   // of the prices, "": USD. Sums of money in one currency are of no use to rates in another
+	Exchange *big.Rat // turns each total into the line's currency, where it is rounded once more; nil: it is in that
 
 	settled []cell
 }
@@ -97,7 +101,8 @@ type Event struct {
 	Time             time.Time
 	Account, Product string
 	Package          string
-	Quantity, Amount *big.Rat
+	Quantity, Amount *big.Rat // the amount is in the currency of the rate …
+	Foreign          bool     // … but for one that nothing turns into it
 	Attributes       map[string]string
 }
 
@@ -142,7 +147,7 @@ func (r *Rate) aggregation() string {
 func (r *Rate) kind() string {
 	switch r.Model {
 	case percentage, graduatedPercentage, dynamic:
-		return "money"
+		return "money" + r.Currency
 	}
 	switch a := r.aggregation(); a {
 	case sumOf, countOf:
@@ -158,6 +163,9 @@ func (r *Rate) kind() string {
 		return a
 	}
 }
+
+// OfMoney says whether it prices money values.
+func (r *Rate) OfMoney() bool { return strings.HasPrefix(r.kind(), "money") }
 
 // inLogOrder says that each event is charged when it arrives, and that what it cost then stays.
 func (r *Rate) inLogOrder() bool {

@@ -83,7 +83,7 @@ func (r *Rate) complete() bool {
 // takesRounding: money is not rounded before it is priced, nor is the total of events that are priced one by one.
 func (r *Rate) takesRounding() bool {
 	o := r.Rounding
-	return o == nil || r.kind() != "money" && r.Model != capacity && !(r.WholeEvent && o.Mode != "" && !o.OnEvent)
+	return o == nil || !r.OfMoney() && r.Model != capacity && !(r.WholeEvent && o.Mode != "" && !o.OnEvent)
 }
 
 // Doubt says why the oracle's answer is one reading of the documents among others; "": it is not.
