@@ -27,7 +27,6 @@ func (v *revision) oldAccount(id string) *accountDef {
 	}
 	row, ok := v.stored.Rows[Ref{KindAccount, id}]
 	if !ok {
-		v.old[id] = nil
 		return nil
 	}
 	d := new(accountDef)
@@ -59,7 +58,7 @@ func (v *revision) tree() {
 			if d.Currency = v.settings.Currency; d.Currency == "" && !v.granted {
 				v.fail(d.at.member("currency"), "is missing, and the catalogue has no default: write currency here or at the top")
 			}
-		case old != nil && d.Currency == "":
+		case d.Currency == "":
 			d.Currency = old.Currency
 		case old != nil && d.Currency != old.Currency:
 			v.fail(d.at.member("currency"), "cannot change from %s to %s: what was used stays in its currency; create another account", old.Currency, d.Currency)
@@ -197,11 +196,7 @@ func (v *revision) periodEnd(d *accountDef) int64 {
 // provisions finishes the products and packages that accounts have.
 func (v *revision) provisions() {
 	for _, d := range v.doc.accounts {
-		zone, err := loadZone(d.TimeZone)
-		if err != nil {
-			v.fail(d.at.member("time_zone"), "%v", err)
-			continue
-		}
+		zone := zoneOf(d)
 		var own, packaged []listedRate
 		for _, p := range d.Products {
 			v.refer(&p.at, "product", KindProduct, p.Product)

@@ -56,16 +56,14 @@ func (p *Plan) Constant(product *Product, pkg string, t int64) (from, until int6
 
 func (p *Plan) billingAt(t int64) billedSpan {
 	s := billedSpan{from: Always, to: Never}
-	for i, a := range p.chain {
+	for _, a := range p.chain {
 		n := a.termAt(t)
-		if n > 0 {
-			s.from = max(s.from, a.Billing[n].Start)
-		}
+		s.from = max(s.from, a.Billing[n].Start)
 		if n+1 < len(a.Billing) {
 			s.to = min(s.to, a.Billing[n+1].Start)
 		}
 		s.account = a
-		if !a.Billing[n].BillToParent || i == len(p.chain)-1 {
+		if !a.Billing[n].BillToParent {
 			break
 		}
 	}

@@ -27,7 +27,7 @@ func changingPlan(t *testing.T) *Plan {
 		t.Fatal(err)
 	}
 	child, err := DecodeAccount(row(KindAccount, "a", `{"id":"a","parent":"p","currency":"EUR","routing_key":"a","seller":"main",
-		"billing":[{"cycle":{"every":"daily"}},{"cycle":{"every":"daily"},"bill_to":"parent","start":"2026-02-20T00:00:00Z"},{"cycle":{"every":"monthly"},"start":"2026-03-31T22:00:00Z"}],
+		"billing":[{"cycle":{"every":"daily"}},{"cycle":{"every":"daily"},"bill_to":"parent","start":"2026-02-20T00:00:00Z"},{"cycle":{"every":"monthly"},"start":"2026-03-27T12:00:00Z"}],
 		"packages":[{"package":"k","start":"2026-03-05T00:00:00Z","end":"2026-03-09T00:00:00Z"}]}`), []Row{
 		row(KindContract, "c", `{"id":"c","account":"a","start":"2026-03-20T00:00:00Z","end":"2026-03-25T00:00:00Z","rate_class":"gold"}`),
 	})
@@ -39,6 +39,29 @@ func changingPlan(t *testing.T) *Plan {
 		t.Fatal(err)
 	}
 	return plan
+}
+
+// TestConstantInAPackage: a package that the account has not changes its price at a time of its own.
+func TestConstantInAPackage(t *testing.T) {
+	b := newBook()
+	b.must(t, testNow, `
+currency: EUR
+products: [{id: p, rates: [{model: flat, amount: 9}]}]
+packages: [{id: k, products: [{product: p, rates: [{model: flat, amount: 1, end: 2026-05-05}, {model: flat, amount: 2, start: 2026-05-05}]}]}]
+accounts: [{id: a}]`)
+	p := b.plan(t, "a")
+	product, change := p.Snapshot().Product("p"), at("2026-05-05T00:00:00Z")
+	for when, want := range map[int64]Period{
+		change - 1: {at("2026-05-01T00:00:00Z"), change}, change: {change, at("2026-06-01T00:00:00Z")},
+	} {
+		p.Resolve(product, "k", when)
+		if from, until := p.Constant(product, "k", when); (Period{from, until}) != want {
+			t.Errorf("in the package at %d: from %d until %d, want %v", when, from, until, want)
+		}
+		if from, until := p.Constant(product, "", when); (Period{from, until}) != (Period{at("2026-05-01T00:00:00Z"), at("2026-06-01T00:00:00Z")}) {
+			t.Errorf("outside at %d: from %d until %d", when, from, until)
+		}
+	}
 }
 
 // TestRememberedAnswers: what a plan remembers is what a new one works out, and holds for as long as Constant says.

@@ -129,9 +129,6 @@ var zones sync.Map // string → *time.Location
 // loadZone finds an IANA zone; the empty name is UTC. "Local" is refused: a definition must not
 // depend on the machine that reads it.
 func loadZone(name string) (*time.Location, error) {
-	if name == "" || name == "UTC" {
-		return time.UTC, nil
-	}
 	if zone, ok := zones.Load(name); ok {
 		return zone.(*time.Location), nil
 	}

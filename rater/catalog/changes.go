@@ -94,11 +94,10 @@ func differing(before, after []byte) []string {
 
 // usesOf lists what a definition names, each once.
 func usesOf(def any) []Ref {
-	uses := map[Ref]bool{}
-	eachUse(def, func(ref Ref) { uses[ref] = true })
-	refs := slices.Collect(maps.Keys(uses))
+	var refs []Ref
+	eachUse(def, func(ref Ref) { refs = append(refs, ref) })
 	slices.SortFunc(refs, compareRefs)
-	return refs
+	return slices.Compact(refs)
 }
 
 // eachUse tells what a definition names, some of it more than once.
@@ -162,7 +161,6 @@ func (v *revision) deletions() {
 		}
 		if _, ok := v.stored.Rows[ref]; !ok && v.defined[ref] == nil && !v.granted {
 			v.fail(&x.at, "there is no %s %q to delete: correct the id, or leave it out", ref.Kind, ref.ID)
-			continue
 		}
 		users := slices.SortedFunc(slices.Values(v.stored.Users[ref]), compareRefs)
 		for _, user := range users {

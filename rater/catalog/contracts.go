@@ -57,8 +57,9 @@ func (v *revision) contract(d *contractDef) {
 		account = &accountDef{}
 	}
 	zone, err := loadZone(account.TimeZone)
-	if err != nil {
-		return // reported where the zone is read
+	if err != nil { // of an account that is stored
+		v.fail(d.at.member("account"), "%v", err)
+		return
 	}
 	if row, ok := v.stored.Rows[Ref{KindContract, d.ID}]; ok {
 		var old contractDef

@@ -80,7 +80,7 @@ func (c *comparison) find(ref Ref, into any) bool {
 	if !ok {
 		body = c.stored.Rows[ref].Body
 	}
-	return len(body) > 0 && json.Unmarshal(body, into) == nil
+	return json.Unmarshal(body, into) == nil
 }
 
 func (c *comparison) product(id string) (name, unit string) {
@@ -319,7 +319,6 @@ func (c *comparison) timeline(d Difference, before, after []pricedRate, zone *ti
 		cuts = append(cuts, r.start, r.end)
 	}
 	slices.Sort(cuts)
-	cuts = slices.Compact(cuts)
 	type part struct {
 		stretch
 		was, is       *rateDef
@@ -327,9 +326,6 @@ func (c *comparison) timeline(d Difference, before, after []pricedRate, zone *ti
 	}
 	var parts []part
 	for i, from := range cuts {
-		if from == Never {
-			break
-		}
 		until := int64(Never)
 		if i+1 < len(cuts) {
 			until = cuts[i+1]
@@ -422,7 +418,7 @@ func propertyText(raw json.RawMessage, zone *time.Location) string {
 func members(one string, a, b json.RawMessage, zone *time.Location) []string {
 	read := func(raw json.RawMessage) (keys []string) {
 		var list []map[string]json.RawMessage
-		if len(raw) > 0 && json.Unmarshal(raw, &list) != nil {
+		if json.Unmarshal(raw, &list) != nil { // there is none
 			return nil
 		}
 		for _, x := range list {
@@ -442,7 +438,7 @@ func members(one string, a, b json.RawMessage, zone *time.Location) []string {
 func elements(one string, a, b json.RawMessage, zone *time.Location) []string {
 	read := func(raw json.RawMessage) (keys []string) {
 		var list []json.RawMessage
-		if len(raw) > 0 && json.Unmarshal(raw, &list) != nil {
+		if json.Unmarshal(raw, &list) != nil { // there is none
 			return nil
 		}
 		for _, x := range list {

@@ -71,6 +71,13 @@ func TestDifferences(t *testing.T) {
 			[]string{"Phone calls, list price: dest 33 or 49: 0.10 → 0.08 EUR per minute; size 1 to 5: 2.00 EUR once there is usage → no price; size from 5: 3.00 EUR once there is usage (new); everything else: 1.00 EUR per minute (new)"}},
 		"a rate class": {`rate_classes: [{id: gold, rates: [{product: data, model: per_unit, unit_price: 0.8, start: 2026-06-01}]}]`,
 			[]string{"data, rate class gold, until 2026-06-01: 0.90 EUR per GB → the next level's price", "data, rate class gold, from 2026-06-01: 0.90 → 0.80 EUR per GB"}},
+		"the same price twice, one after the other": {`rate_classes: [{id: gold, rates: [
+			{product: data, model: per_unit, unit_price: 0.8, end: 2026-06-01}, {product: data, model: per_unit, unit_price: 0.8, start: 2026-06-01}]}]`,
+			[]string{"data, rate class gold: 0.90 → 0.80 EUR per GB"}},
+		"the same price twice, with the old one between": {`rate_classes: [{id: gold, rates: [
+			{product: data, model: per_unit, unit_price: 0.8, end: 2026-06-01}, {product: data, model: per_unit, unit_price: 0.9, start: 2026-06-01, end: 2026-07-01},
+			{product: data, model: per_unit, unit_price: 0.8, start: 2026-07-01}]}]`,
+			[]string{"data, rate class gold, until 2026-06-01: 0.90 → 0.80 EUR per GB", "data, rate class gold, from 2026-07-01: 0.90 → 0.80 EUR per GB"}},
 		"a package": {`packages: [{id: starter, name: Starter, products: [{product: api-calls, rates: [{model: per_unit, unit_price: 0.07, maximum: 50}]}]}]`,
 			[]string{"package Starter: no longer product data", "API calls, package Starter: 0.08 EUR per request → 0.07 EUR per request, at most 50.00 EUR"}},
 		"an account": {`accounts: [{id: acme, name: Acme AG, time_zone: Europe/Berlin, terms_days: 14, identifiers: ["+49"], packages: [{package: starter, start: 2026-07-01, rates: [{product: data, model: per_unit, unit_price: 0.5}]}]}]`,
@@ -199,7 +206,7 @@ func TestDifferenceMembers(t *testing.T) {
 	b.must(t, testNow, sold)
 	for _, tc := range []struct {
 		document string
-		want     Difference
+		want     Difference // the last one
 	}{
 		{`contracts: [{id: c-1, account: acme, start: 2026-01-01, end: 2027-01-01, rate_class: gold, rates: [
 			{product: api-calls, model: per_unit, unit_price: 0.10, end: 2026-12-01}, {product: api-calls, model: per_unit, unit_price: 0.08, start: 2026-12-01}]}]`,
@@ -220,10 +227,20 @@ func TestDifferenceMembers(t *testing.T) {
 		{`accounts: [{id: acme, name: Acme GmbH, time_zone: Europe/Berlin, terms_days: 30, packages: [{package: starter}]}]`,
 			Difference{Ref: Ref{KindAccount, "acme"}, Reach: Reach{Account: "acme"}}},
 		{`contracts: [{id: c-2, account: branch, rate_class: gold}]`, Difference{Ref: Ref{KindContract, "c-2"}, Reach: Reach{Account: "branch"}}},
-		{`delete: [{kind: contract, id: c-1}]`, Difference{Ref: Ref{KindContract, "c-1"}, Reach: Reach{Account: "acme"}}},
+		{`delete: [{kind: contract, id: c-1}]`,
+			Difference{Ref: Ref{KindContract, "c-1"}, Product: "api-calls", Level: LevelContract, Currency: "EUR", From: "2026-01-01", Until: "2027-01-01",
+				Before: "0.10 EUR per request", Reach: Reach{Account: "acme"}}},
 		{`rate_classes: [{id: silver}]`, Difference{Ref: Ref{KindRateClass, "silver"}}},
+		{`accounts: [{id: fresh}]`, Difference{Ref: Ref{KindAccount, "fresh"}, Reach: Reach{Account: "fresh"}}},
+		{`accounts: [{id: branch, parent: acme, cycle: {every: weekly}}]`, Difference{Ref: Ref{KindAccount, "branch"}, Reach: Reach{Account: "branch", Alone: true}}}, // where billing changes
+		{`products: [{id: seats, name: Seats, provisioned_only: true, rates: [{model: package, size: 10, price: 5, free: 3}]}]`,
+			Difference{Ref: Ref{KindProduct, "seats"}, Reach: Reach{Having: Ref{KindProduct, "seats"}}}}, // nobody's alone
+		{`rate_classes: [{id: gold, rates: [{product: data, model: per_unit, unit_price: 0.7, end: 2026-06-01}, {product: data, model: per_unit, unit_price: 0.8, start: 2026-06-01}]}]`,
+			Difference{Ref: Ref{KindRateClass, "gold"}, Product: "data", Level: LevelRateClass, Currency: "EUR", From: "2026-06-01", Before: "0.90 EUR per GB", After: "0.80 EUR per GB",
+				Reach: Reach{Having: Ref{KindRateClass, "gold"}}}},
 	} {
-		got := differences(t, b, tc.document)[0]
+		list := differences(t, b, tc.document)
+		got := list[len(list)-1]
 		if got.Text == "" {
 			t.Errorf("no words for %s", tc.document)
 		}

@@ -27,7 +27,7 @@ func NewDraft(changes []Change, over int64) *Draft {
 		switch c.Kind {
 		case KindAccount:
 			d.accounts[c.ID] = row
-			if c.Deleted || c.Account == nil {
+			if c.Deleted {
 				continue
 			}
 			for _, i := range c.Account.Identifiers {
@@ -54,7 +54,7 @@ func (d *Draft) Snapshot(base *Snapshot) (*Snapshot, error) { return base.With(d
 // Account lays the draft over an account, nil where there is none; it gives nil where there is none with the draft.
 func (d *Draft) Account(id string, base *Account) (*Account, error) {
 	row, defined := d.accounts[id]
-	if defined && row.Deleted || !defined && base == nil {
+	if row.Deleted || !defined && base == nil {
 		return nil, nil
 	}
 	a := new(Account)
@@ -93,7 +93,7 @@ func (d *Draft) Find(name string, at int64, base string) string {
 			return h.Account
 		}
 	}
-	if _, ok := d.accounts[base]; ok && base != name {
+	if _, ok := d.accounts[base]; ok {
 		return "" // it gave the identifier up, or is deleted
 	}
 	return base

@@ -90,12 +90,15 @@ func TestDraftFindsAccounts(t *testing.T) {
 		{"old", "2026-12-01T00:00:00Z", "old", "old"},
 		{"new", "2026-12-01T00:00:00Z", "", "new"},
 		{"+4", "2026-12-01T00:00:00Z", "", "new"},
+		{"+4", "2026-01-01T00:00:00Z", "", "new"},
+		{"+4", "2025-12-31T23:59:59Z", "", ""},
 		{"+4", "2027-01-01T00:00:00Z", "", ""},
 		{"+2", "2026-12-01T00:00:00Z", "old", "old"},
 		{"+1", "2026-12-01T00:00:00Z", "old", ""},    // given up
 		{"+1", "2026-11-01T00:00:00Z", "old", "old"}, // it had it until then
 		{"gone", "2026-12-01T00:00:00Z", "gone", ""},
 		{"+3", "2026-12-01T00:00:00Z", "gone", ""},
+		{"+3", "2026-11-01T00:00:00Z", "gone", ""}, // whatever it was then: usage of an account that is deleted is not priced
 		{"other", "2026-12-01T00:00:00Z", "other", "other"},
 		{"nobody", "2026-12-01T00:00:00Z", "", ""},
 	} {

@@ -35,21 +35,21 @@ func (r *reader) exchangeFields(d *exchangeDef, at *place) []field {
 		{"base", r.currency(&d.Base)},
 		{"date", func(n *node, at *place) {
 			s, ok := r.scalar(n, at, "a date")
-			if !ok {
-				return
-			}
-			if b, err := parseBound(s); err != nil || b.form != boundDate {
+			b, _ := parseBound(s) // open where it is none
+			switch {
+			case !ok:
+			case b.form != boundDate:
 				r.fail(at, "must be a date such as 2026-11-20, not %q", shorten(s))
-				return
+			default:
+				d.Date = s
 			}
-			d.Date = s
 		}},
 		{"rates", func(n *node, at *place) { d.Rates = r.exchangeRates(n, at) }},
 	}
 }
 
 func (r *reader) exchangeRates(n *node, at *place) map[string]money.Decimal {
-	if n.form != nodeObject || len(n.keys) == 0 {
+	if len(n.keys) == 0 { // no object, or an empty one
 		r.fail(at, "must say what one unit of the base costs, such as {USD: 1.1592}, not %s", n.describe())
 		return nil
 	}
@@ -175,16 +175,16 @@ func (b *exchangeBase) with(changed map[money.Date]*Row) (*exchangeBase, error) 
 // exchangeDef, and nothing else: no spaces, no escapes.
 func eachRate(row *Row, visit func(currency []byte, rate money.Decimal)) error {
 	malformed := fmt.Errorf("decode %s %s at %d: its rates cannot be read", row.Kind, row.ID, row.Seq)
-	_, rest, found := bytes.Cut(row.Body, []byte(`"rates":{`))
+	_, rest, _ := bytes.Cut(row.Body, []byte(`"rates":{`))
 	rest, closed := bytes.CutSuffix(rest, []byte("}}"))
-	if !found || !closed {
+	if !closed {
 		return malformed
 	}
 	for len(rest) > 0 {
 		var pair []byte
 		pair, rest, _ = bytes.Cut(rest, []byte(","))
 		name, text, _ := bytes.Cut(pair, []byte(":"))
-		if len(name) < 2 || len(text) < 2 {
+		if len(name) != len(`"EUR"`) || len(text) < len(`"1"`) {
 			return malformed
 		}
 		rate, err := money.ParseBytes(text[1 : len(text)-1])
@@ -320,7 +320,7 @@ func (p *Plan) convertsFrom(r *Rate) int64 {
 	midday := first.In(time.UTC).Add(12 * time.Hour).UnixNano()
 	owed, period := p.Billing(midday)
 	zone := owed.ZoneAt(midday)
-	if r.Start != Always && money.DateOf(r.Start, zone) >= first {
+	if money.DateOf(r.Start, zone) >= first {
 		return Always // whenever the rate is in effect
 	}
 	for money.DateOf(period.Start, zone) < first {

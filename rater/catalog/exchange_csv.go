@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,17 +62,8 @@ func ReadExchangeCSV(name, base string, from money.Date, data []byte) (*Exchange
 		return nil, err
 	}
 	out.Passed, out.Days = x.passed, len(x.days)
-	for i, d := range x.days {
-		date, err := money.ParseDate(d.Date)
-		if err != nil {
-			return nil, err
-		}
-		if i == 0 || date < out.First {
-			out.First = date
-		}
-		if i == 0 || date > out.Last {
-			out.Last = date
-		}
+	if len(x.dates) > 0 {
+		out.First, out.Last = slices.Min(x.dates), slices.Max(x.dates)
 	}
 	var err error
 	out.Document, err = json.Marshal(map[string]any{"exchange_rates": x.days})
@@ -85,6 +77,7 @@ type exchangeCSV struct {
 	columns []string // the currency of each, "" for one that is passed over; the first is the date
 	passed  []string
 	days    []*exchangeDef
+	dates   []money.Date // of the days
 }
 
 func (x *exchangeCSV) failAt(line int, format string, args ...any) {
@@ -133,7 +126,8 @@ func (x *exchangeCSV) day(line int, record []string, from money.Date) {
 		return
 	}
 	d := &exchangeDef{Base: x.base, Date: at.Format(time.DateOnly), Rates: map[string]money.Decimal{}}
-	if date, err := money.ParseDate(d.Date); err != nil || date < from {
+	date, _ := money.ParseDate(d.Date) // as it is written just above
+	if date < from {
 		return
 	}
 	if len(record) > len(x.columns) {
@@ -145,14 +139,13 @@ func (x *exchangeCSV) day(line int, record []string, from money.Date) {
 		if cell = strings.TrimSpace(cell); currency == "" || cell == "" || cell == "N/A" {
 			continue
 		}
-		rate, err := money.Parse(cell)
-		if err != nil || rate.Sign() <= 0 || !rate.WithinLimit() {
+		rate, _ := money.Parse(cell) // 0 where it is no number
+		if rate.Sign() <= 0 || !rate.WithinLimit() {
 			x.failAt(line, "%s must be a decimal number above 0 with at most 12 decimals, or N/A, not %q", currency, shorten(cell))
-			continue
 		}
 		d.Rates[currency] = rate
 	}
 	if len(d.Rates) > 0 {
-		x.days = append(x.days, d)
+		x.days, x.dates = append(x.days, d), append(x.dates, date)
 	}
 }

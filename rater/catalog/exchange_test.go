@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -71,6 +72,7 @@ func TestExchange(t *testing.T) {
 exchange_rates:
   - {base: EUR, date: 2026-11-20, rates: {USD: 1.2, CHF: 0.93}}
   - {base: EUR, date: 2026-11-25, rates: {USD: 1.25}}
+  - {base: EUR, date: 2026-11-17, rates: {SEK: 11}}
 delete: [{kind: exchange_rates, id: EUR@2026-11-23}]
 `)
 	second, err := NewSnapshot(b.list())
@@ -94,6 +96,7 @@ delete: [{kind: exchange_rates, id: EUR@2026-11-23}]
 			{"EUR", "CHF", "2026-11-20", "0.93 of 2026-11-20"},
 			{"EUR", "USD", "2026-11-23", "1.2 of 2026-11-20"},
 			{"EUR", "USD", "2026-11-25", "1.25 of 2026-11-25"},
+			{"EUR", "SEK", "2026-11-18", "11 of 2026-11-17"}, // a day before all that were known
 		} {
 			if x, ok := snap.Exchange(c.from, c.to, day(c.date)); !ok || fmt.Sprintf("%s of %s", x.Rate, x.Date) != c.want {
 				t.Errorf("%s, %s in %s on %s: %v, want %s", name, c.from, c.to, c.date, x, c.want)
@@ -139,6 +142,7 @@ exchange_rates:
 		{"USD", "CHF", "2026-11-02", "0.625 of 2026-11-01"}, // CHF's 1/1.6, not AUD's 2/0.5 = 4
 		{"GBP", "JPY", "2026-11-02", "250 of 2026-11-01"},   // CHF's 200/0.8, not USD's 150/0.75 = 200
 		{"USD", "JPY", "2026-11-03", "150 of 2026-11-03"},   // AUD's 300/2, the latest day
+		{"JPY", "GBP", "2026-11-02", "0.004 of 2026-11-01"}, // CHF's 0.8/200, not USD's 0.75/150 = 0.005: neither is written so
 		{"AUD", "AUD", "2026-11-02", "1 of 2026-11-01"},
 	} {
 		x, ok := snap.Exchange(c.from, c.to, day(c.date))
@@ -206,6 +210,62 @@ accounts:
 	}
 }
 
+// TestExchangeOf: the rate of the day on which a price takes effect in a period, as its account's calendar shows it.
+func TestExchangeOf(t *testing.T) {
+	b := newBook()
+	b.must(t, at("2026-10-10T00:00:00Z"), `
+currency: EUR
+products: [{id: p, rates: [{model: flat, amount: 1, currency: USD, end: 2026-11-03}, {model: flat, amount: 2, currency: USD, start: 2026-11-03}, {model: flat, amount: 1, currency: CHF}]}]
+accounts: [{id: berlin, time_zone: Europe/Berlin}, {id: franc, currency: CHF}, {id: early, products: [{product: p, rates: [{model: flat, amount: 5, currency: USD, start: 2026-10-01}]}]}]
+exchange_rates:
+  - {base: AUD, date: 2026-09-01, rates: {JPY: 100}}
+  - {base: EUR, date: 2026-11-10, rates: {USD: 1.1}}
+  - {base: USD, date: 2026-11-01, rates: {EUR: 0.9}}
+  - {base: USD, date: 2026-11-02, rates: {EUR: 0.8}}
+  - {base: ZAR, date: 2026-11-12, rates: {EUR: 0.05, USD: 0.06}}
+`)
+	rates := b.plan(t, "berlin").Snapshot().Product("p").Rates
+	franc, first, second := rates[0], rates[1], rates[2]
+	november := Period{at("2026-10-31T23:00:00Z"), at("2026-11-30T23:00:00Z")} // in Berlin
+	for _, c := range []struct {
+		account string
+		rate    *Rate
+		period  Period
+		want    string
+	}{
+		{"berlin", first, november, "0.9 of 2026-11-01"},
+		{"berlin", first, Period{november.Start - 1, november.End}, "none"}, // which is the day before
+		{"berlin", second, november, "0.8 of 2026-11-02"},                   // it begins at one o'clock on the third: the last known day is the second
+		{"berlin", first, Period{Always, Never}, "none"},
+		{"berlin", second, Period{Always, Never}, "0.8 of 2026-11-02"},
+		{"franc", franc, november, "0 of 1970-01-01"}, // no exchange
+		{"franc", franc, Period{Always, Never}, "0 of 1970-01-01"},
+		{"franc", first, november, "none"},
+	} {
+		got := "none"
+		if x, ok := b.plan(t, c.account).ExchangeOf(c.rate, c.period); ok {
+			got = fmt.Sprintf("%s of %s", x.Rate, x.Date)
+		}
+		if got != c.want {
+			t.Errorf("%s, %s in %v: %s, want %s", c.account, c.rate.Currency, c.period, got, c.want)
+		}
+	}
+	// Usage is priced from the first period on whose first day a rate is known: of any base, and not of a price that began before.
+	for _, c := range []struct{ account, when, want string }{
+		{"berlin", "2026-10-31T22:59:59Z", "no_rate"}, {"berlin", "2026-10-31T23:00:00Z", "USD"}, {"early", "2026-10-31T23:59:59Z", "no_rate"}, {"early", "2026-11-01T00:00:00Z", "USD"},
+	} {
+		p := b.plan(t, c.account)
+		answer, refusal := p.Resolve(p.Snapshot().Product("p"), "", at(c.when))
+		got := string(refusal)
+		if refusal == "" {
+			got = answer.Rate.Currency
+		}
+		if got != c.want {
+			t.Errorf("%s at %s: %s, want %s", c.account, c.when, got, c.want)
+		}
+	}
+}
+
 const dailyCSV = "Date, USD, JPY, BGN, CYP, CZK, \n20 November 2026, 1.1592, 181.20, 1.9558, 0.58, N/A, \n"
 
 const allCSV = "Date,USD,JPY,ISK,EEK,\r\n2026-11-20,1.1592,181.20,N/A,15.6466,\r\n2026-11-19,1.15,N/A,147.5,15.6466,\r\n1999-01-04,1.1789,133.73,,N/A,\r\n"
@@ -216,6 +276,8 @@ func TestReadExchangeCSV(t *testing.T) {
 		{allCSV, "1900-01-01", "3 day, 1999-01-04 to 2026-11-20: 1999-01-04 JPY 133.73 USD 1.1789; 2026-11-19 ISK 147.5 USD 1.15; 2026-11-20 JPY 181.2 USD 1.1592", "EEK"},
 		{"\xef\xbb\xbf" + allCSV, "2026-11-20", "1 day, 2026-11-20 to 2026-11-20: 2026-11-20 JPY 181.2 USD 1.1592", "EEK"},
 		{"Date,EUR,USD\n2026-11-20,1,N/A\n", "1900-01-01", "0 day, 1970-01-01 to 1970-01-01: ", "EUR"},
+		{"Date,USD ,JPY\n   \n2026-11-20, \"1.1\",  \n", "1900-01-01", "1 day, 2026-11-20 to 2026-11-20: 2026-11-20 USD 1.1", ""}, // spaces, a line of spaces
+		{"Date,USD\n2026-11-20,1000000000000000\n", "1900-01-01", "1 day, 2026-11-20 to 2026-11-20: 2026-11-20 USD 1000000000000000", ""},
 	} {
 		x, err := ReadExchangeCSV("rates.csv", "EUR", day(c.from), []byte(c.text))
 		if err != nil {
@@ -256,7 +318,13 @@ func TestReadExchangeCSV(t *testing.T) {
 rates.csv:3: USD must be a decimal number above 0 with at most 12 decimals, or N/A, not "-1"
 rates.csv:5: has 3 cells, more than the 2 of the header
 rates.csv:6: USD must be a decimal number above 0 with at most 12 decimals, or N/A, not "1.1234567890123"`,
-		"Date,USD\n2026-11-20,\"1\n": `rates.csv:2: cannot be read as CSV: parse error on line 2, column 15: extraneous or missing " in quoted-field`,
+		"Date,usd,EURO\n": "rates.csv:1: column 2, \"usd\", is not a currency: use codes of ISO 4217 such as USD\nrates.csv:1: column 3, \"EURO\", is not a currency: use codes of ISO 4217 such as USD",
+		"Date,USD\n,1\n2026-11-20,0\n2026-11-19,1000000000000000.1\n2026-11-18,much\n": `rates.csv:2: must begin with a date such as 2026-11-20 or 20 November 2026, not ""
+rates.csv:3: USD must be a decimal number above 0 with at most 12 decimals, or N/A, not "0"
+rates.csv:4: USD must be a decimal number above 0 with at most 12 decimals, or N/A, not "1000000000000000.1"
+rates.csv:5: USD must be a decimal number above 0 with at most 12 decimals, or N/A, not "much"`,
+		"Date,USD\n2026-11-20,1\"2\ntoday,1\n": `rates.csv:2: cannot be read as CSV: parse error on line 2, column 13: bare " in non-quoted-field`, // nothing behind it is read
+		"Date,USD\n2026-11-20,\"1\n":           `rates.csv:2: cannot be read as CSV: parse error on line 2, column 15: extraneous or missing " in quoted-field`,
 	} {
 		if _, err := ReadExchangeCSV("rates.csv", "EUR", 0, []byte(text)); err == nil || err.Error() != want {
 			t.Errorf("%q: %v\nwant %s", text, err, want)
@@ -264,6 +332,11 @@ rates.csv:6: USD must be a decimal number above 0 with at most 12 decimals, or N
 	}
 	if _, err := ReadExchangeCSV("rates.csv", "EURO", 0, []byte(dailyCSV)); err == nil {
 		t.Error("EURO is a base")
+	}
+	// After the hundredth mistake a file is read no further.
+	_, err := ReadExchangeCSV("rates.csv", "EUR", 0, []byte("Date,USD\n"+strings.Repeat("today,1\n", maxIssues+50)))
+	if issues, ok := errors.AsType[*Issues](err); !ok || len(issues.List) != maxIssues || issues.More != 0 {
+		t.Error(err)
 	}
 }
 

@@ -101,10 +101,7 @@ func (v *revision) held(value string, list []heldIdentifier) {
 
 // history makes the account's identifiers of those it had and those the document gives it.
 func (v *revision) history(d *accountDef) {
-	zone, err := loadZone(d.TimeZone)
-	if err != nil {
-		return // reported where the zone is read
-	}
+	zone := zoneOf(d)
 	var before []*identifierDef
 	if old := v.oldAccount(d.ID); old != nil {
 		before = old.Identifiers

@@ -205,6 +205,10 @@ func TestMalformedExchangeRates(t *testing.T) {
 	for body, good := range map[string]bool{
 		`{"base":"EUR","date":"2026-01-01","rates":{"USD":"1.1"}}`: true,
 		`{"rates":{}}`:                    true,
+		`{"rates":{"USD":"1"}}`:           true,
+		`{"rates":{"USD":"1.1"`:           false,
+		`{"rates":{"":"1"}}`:              false,
+		`{"rates":{"USD":""}}`:            false,
 		`{"base":"EUR"}`:                  false,
 		`{"rates":{"USD":"1.1"}`:          false,
 		`{"rates":{"USD":"1.1"} }`:        false,

@@ -102,6 +102,20 @@ func TestPeriodsTileTheTime(t *testing.T) {
 	})
 }
 
+// TestBoundsAsText: what is written is read again, into whatever was there.
+func TestBoundsAsText(t *testing.T) {
+	for _, b := range []Bound{{}, instantBound(at("2026-05-01T10:00:00.5Z")), {form: boundDate, year: 2026, month: 5, day: 1}} {
+		text, err := b.MarshalText()
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := instantBound(7)
+		if err := read.UnmarshalText(text); err != nil || read != b {
+			t.Errorf("%q: %v %v, want %v", text, read, err, b)
+		}
+	}
+}
+
 func TestPeriodsOfAnyInstant(t *testing.T) {
 	for _, when := range []int64{Always, Always + 1, 0, Never - 1, Never} {
 		for _, every := range []string{"daily", "weekly", "biweekly", "monthly", "quarterly", "yearly", "manual"} {

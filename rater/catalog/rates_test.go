@@ -101,6 +101,23 @@ func TestAggregationsCompiled(t *testing.T) {
 	}
 }
 
+// TestGoesOnFrom: tiers go on from usage under any rate, or since they began anew; a price inside a matrix as the rate around it.
+func TestGoesOnFrom(t *testing.T) {
+	anew := &Rate{Anew: true, AnewSince: 20}
+	for _, c := range []struct {
+		rate  *Rate
+		start int64
+		want  bool
+	}{
+		{&Rate{AnewSince: 20}, 10, true}, {anew, 19, false}, {anew, 20, true}, {anew, 21, true},
+		{&Rate{Outer: anew}, 19, false}, {&Rate{Outer: anew}, 20, true}, {&Rate{Anew: true, AnewSince: 30, Outer: &Rate{}}, 10, true},
+	} {
+		if c.rate.GoesOnFrom(c.start) != c.want {
+			t.Errorf("%+v from %d: %v", c.rate, c.start, !c.want)
+		}
+	}
+}
+
 // TestAnew: tiers start anew for all rates that follow in the same currency and package.
 func TestAnew(t *testing.T) {
 	rate := func(id string, start int64, currency, pkg string, restart bool) *Rate {
