@@ -153,11 +153,9 @@ func (m *machine) later(r *resolution, account string, until int64, need *needs,
 
 // prepareLevel reads the lines that give the event's line its level, and those that its own is carried on into.
 func (m *machine) prepareLevel(e *usage.Event, r *resolution, logTime int64, need *needs) {
-	rate := r.rate
-	if rate.Matrix != nil {
-		if rate = m.selected(rate, m.asPriced(e, r), r.usageZone); rate == nil {
-			return
-		}
+	rate := m.pricing(m.asPriced(e, r), r)
+	if rate == nil {
+		return
 	}
 	m.carried(r, e.Account, rate.Cell, need)
 	m.later(r, e.Account, logTime+int64(FutureTolerance), need, func(f *family) bool {

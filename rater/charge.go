@@ -95,10 +95,8 @@ func (m *machine) asPriced(e *usage.Event, r *resolution) *usage.Event {
 // enter finds the rate that prices the event and what the event brings to it, into p.rate and p.in, and adds its quantity to that of its
 // line so far. It returns the reason why that cannot be.
 func (p *pricer) enter(e *usage.Event, r *resolution, sofar money.Decimal) (quantity money.Decimal, reason string) {
-	if p.rate = r.rate; p.rate.Matrix != nil {
-		if p.rate = p.selected(p.rate, e, r.usageZone); p.rate == nil {
-			return quantity, ReasonNoRate
-		}
+	if p.rate = p.pricing(e, r); p.rate == nil {
+		return quantity, ReasonNoRate
 	}
 	quantity, err := sofar.Add(e.Quantity)
 	if err != nil {
@@ -296,6 +294,14 @@ func difference(a, b money.Decimal) money.Decimal {
 // Selected gives the price that a matrix selects for an event of the account whose days are in the zone, nil: it has none.
 func Selected(r *catalog.Rate, e *usage.Event, zone *time.Location) *catalog.Rate {
 	return new(pricer).selected(r, e, zone)
+}
+
+// pricing gives the rate that prices the event: of a matrix the price that it selects, nil where it has none.
+func (p *pricer) pricing(e *usage.Event, r *resolution) *catalog.Rate {
+	if r.rate.Matrix == nil {
+		return r.rate
+	}
+	return p.selected(r.rate, e, r.usageZone)
 }
 
 func (p *pricer) selected(r *catalog.Rate, e *usage.Event, zone *time.Location) *catalog.Rate {

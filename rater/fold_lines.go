@@ -42,11 +42,9 @@ func (f *Fold) Spot(e *usage.Event, on Invoiced) (Spot, string) {
 
 // unread gives the event's value if it is counted with those of a line that was loaded, and is not known.
 func (f *Fold) unread(e *usage.Event, r *resolution) ValueKey {
-	rate := r.rate
-	if rate.Matrix != nil {
-		if rate = f.selected(rate, e, r.usageZone); rate == nil {
-			return ValueKey{}
-		}
+	rate := f.pricing(e, r)
+	if rate == nil {
+		return ValueKey{}
 	}
 	key := f.valueOf(r.f, rate, e.Attribute(rate.Attribute))
 	if _, known := f.distinct.places(&key); known {

@@ -133,11 +133,9 @@ func (v *values) unsaved() int { return len(v.fresh) + len(v.cutting) }
 
 // askValue tells of the event's value if it has to be read first.
 func (m *machine) askValue(e *usage.Event, r *resolution, need *needs) {
-	rate := r.rate
-	if rate.Matrix != nil {
-		if rate = m.selected(rate, m.asPriced(e, r), r.usageZone); rate == nil {
-			return
-		}
+	rate := m.pricing(m.asPriced(e, r), r)
+	if rate == nil {
+		return
 	}
 	key := m.valueOf(r.f, rate, e.Attribute(rate.Attribute))
 	if len(r.f.lines) == 0 {
