@@ -248,6 +248,7 @@ type Activity struct {
 	LineAmount   money.Fixed       `json:"line_amount" doc:"of the line after this charge"`
 	EventPackage string            `json:"event_package,omitempty" doc:"the package that the event named"`
 	Amount       *ActivityAmount   `json:"amount,omitempty" doc:"the money that the event carried"`
+	Corrects     *EventName        `json:"corrects,omitempty" doc:"the usage event that this one corrects"`
 	ActivatedSeq int64             `json:"activated_seq" doc:"definitions that it was priced under"`
 	Partition    int32             `json:"partition"`
 	Offset       int64             `json:"offset"`

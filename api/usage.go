@@ -27,6 +27,13 @@ type UsageEvent struct {
 	Amount     *money.Decimal `json:"amount,omitempty" doc:"money-denominated usage, with currency"`
 	Currency   string         `json:"currency,omitempty"`
 	Attributes map[string]any `json:"attributes,omitempty"`
+	Corrects   *EventName     `json:"corrects,omitempty" doc:"the event that this one corrects; it needs a quantity or an amount, mostly below zero"`
+}
+
+// EventName names a usage event.
+type EventName struct {
+	Source string `json:"source,omitempty" doc:"default: that of the event that names it"`
+	ID     string `json:"id" required:"true"`
 }
 
 func (s *Server) registerUsage() {
@@ -37,7 +44,7 @@ func (s *Server) registerUsage() {
 	batch := &huma.Schema{Type: huma.TypeArray, Items: event}
 	cloud := &huma.Schema{
 		Type: huma.TypeObject, Required: []string{"specversion", "id", "source", "type", "subject"},
-		Description: "A CloudEvent: subject is the account, type the product, data.quantity the quantity, other data members attributes.",
+		Description: "A CloudEvent: subject is the account, type the product, data.quantity the quantity, data.corrects the event that is corrected, other data members attributes.",
 		Properties: map[string]*huma.Schema{
 			"specversion": {Type: huma.TypeString}, "id": {Type: huma.TypeString}, "source": {Type: huma.TypeString}, "type": {Type: huma.TypeString},
 			"subject": {Type: huma.TypeString}, "time": {Type: huma.TypeString, Format: "date-time"}, "data": {Type: huma.TypeObject},

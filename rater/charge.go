@@ -516,7 +516,7 @@ func (m *machine) emitUsage(rec *activity.Record, e *usage.Event, r *resolution,
 
 // extraOf gives what the event brings along, nil for most.
 func (m *machine) extraOf(e *usage.Event) *activity.Extra {
-	if e.Package == "" && !e.HasAmount {
+	if e.Package == "" && !e.HasAmount && e.Corrects == nil {
 		return nil
 	}
 	if len(m.extras) == cap(m.extras) { // those of before stay where they are
@@ -525,7 +525,11 @@ func (m *machine) extraOf(e *usage.Event) *activity.Extra {
 	m.extras = append(m.extras, activity.Extra{
 		EventPackage: e.Package, Amount: e.Amount, HasAmount: e.HasAmount, AmountCurrency: e.Currency, AmountExchange: m.exchange,
 	})
-	return &m.extras[len(m.extras)-1]
+	x := &m.extras[len(m.extras)-1]
+	if e.Corrects != nil {
+		x.Corrects = *e.Corrects
+	}
+	return x
 }
 
 // emit appends the activity with what it shares with its line, and counts its charge.

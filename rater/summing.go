@@ -262,10 +262,14 @@ func (s *Summing) known(ctx context.Context, answers map[int64]bool, seq int64, 
 // EventOf gives the usage event that an activity was made of, as far as it decides the price.
 func EventOf(a *activity.Activity) usage.Event {
 	sent := a.Sent()
-	return usage.Event{
+	e := usage.Event{
 		ID: a.EventID, Source: a.Source, Account: a.Account, RoutingKey: a.Account, Product: a.Product, Package: sent.EventPackage,
 		Time: a.EventTime, Quantity: a.Quantity, Amount: sent.Amount, HasAmount: sent.HasAmount, Currency: sent.AmountCurrency, Attributes: a.Attributes,
 	}
+	if sent.Corrects != (activity.EventName{}) {
+		e.Corrects = &sent.Corrects
+	}
+	return e
 }
 
 // collect gives what the fold came to as lines, and says of those from which all usage has gone that they are empty.

@@ -1,7 +1,7 @@
 package usage
 
 // cloudEvent reads a CloudEvent 1.0 in JSON: subject is the account, type the product, data.quantity
-// the quantity, the other members of data attributes. What is nested in data becomes an attribute
+// the quantity, an object data.corrects the event that is corrected, the other members of data attributes. What is nested in data becomes an attribute
 // whose value is its JSON; the context attributes that bear no meaning here, extensions among them,
 // are passed over.
 func (p *parser) cloudEvent(s *Sent, bad *problem) {
@@ -61,6 +61,11 @@ func (p *parser) data(s *Sent, seen *uint, bad *problem) {
 		if name == "quantity" && of == kindString {
 			once(seen, memberQuantity, name, bad)
 			s.Quantity, s.HasQuantity = p.decimal(name, CodeQuantity, bad)
+			continue
+		}
+		if name == "corrects" && of == kindString && p.sc.next() == '{' {
+			once(seen, memberCorrects, name, bad)
+			s.Corrects = p.corrects(bad)
 			continue
 		}
 		p.attribute(name, of, true, bad)

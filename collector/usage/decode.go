@@ -102,6 +102,7 @@ const (
 	definitionsTypes = "-vvffssv"
 	refTypes         = "-vsss"
 	sealTypes        = "-sff"
+	nameTypes        = "-ss"
 )
 
 func (d *decoder) record(r *Record, events []Event) {
@@ -193,6 +194,7 @@ const (
 	tagEventAttributes = eventAttributes<<3 | byte(protowire.BytesType)
 	tagEventHash       = eventHash<<3 | byte(protowire.Fixed64Type)
 	tagEventBackfill   = eventBackfill<<3 | byte(protowire.VarintType)
+	tagEventCorrects   = eventCorrects<<3 | byte(protowire.BytesType)
 
 	tagAttributeName  = attributeName<<3 | byte(protowire.BytesType)
 	tagAttributeValue = attributeValue<<3 | byte(protowire.BytesType)
@@ -249,11 +251,31 @@ func (d *decoder) event(e, before *Event, end int) {
 			e.Hash = d.fixed64(end)
 		case tagEventBackfill:
 			e.Backfill = d.flag(end)
+		case tagEventCorrects:
+			e.Corrects = d.eventName(d.length(end))
 		default:
 			d.fail("unknown field")
 		}
 	}
 	d.finishEvent(e)
+}
+
+func (d *decoder) eventName(end int) *EventName {
+	n := new(EventName)
+	var last protowire.Number
+	for {
+		switch d.field(end, &last, 0, nameTypes) {
+		case nameSource:
+			n.Source = d.text(end)
+		case nameID:
+			n.ID = d.text(end)
+		default:
+			if n.Source == "" || n.ID == "" {
+				d.fail("corrected event without source or id")
+			}
+			return n
+		}
+	}
 }
 
 func (d *decoder) finishEvent(e *Event) {

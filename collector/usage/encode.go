@@ -33,9 +33,13 @@ const (
 	eventAttributes = 12
 	eventHash       = 13
 	eventBackfill   = 14
+	eventCorrects   = 15
 
 	attributeName  = 1
 	attributeValue = 2
+
+	nameSource = 1
+	nameID     = 2
 
 	definitionsFrom     = 1
 	definitionsTo       = 2
@@ -129,6 +133,11 @@ func AppendEvent(b []byte, e *Event) []byte {
 		b = protowire.AppendTag(b, eventBackfill, protowire.VarintType)
 		b = append(b, 1)
 	}
+	if c := e.Corrects; c != nil {
+		b = appendLength(append(b, tag(eventCorrects)), sizeString(c.Source)+sizeString(c.ID))
+		b = appendString(b, nameSource, c.Source)
+		b = appendString(b, nameID, c.ID)
+	}
 	return b
 }
 
@@ -156,6 +165,9 @@ func (e *Event) bodySize() int {
 	}
 	if e.Backfill {
 		n += 2
+	}
+	if c := e.Corrects; c != nil {
+		n += 1 + sizeBytes(sizeString(c.Source)+sizeString(c.ID))
 	}
 	return n
 }

@@ -70,6 +70,7 @@ type Sent struct {
 	HasAmount   bool
 	Currency    string
 	Attributes  []Attribute // sorted by name, names unique
+	Corrects    *EventName  // without a source: that of the event
 }
 
 // The members that HashOf writes, by the letter that stands before each.
@@ -82,6 +83,7 @@ const (
 	hashAmount    = 'm'
 	hashCurrency  = 'c'
 	hashAttribute = 'x'
+	hashCorrects  = 'r'
 )
 
 // HashOf gives the hash of what was sent. Spelling does not count (the order of members, "3" or 3 or
@@ -107,6 +109,10 @@ func HashOf(s *Sent) uint64 {
 		b = appendPart(append(b, hashAttribute), s.Attributes[i].Name)
 		b = appendPart(b, s.Attributes[i].Value)
 	}
+	if s.Corrects != nil {
+		b = appendPart(append(b, hashCorrects), s.Corrects.Source)
+		b = appendPart(b, s.Corrects.ID)
+	}
 	return xxh3.Hash(b)
 }
 
@@ -127,6 +133,12 @@ func (s *Sent) Event(source string, arrival int64) Event {
 	}
 	if !s.HasQuantity {
 		e.Quantity = money.One
+	}
+	if s.Corrects != nil {
+		e.Corrects = &EventName{Source: s.Corrects.Source, ID: s.Corrects.ID}
+		if e.Corrects.Source == "" {
+			e.Corrects.Source = e.Source
+		}
 	}
 	return e
 }

@@ -207,6 +207,7 @@ const (
 	memberCurrency
 	memberAttributes
 	memberSpecVersion
+	memberCorrects
 )
 
 // once notes that a member was seen.
@@ -252,9 +253,12 @@ func (p *parser) members(s *Sent, bad *problem) {
 		case "attributes":
 			once(&seen, memberAttributes, name, bad)
 			p.attributeMembers(bad)
+		case "corrects":
+			once(&seen, memberCorrects, name, bad)
+			s.Corrects = p.corrects(bad)
 		default:
 			p.sc.value()
-			bad.set(CodeMemberUnknown, "unknown member %s; an event has id, source, account, product, package, time, quantity, amount, currency, and your own data under attributes", quoted(name))
+			bad.set(CodeMemberUnknown, "unknown member %s; an event has id, source, account, product, package, time, quantity, amount, currency, corrects, and your own data under attributes", quoted(name))
 		}
 	}
 }
@@ -356,6 +360,32 @@ func (p *parser) attributeMembers(bad *problem) {
 		name, of := p.sc.member()
 		p.attribute(name, of, false, bad)
 	}
+}
+
+// corrects reads the name of the event that is corrected, nil when none was sent.
+func (p *parser) corrects(bad *problem) *EventName {
+	if p.sc.next() != '{' {
+		if of, text := p.sc.value(); of != kindNull {
+			bad.set(notJSON(of, CodeCorrects), "corrects must be an object like {\"source\": …, \"id\": …}, not %s", quoted(text))
+		}
+		return nil
+	}
+	n := new(EventName)
+	var seen uint
+	for more := p.sc.open(); more; more = p.sc.more() {
+		switch name, _ := p.sc.member(); name {
+		case "source":
+			once(&seen, memberSource, name, bad)
+			n.Source = p.name("corrects.source", CodeCorrects, bad)
+		case "id":
+			once(&seen, memberID, name, bad)
+			n.ID = p.name("corrects.id", CodeCorrects, bad)
+		default:
+			p.sc.value()
+			bad.set(CodeCorrects, "unknown member %s of corrects, which has source and id", quoted(name))
+		}
+	}
+	return n
 }
 
 // shortest gives the decimal's shortest form: the text itself where it is that already.

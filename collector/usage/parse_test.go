@@ -47,6 +47,38 @@ func TestParseEvent(t *testing.T) {
 	}
 }
 
+// The corrected event's source is the correction's own where it is not said.
+func TestParseCorrections(t *testing.T) {
+	for body, want := range map[string]EventName{
+		event(`,"quantity":-1,"corrects":{"id":"d"}`):                                                                        {"key", "d"},
+		event(`,"quantity":-1,"source":"s","corrects":{"id":"d","source":null}`):                                             {"s", "d"},
+		event(`,"amount":-1,"currency":"EUR","corrects":{"source":"t","id":"e"}`):                                            {"t", "e"},
+		event(`,"quantity":-1,"source":"s","corrects":{"source":"t","id":"e"}`):                                              {"t", "e"},
+		`{"specversion":"1.0","id":"e","source":"/s","subject":"a","type":"p","data":{"quantity":-2,"corrects":{"id":"d"}}}`: {"/s", "d"},
+	} {
+		shape := ShapeJSON
+		if strings.Contains(body, "specversion") {
+			shape = ShapeCloudEvent
+		}
+		r, err := Parse(shape, body)
+		if err != nil || len(r.Events) != 1 {
+			t.Errorf("%s: %v %+v", body, err, r)
+			continue
+		}
+		if e := r.Events[0].Event("key", 99); e.Corrects == nil || *e.Corrects != want || len(e.Attributes) != 0 {
+			t.Errorf("%s: %+v", body, e)
+		}
+	}
+	r, err := Parse(ShapeJSON, event(`,"corrects":null`))
+	if err != nil || len(r.Events) != 1 || r.Events[0].Corrects != nil {
+		t.Errorf("null: %v %+v", err, r)
+	}
+	r, err = Parse(ShapeCloudEvent, `{"specversion":"1.0","id":"e","source":"/s","subject":"a","type":"p","data":{"corrects":"a word"}}`)
+	if err != nil || len(r.Events) != 1 || r.Events[0].Corrects != nil || len(r.Events[0].Attributes) != 1 {
+		t.Errorf("an attribute of that name: %v %+v", err, r)
+	}
+}
+
 // TestSpellingKeepsTheHash: what is the same content must not become a duplicate_conflict.
 func TestSpellingKeepsTheHash(t *testing.T) {
 	same := []string{
@@ -107,6 +139,17 @@ func TestParseRefuses(t *testing.T) {
 		{"package number", event(`,"package":1`), CodePackage, ""},
 		{"member twice", event(`,"id":"f"`), CodeJSON, "twice"},
 		{"typing mistake", event(`,"qty":3`), CodeMemberUnknown, "qty"},
+		{"corrects text", event(`,"corrects":"e-0","quantity":-1`), CodeCorrects, "an object like"},
+		{"corrects nothing", event(`,"corrects":{},"quantity":-1`), CodeCorrects, "needs the id"},
+		{"corrects without id", event(`,"corrects":{"source":"s"},"quantity":-1`), CodeCorrects, "needs the id"},
+		{"corrects id number", event(`,"corrects":{"id":3},"quantity":-1`), CodeCorrects, "corrects.id must be a string"},
+		{"corrects more", event(`,"corrects":{"id":"d","time":"now"},"quantity":-1`), CodeCorrects, "unknown member \"time\" of corrects"},
+		{"corrects id twice", event(`,"corrects":{"id":"d","id":"f"},"quantity":-1`), CodeJSON, "twice"},
+		{"corrects twice", event(`,"corrects":{"id":"d"},"corrects":null,"quantity":-1`), CodeJSON, "twice"},
+		{"corrects itself", event(`,"corrects":{"id":"e"},"quantity":-1`), CodeCorrects, "itself"},
+		{"corrects itself by name", event(`,"source":"s","corrects":{"source":"s","id":"e"},"quantity":-1`), CodeCorrects, "itself"},
+		{"corrects without quantity", event(`,"corrects":{"id":"d"}`), CodeCorrects, "it would add 1"},
+		{"corrects torn", event(`,"corrects":{"id":`), CodeJSON, ""},
 		{"quantity text", event(`,"quantity":"three"`), CodeQuantity, "not a decimal number"},
 		{"quantity empty", event(`,"quantity":""`), CodeQuantity, ""},
 		{"quantity spaces", event(`,"quantity":" 3"`), CodeQuantity, ""},

@@ -40,6 +40,7 @@ const (
 	CodeAmount          Code = "amount_invalid"
 	CodeCurrency        Code = "currency_invalid"
 	CodeAttributes      Code = "attributes_invalid"
+	CodeCorrects        Code = "corrects_invalid"
 	CodeSpecVersion     Code = "specversion_invalid" // of a CloudEvent
 	CodeData            Code = "data_invalid"        // of a CloudEvent
 	CodeTooManyEvents   Code = "too_many_events"     // of the whole request
@@ -105,6 +106,16 @@ func (s *Sent) check(p *problem) {
 			p.set(CodeCurrency, "unknown currency %s; use an ISO 4217 code in capital letters like \"EUR\"", quoted(s.Currency))
 		}
 	}
+	if c := s.Corrects; c != nil {
+		switch {
+		case c.ID == "":
+			p.set(CodeCorrects, "corrects needs the id of the event that is corrected")
+		case c.ID == s.ID && (c.Source == "" || c.Source == s.Source):
+			p.set(CodeCorrects, "an event cannot correct itself: give the correction an id of its own")
+		case !s.HasQuantity && !s.HasAmount:
+			p.set(CodeCorrects, "a correction needs the quantity, or the amount, that it takes back, below zero: left out, it would add 1")
+		}
+	}
 	if len(s.Attributes) > MaxAttributes {
 		p.set(CodeAttributes, "%d attributes, at most %d", len(s.Attributes), MaxAttributes)
 	}
@@ -121,6 +132,9 @@ const maxTextBytes = MaxEventBytes - 2*(MaxNameBytes+3) - 256
 func (s *Sent) textBytes() int {
 	const overhead = 4 // tag and length
 	n := len(s.ID) + max(len(s.Source), MaxNameBytes) + len(s.Account) + len(s.Product) + len(s.Package) + len(s.Currency) + 6*overhead
+	if s.Corrects != nil {
+		n += max(len(s.Corrects.Source), MaxNameBytes) + len(s.Corrects.ID) + 3*overhead
+	}
 	for i := range s.Attributes {
 		n += len(s.Attributes[i].Name) + len(s.Attributes[i].Value) + 3*overhead
 	}

@@ -42,7 +42,11 @@ type Event struct {
 	Attributes []Attribute // sorted by name, names unique
 	Hash       uint64      // of the event as it was sent, canonical, before defaults and look-ups
 	Backfill   bool        // old usage loaded on purpose: no too_old
+	Corrects   *EventName  // the event that this one corrects, nil: none
 }
+
+// EventName names an event among those of its account.
+type EventName struct{ Source, ID string }
 
 // Attribute is a name and a value that the event carries.
 type Attribute struct{ Name, Value string }
@@ -64,7 +68,16 @@ func (e *Event) Clone() Event {
 		*s = strings.Clone(*s)
 	}
 	c.Attributes = CloneAttributes(e.Attributes)
+	c.Corrects = e.Corrects.Clone()
 	return c
+}
+
+// Clone is Event.Clone for a name, which may be nil.
+func (n *EventName) Clone() *EventName {
+	if n == nil {
+		return nil
+	}
+	return &EventName{Source: strings.Clone(n.Source), ID: strings.Clone(n.ID)}
 }
 
 // CloneAttributes is Event.Clone for attributes alone.

@@ -43,6 +43,8 @@ func TestWireRoundTrip(t *testing.T) {
 	full.Account, full.Subject, full.RoutingKey = "a-9", "+4930123", "root-1"
 	full.Package, full.Currency, full.HasAmount, full.Backfill = "starter", "EUR", true, true
 	full.Quantity = money.MustParse("-1000000000000000")
+	corrects := sampleEvent()
+	corrects.Corrects = &EventName{"gateway-8", "e-0"}
 	unresolved := sampleEvent()
 	unresolved.Account, unresolved.Subject, unresolved.RoutingKey = "", "nobody", UnresolvedKey("nobody")
 	one := sampleEvent()
@@ -59,7 +61,7 @@ func TestWireRoundTrip(t *testing.T) {
 			alike("gw-7", "a", "x"), alike("gw-7", "a", "x"), alike("gw-8", "a", "xx"), alike("gw-8", "ab", "x"), alike("gw", "a", "ü"), alike(long, long, long),
 			alike(long, long, long), one, alike("gw", "a", "ü"),
 		}},
-		"batch":   {Kind: KindBatch, Events: []Event{sampleEvent(), full, unresolved, one}},
+		"batch":   {Kind: KindBatch, Events: []Event{sampleEvent(), corrects, full, unresolved, one}},
 		"retry":   {Kind: KindRetry, Events: []Event{full}},
 		"seal":    {Kind: KindSeal, Seal: &Seal{Account: "acme", PeriodStart: -5, PeriodEnd: 7}},
 		"sweep":   {Kind: KindSweep, Sweep: &Sweep{Seq: 12, Families: [][16]byte{{1, 2}, {15: 3}}}},
@@ -250,6 +252,9 @@ func genEvent(t *rapid.T) Event {
 	if e.HasAmount = rapid.Bool().Draw(t, "has"); e.HasAmount {
 		e.Amount, _ = money.Parse(rapid.StringMatching(`-?[0-9]{1,10}\.[0-9]{1,12}`).Draw(t, "amount"))
 	}
+	if rapid.Bool().Draw(t, "corrects") {
+		e.Corrects = &EventName{word.Draw(t, "corrected source"), word.Draw(t, "corrected id")}
+	}
 	for i := range rapid.IntRange(0, 4).Draw(t, "attributes") {
 		e.Attributes = append(e.Attributes, Attribute{string(rune('a'+i)) + maybe.Draw(t, "name"), maybe.Draw(t, "value")})
 	}
@@ -347,6 +352,8 @@ func TestHashOf(t *testing.T) {
 		"package":                      func(s *Sent) { s.Package = "k" },
 		"attribute":                    func(s *Sent) { s.Attributes = []Attribute{{"a", ""}} },
 		"letters moved":                func(s *Sent) { s.Account, s.Product = "ap", "" },
+		"corrects":                     func(s *Sent) { s.Corrects = &EventName{ID: "ab"} },
+		"corrects of a source":         func(s *Sent) { s.Corrects = &EventName{Source: "a", ID: "b"} },
 	}
 	seen := map[uint64]string{HashOf(&base): "base"}
 	for name, change := range other {

@@ -62,7 +62,8 @@ type Extra struct {
 	Amount         money.Decimal // as the event sent it, in AmountCurrency
 	HasAmount      bool
 	AmountCurrency string
-	AmountExchange Exchange // turned the amount into the rate's currency
+	AmountExchange Exchange  // turned the amount into the rate's currency
+	Corrects       EventName // the event that it corrects; empty: none
 }
 
 // Sent gives what the activity has besides; the zero Extra for most.
@@ -126,6 +127,9 @@ func (t *Target) derived(terms *Terms) (invoice, line ID) {
 
 // Attribute is a name and a value, as the usage event carried it.
 type Attribute = usage.Attribute
+
+// EventName names a usage event.
+type EventName = usage.EventName
 
 // Rejected is a usage event that could not be rated; its content is kept with the checkpoint.
 type Rejected struct {

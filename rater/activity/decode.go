@@ -86,7 +86,8 @@ type decoder struct {
 	at   int
 	bad  bool
 
-	plain bool // the format before this one
+	plain      bool // the first format
+	extraFlags byte // that the format knows
 
 	// what has stood in the record; the capacity is what the record says that there will be
 	terms      []Terms
@@ -100,6 +101,9 @@ type decoder struct {
 func (d *decoder) header() Header {
 	switch d.byte() {
 	case format:
+		d.extraFlags = extraKnown
+	case formatBefore:
+		d.extraFlags = extraBefore
 	case formatPlain:
 		d.plain = true
 	default:
@@ -162,7 +166,7 @@ func (d *decoder) activity(a, before *Activity) {
 
 func (d *decoder) extra(x *Extra) {
 	flags := d.byte()
-	if flags > extraKnown {
+	if flags > d.extraFlags {
 		d.bad = true
 		return
 	}
@@ -172,9 +176,15 @@ func (d *decoder) extra(x *Extra) {
 	if flags&extraAmount != 0 {
 		x.Amount, x.HasAmount, x.AmountCurrency = d.decimal(), true, d.string()
 	}
-	if flags&extraExchange == 0 {
-		return
+	if flags&extraExchange != 0 {
+		d.extraExchange(x)
 	}
+	if flags&extraCorrects != 0 {
+		x.Corrects.Source, x.Corrects.ID = d.string(), d.bytes(d.uvarint())
+	}
+}
+
+func (d *decoder) extraExchange(x *Extra) {
 	switch back := int(d.byte()); {
 	case back > min(nearExchanges, len(d.exchanges)):
 		d.bad = true

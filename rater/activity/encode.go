@@ -21,9 +21,9 @@ import (
 //	          source (text) unless as before; new target; new terms; event time (span from the activity before, the first
 //	          from log time); how many attributes and their names (texts) unless as before; their values (texts);
 //	          quantity, charge, line amount; the extra
-//	extra     flags (1 byte: bit 0 package, 1 amount, 2 exchange); the package that the event named (text); the amount and its currency
-//	          (text); the exchange: 0 and a new one, or how many new ones of extras back it stands (1 to 8): rate, date (days since
-//	          1970-01-01, signed)
+//	extra     flags (1 byte: bit 0 package, 1 amount, 2 exchange, 3 corrects); the package that the event named (text); the amount and its
+//	          currency (text); the exchange: 0 and a new one, or how many new ones of extras back it stands (1 to 8): rate, date (days
+//	          since 1970-01-01, signed); the source (text) and id (length, bytes) of the event that is corrected
 //	target    flags (2·size of the group·2 + bit 1 plain + bit 0 billed as account); account (length, bytes);
 //	          billed (text) unless the account; group: name and value (texts); unless plain invoice and line (16 bytes)
 //	terms     seller, product, package, currency, level (texts); the rate's account: 1 for the target's, otherwise 0 and a text;
@@ -35,11 +35,12 @@ import (
 //	text      2·number of a tabled text, or 2·length + 1 and the bytes, which are tabled if they are 1 to 63 and the table
 //	          holds fewer than 256
 //
-// A format that means more gets a new first byte. The one before is still read: it has no extras, neither the number of them nor what
-// stands behind the spans of terms.
+// A format that means more gets a new first byte. Those before are still read: in 2 no extra corrects, and 1 has no extras, neither the
+// number of them nor what stands behind the spans of terms.
 const (
-	format      = 2
-	formatPlain = 1
+	format       = 3
+	formatBefore = 2
+	formatPlain  = 1
 )
 
 const (
@@ -53,7 +54,9 @@ const (
 	extraPackage  = 1 << 0
 	extraAmount   = 1 << 1
 	extraExchange = 1 << 2
-	extraKnown    = 1<<3 - 1
+	extraCorrects = 1 << 3
+	extraKnown    = 1<<4 - 1
+	extraBefore   = extraCorrects - 1 // of the format before
 
 	targetBilledIsAccount = 1
 	targetPlain           = 2
@@ -201,6 +204,10 @@ func (e *Encoder) extra(x *Extra) {
 	if x.AmountExchange.Used() {
 		flags |= extraExchange
 	}
+	corrects := x.Corrects != EventName{}
+	if corrects {
+		flags |= extraCorrects
+	}
 	e.body = append(e.body, flags)
 	if x.EventPackage != "" {
 		e.text(x.EventPackage)
@@ -211,6 +218,10 @@ func (e *Encoder) extra(x *Extra) {
 	}
 	if x.AmountExchange.Used() {
 		e.extraExchange(x.AmountExchange)
+	}
+	if corrects {
+		e.text(x.Corrects.Source)
+		e.bytes(x.Corrects.ID)
 	}
 }
 

@@ -267,6 +267,9 @@ func describeActivity(r *sink.Row) api.Activity {
 	if sent.HasAmount {
 		out.Amount = &api.ActivityAmount{Amount: sent.Amount, Currency: sent.AmountCurrency, Exchange: describeExchange(sent.AmountExchange)}
 	}
+	if sent.Corrects != (activity.EventName{}) {
+		out.Corrects = &api.EventName{Source: sent.Corrects.Source, ID: sent.Corrects.ID}
+	}
 	out.Rate.Currency, out.Rate.Exchange = a.RateCurrency, describeExchange(a.RateExchange)
 	return out
 }

@@ -159,6 +159,8 @@ func columns() []column {
 		&texts{of: func(r *sink.Row) string { return r.Activity.RateCurrency }},
 		decimals(func(r *sink.Row) money.Decimal { return r.Activity.RateExchange.Rate }),
 		int32s(func(r *sink.Row) int32 { return int32(r.Activity.RateExchange.Date) }),
+		&texts{of: func(r *sink.Row) string { return extra(r).Corrects.Source }},
+		&texts{of: func(r *sink.Row) string { return extra(r).Corrects.ID }},
 	}
 }
 

@@ -45,7 +45,9 @@ CREATE TABLE IF NOT EXISTS rated_activity (
     amount_exchange_date Int32,
     rate_currency        String,
     rate_exchange_rate   Decimal(38, 12),
-    rate_exchange_date   Int32
+    rate_exchange_date   Int32,
+    corrects_source      String,
+    corrects_id          String
 ) ENGINE = ReplacingMergeTree
 PARTITION BY month
 ORDER BY (account, product, source_partition, usage_offset, activity_index)

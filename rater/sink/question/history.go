@@ -80,7 +80,8 @@ func (a *Answers) History(ctx context.Context, q sink.HistoryQuery, first, last 
 	c.between(first, last)
 	statement := fmt.Sprintf(`SELECT source_partition, usage_offset, activity_index, kind, event_id, source, event_ns, account, product,
  %s, %s, %s, currency, event_package, has_amount, %s, amount_currency,
- %s, amount_exchange_date, rate_currency, %s, rate_exchange_date, CASE WHEN amount_exchange_rate = 0 AND rate_currency = '' THEN '' ELSE rate_id END
+ %s, amount_exchange_date, rate_currency, %s, rate_exchange_date, CASE WHEN amount_exchange_rate = 0 AND rate_currency = '' THEN '' ELSE rate_id END,
+ corrects_source, corrects_id
  FROM %s%s ORDER BY account, source_partition, usage_offset, activity_index`,
 		a.dialect.Attributes, a.dialect.Number("quantity"), a.dialect.Number("charge"), a.dialect.Number("amount"),
 		a.dialect.Number("amount_exchange_rate"), a.dialect.Number("rate_exchange_rate"), a.dialect.Rows, c)
@@ -93,12 +94,14 @@ func (a *Answers) History(ctx context.Context, q sink.HistoryQuery, first, last 
 		before    sink.Place
 		account   string
 		seen      bool
+		corrects  activity.EventName
 	)
 	e := &r.Event
 	dest := []any{
 		&r.Partition, &r.Offset, &index, &kind, &e.ID, &e.Source, &e.Time, &e.Account, &e.Product,
 		&texts, &e.Quantity, &r.Charge, &r.Currency, &e.Package, &hasAmount, &e.Amount, &e.Currency,
 		&r.AmountExchange.Rate, (*int32)(&r.AmountExchange.Date), &r.RateCurrency, &r.RateExchange.Rate, (*int32)(&r.RateExchange.Date), &r.RateID,
+		&corrects.Source, &corrects.ID,
 	}
 	err := a.querier.Each(ctx, statement, c.args, func(scan func(...any) error) error {
 		if err := scan(dest...); err != nil {
@@ -109,6 +112,9 @@ func (a *Answers) History(ctx context.Context, q sink.HistoryQuery, first, last 
 			return nil
 		}
 		seen, before, account = true, r.Place, e.Account
+		if e.Corrects = nil; corrects != (activity.EventName{}) {
+			e.Corrects = &activity.EventName{Source: corrects.Source, ID: corrects.ID}
+		}
 		names := len(texts) / 2
 		if len(texts) != 2*names {
 			return fmt.Errorf("%d names and values of attributes are not as many of each", len(texts))

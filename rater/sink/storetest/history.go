@@ -35,7 +35,7 @@ func history(t *testing.T, s Store) {
 0-13-0 2  2026-10-31  acme api-calls <> 0 [] -0.1 USD
 `
 	const beta = `1-5-0 1 e-4 2026-11-02 gateway-7 beta storage <> 1000000000000000 [] 999999999999999.123456789012 EUR
-1-7-0 1 e-5 2026-11-03 gateway-7 beta storage <it's \ a ? $1> -1000000000000000 [] -999999999999999.123456789011 EUR with -1000000000000000 JPY at 0.005518763797 of 1969-12-31, USD contract:c-1/storage at 0.862663906142 of 2026-11-20
+1-7-0 1 e-5 2026-11-03 gateway-7 beta storage <it's \ a ? $1> -1000000000000000 [] -999999999999999.123456789011 EUR with -1000000000000000 JPY at 0.005518763797 of 1969-12-31, USD contract:c-1/storage at 0.862663906142 of 2026-11-20 corrects e-4 of it's ? \ $1
 `
 	later := q
 	later.From, later.To = at("2026-11-30T23:00:00Z"), at("2026-12-01T00:00:00Z") // the period is over
@@ -83,6 +83,9 @@ func historyText(t *testing.T, s sink.History, q sink.HistoryQuery, first, last 
 		}
 		if r.RateID != "" {
 			fmt.Fprintf(&b, ", %s %s at %s of %s", r.RateCurrency, r.RateID, r.RateExchange.Rate, r.RateExchange.Date)
+		}
+		if e.Corrects != nil {
+			fmt.Fprintf(&b, " corrects %s of %s", e.Corrects.ID, e.Corrects.Source)
 		}
 		b.WriteByte('\n')
 		return nil
