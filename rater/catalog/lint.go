@@ -119,7 +119,6 @@ type linter struct {
 
 	products  map[string]*productDef
 	packages  map[string]*packageDef
-	classes   map[string]*rateClassDef
 	accounts  map[string]*accountDef
 	contracts map[string][]*contractDef // by account
 	naming    map[string][]*contractDef // by rate class
@@ -144,16 +143,13 @@ func (l *linter) note(rule string, at *place, advice, format string, args ...any
 
 func (l *linter) index() {
 	l.products, l.packages = map[string]*productDef{}, map[string]*packageDef{}
-	l.classes, l.accounts = map[string]*rateClassDef{}, map[string]*accountDef{}
+	l.accounts = map[string]*accountDef{}
 	l.contracts, l.naming = map[string][]*contractDef{}, map[string][]*contractDef{}
 	for _, p := range l.d.products {
 		l.products[p.ID] = p
 	}
 	for _, k := range l.d.packages {
 		l.packages[k.ID] = k
-	}
-	for _, c := range l.d.classes {
-		l.classes[c.ID] = c
 	}
 	for _, a := range l.d.accounts {
 		l.accounts[a.ID] = a
@@ -367,7 +363,7 @@ func (l *linter) contractGaps(contracts []*contractDef, zone *time.Location) {
 // ends finds periods that end where the last day of a month begins.
 func (l *linter) ends() {
 	look := func(at *place, end Bound, zone *time.Location) {
-		if end.form != boundInstant || end.in(zone) == end.String() {
+		if end.in(zone) == end.String() { // open, or no local midnight
 			return
 		}
 		day := time.Unix(0, end.at).In(zone)

@@ -19,9 +19,8 @@ func (l *linter) matrix(d *rateDef) {
 	for i := range d.Dimensions {
 		l.uncovered(d, &d.Dimensions[i])
 	}
-	whole := slices.ContainsFunc(d.Prices, func(e *entryDef) bool { return len(e.Match) == 0 })
-	open := slices.ContainsFunc(d.Dimensions, func(x dimensionDef) bool { return x.By == "" || x.By == ByExact || x.By == ByPrefix })
-	if open && !whole && len(l.found) == odd {
+	open := slices.ContainsFunc(d.Dimensions, func(x dimensionDef) bool { return x.By == "" || x.By == ByPrefix })
+	if open && len(l.found) == odd {
 		l.note("matrix-default", &d.at, "write a price for everything else as default, if there may be such usage",
 			"has no default: usage that none of its prices matches is rejected (no_rate)")
 	}
@@ -40,9 +39,6 @@ func (e *entryDef) others(without string) string {
 
 // uncovered looks at the entries that differ in one dimension of numbers or time only.
 func (l *linter) uncovered(d *rateDef, x *dimensionDef) {
-	if x.By != ByRange && !ofTime(x.By) {
-		return
-	}
 	groups := map[string][]*entryDef{}
 	anything := map[string]bool{} // what is priced whatever the dimension says
 	var order []string
@@ -58,7 +54,7 @@ func (l *linter) uncovered(d *rateDef, x *dimensionDef) {
 		groups[key] = append(groups[key], e)
 	}
 	for _, key := range order {
-		if anything[key] || anything[""] || d.hasOtherTimes(x, groups[key]) {
+		if anything[key] || d.hasOtherTimes(x) {
 			continue
 		}
 		switch x.By {
@@ -72,50 +68,31 @@ func (l *linter) uncovered(d *rateDef, x *dimensionDef) {
 	}
 }
 
-// hasOtherTimes says whether the entries name another dimension of time: together they may cover what each group alone does not.
-func (d *rateDef) hasOtherTimes(x *dimensionDef, entries []*entryDef) bool {
-	for _, y := range d.Dimensions {
-		if y.Name == x.Name || !ofTime(y.By) || !ofTime(x.By) {
-			continue
-		}
-		for _, e := range entries {
-			if _, named := e.Match[y.Name]; named {
-				return true
-			}
-		}
-	}
-	return false
+// hasOtherTimes says whether a dimension of time is not the only one: together they may cover what each alone does not.
+func (d *rateDef) hasOtherTimes(x *dimensionDef) bool {
+	return ofTime(x.By) && slices.ContainsFunc(d.Dimensions, func(y dimensionDef) bool { return y.Name != x.Name && ofTime(y.By) })
 }
 
 const gapAdvice = "close the gap, or write a default"
 
 func (l *linter) rangeGaps(x *dimensionDef, entries []*entryDef) {
 	type end struct {
-		from, to money.Decimal
-		open     bool // to is
+		from, to money.Decimal // to is open in none but the last, for ranges that overlap are refused
 		e        *entryDef
 	}
 	var ends []end
 	for _, e := range entries {
 		c := e.Match[x.Name]
-		s := end{e: e, open: c.to == ""}
-		var err error
-		if c.from == "" {
-			s.from, err = money.Limit.Neg(), nil
-		} else {
-			s.from, err = money.Parse(c.from)
+		s := end{from: money.Limit.Neg(), e: e}
+		if c.from != "" {
+			s.from, _ = money.Parse(c.from)
 		}
-		if err == nil && !s.open {
-			s.to, err = money.Parse(c.to)
-		}
-		if err != nil {
-			return // refused
-		}
+		s.to, _ = money.Parse(c.to)
 		ends = append(ends, s)
 	}
-	slices.SortStableFunc(ends, func(a, b end) int { return a.from.Cmp(b.from) })
+	slices.SortFunc(ends, func(a, b end) int { return a.from.Cmp(b.from) })
 	for i := 1; i < len(ends); i++ {
-		if before := ends[i-1]; !before.open && before.to.Cmp(ends[i].from) < 0 {
+		if before := ends[i-1]; before.to.Cmp(ends[i].from) < 0 {
 			l.warn("matrix-gap", ends[i].e.at.member("match"), gapAdvice+"; a range ends below its to, so the next one begins with that number",
 				"no price where %s is from %s to %s: such usage is rejected (no_rate)", x.Name, before.to, ends[i].from)
 		}
@@ -125,17 +102,11 @@ func (l *linter) rangeGaps(x *dimensionDef, entries []*entryDef) {
 func (l *linter) clockGaps(x *dimensionDef, entries []*entryDef) {
 	var covered [minutesOfDay]bool
 	for _, e := range entries {
-		c := e.Match[x.Name]
-		from, ok := parseClock(c.from)
-		to, also := parseClock(c.to)
-		if !ok || !also {
-			return // refused
-		}
-		for m := from; m != to && m != minutesOfDay || m == from; m++ {
-			covered[m%minutesOfDay] = true
-			if m+1 == minutesOfDay && to < from {
-				m = -1
-			}
+		var span Minutes
+		span.From, _ = parseClock(e.Match[x.Name].from)
+		span.To, _ = parseClock(e.Match[x.Name].to)
+		for m := range covered {
+			covered[m] = covered[m] || span.contains(m)
 		}
 	}
 	first := slices.Index(covered[:], false)
@@ -152,10 +123,7 @@ func (l *linter) clockGaps(x *dimensionDef, entries []*entryDef) {
 func (l *linter) dayGaps(x *dimensionDef, entries []*entryDef) {
 	var covered Weekdays
 	for _, e := range entries {
-		days, err := parseWeekdays(e.Match[x.Name].values)
-		if err != nil {
-			return // refused
-		}
+		days, _ := parseWeekdays(e.Match[x.Name].values) // which are as they were read
 		covered |= days
 	}
 	if missing := ^covered & (1<<daysOfWeek - 1); missing != 0 {
@@ -172,18 +140,13 @@ func (l *linter) shadowedEntries(d *rateDef) {
 	for i, e := range d.Prices {
 		keys := []string{""}
 		for j := range d.Dimensions {
-			name := d.Dimensions[j].Name
-			c, named := e.Match[name]
+			c := e.Match[d.Dimensions[j].Name]
 			values := c.values
-			if named && values == nil {
+			if values == nil { // a span, or anything
 				values = []string{c.from + "\x00" + c.to}
-			}
-			if !named {
-				values = []string{"\x00"}
 			}
 			if len(keys)*len(values) > maxLintedValues {
 				keys = nil
-				break
 			}
 			var more []string
 			for _, key := range keys {

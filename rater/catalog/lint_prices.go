@@ -25,10 +25,10 @@ func (l *linter) prices(d *rateDef) {
 func (l *linter) price(d, says *rateDef, currency string) {
 	l.belowZero(d)
 	l.ownPrices(d)
-	if Model(d.Model) == ModelPercentage && d.Rate != nil && d.Rate.Cmp(money.FromInt(100)) > 0 {
+	if d.Rate != nil && d.Rate.Cmp(money.FromInt(100)) > 0 {
 		l.warn("percent", d.at.member("rate"), "write 2.9 for 2.9 %", "is %s %% of the value of each event", d.Rate)
 	}
-	if len(d.Tiers) == 0 || Model(d.Model) == ModelCapacity {
+	if Model(d.Model) == ModelCapacity {
 		return
 	}
 	l.tierOrder(d, currency)
@@ -152,7 +152,7 @@ func (l *linter) tierBounds(d, says *rateDef) {
 func roundAbove(d money.Decimal) (next money.Decimal, decimals int) {
 	text := d.String()
 	whole, fraction, _ := strings.Cut(text, ".")
-	if fraction != "" && strings.Trim(fraction, "9") != "" || fraction == "" && !strings.HasSuffix(whole, "9") || len(fraction) == 1 || fraction == "" && len(whole) < 2 {
+	if strings.Trim(fraction, "9") != "" || fraction == "" && !strings.HasSuffix(whole, "9") || len(fraction) == 1 || fraction == "" && len(whole) < 2 {
 		return next, 0
 	}
 	places := 0
@@ -171,9 +171,6 @@ func roundAbove(d money.Decimal) (next money.Decimal, decimals int) {
 func (l *linter) volumeSteps(d *rateDef, currency string) {
 	for i := 1; i < len(d.Tiers); i++ {
 		before, t := &d.Tiers[i-1], &d.Tiers[i]
-		if before.UpTo == nil {
-			return
-		}
 		cost := func(t *tierDef) (money.Decimal, error) {
 			v, err := t.UnitPrice.Mul(*before.UpTo)
 			if err != nil {

@@ -160,7 +160,7 @@ func (l *linter) unprovisioned() {
 				if has[r.Product] {
 					continue
 				}
-				if p := l.products[r.Product]; p != nil && p.ProvisionedOnly {
+				if l.products[r.Product].ProvisionedOnly {
 					l.warn("rate-unprovisioned", r.at.member("product"), "provision "+r.Product+" on the account, or delete the rate",
 						"never applies: %s is for accounts that have it (provisioned_only), and %s has not", r.Product, a.ID)
 				} else {
