@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strings"
 
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/activity"
@@ -396,10 +397,12 @@ func addTo(scratch []segment, segments []segment, r *catalog.Rate, c *conversion
 
 // aggregate is price.Add; what the state keeps of the event is its own.
 func aggregate(r *catalog.Rate, s *price.State, in *price.Input) error {
-	before := s.Rest
+	before := s.ID
 	err := price.Add(r, s, in)
-	if err == nil && s.Rest != before {
-		s.Rest = s.Rest.Clone()
+	if s.ID == before {
+		s.ID = before
+	} else {
+		s.ID = strings.Clone(s.ID)
 	}
 	return err
 }

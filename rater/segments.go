@@ -52,14 +52,15 @@ func (s *segment) more() (flags uint64) {
 	if !s.state.Exact.IsZero() {
 		flags |= hasExact
 	}
+	if s.state.ID != "" {
+		flags |= hasID
+	}
 	if rest := s.state.Rest; rest != nil && rest.Days != nil {
 		flags |= hasDays
 	} else if rest.Levels() != nil {
 		flags |= hasLevels
 	} else if u, _ := rest.UniqueOf(); u != nil {
 		flags |= hasUnique
-	} else if rest != nil {
-		flags |= hasID
 	}
 	if s.pinned != nil {
 		flags |= hasExchange
@@ -113,7 +114,7 @@ func (s *segment) appendMore(b []byte) []byte {
 		b = s.state.Exact.AppendBinary32(b)
 	}
 	if flags&hasID != 0 {
-		b = appendString(b, s.state.Rest.ID)
+		b = appendString(b, s.state.ID)
 	}
 	if flags&hasDays != 0 {
 		b = binary.AppendUvarint(b, uint64(s.state.Rest.Length))
@@ -293,7 +294,7 @@ func (d *decoder) more(s *Segment) {
 		s.State.Exact = d.wide()
 	}
 	if flags&hasID != 0 {
-		s.State.Rest = &price.Rest{ID: d.string()}
+		s.State.ID = d.string()
 	}
 	if flags&hasDays != 0 {
 		s.State.Rest = d.days(flags)

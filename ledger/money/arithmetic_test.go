@@ -190,8 +190,15 @@ func TestWide(t *testing.T) {
 		if _, err := w.Quo(1); !errors.Is(err, ErrOverflow) {
 			t.Errorf("overflow of 256 bits is forgotten by a division: %v", err)
 		}
-		if _, err := (Wide{}).Plus(w); !errors.Is(err, ErrOverflow) {
-			t.Errorf("overflow of 256 bits is forgotten by a sum: %v", err)
+		for name, join := range map[string]func(*Wide, *Wide){"sum": (*Wide).AddWide, "difference": (*Wide).SubWide} {
+			var into Wide
+			if join(&into, &w); !errors.Is(into.Err(), ErrOverflow) {
+				t.Errorf("overflow of 256 bits is forgotten by a %s", name)
+			}
+			small, overflowed := Wide{}, w
+			if join(&overflowed, &small); !errors.Is(overflowed.Err(), ErrOverflow) {
+				t.Errorf("overflow of 256 bits is forgotten before a %s", name)
+			}
 		}
 	}
 	// Half of the 12th decimal rounds away from zero, less than half to zero.
@@ -233,7 +240,11 @@ func TestArithmeticDoesNotAllocate(t *testing.T) {
 		w.Add(a)
 		_, _ = w.Decimal()
 		_, _ = w.Quo(7)
-		_, _ = w.Plus(w)
+		v := w
+		w.AddWide(&v)
+		w.SubWide(&v)
+		_ = w.Cmp(&v)
+		_ = w.Err()
 	}); n != 0 {
 		t.Errorf("arithmetic allocates %v times", n)
 	}

@@ -1,6 +1,7 @@
 package money
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math/bits"
 )
@@ -83,24 +84,34 @@ func (w *Wide) accumulate(p u256, negative bool) {
 	w.over = w.over || (before >= 0 && int64(w.sum.w3) < 0)
 }
 
-// Plus gives w + v, or ErrOverflow.
-func (w Wide) Plus(v Wide) (Wide, error) {
-	sum := w.sum.add(v.sum)
-	if w.over || v.over || (int64(w.sum.w3)^int64(sum.w3))&(int64(v.sum.w3)^int64(sum.w3)) < 0 {
-		return Wide{}, ErrOverflow
-	}
-	return Wide{sum: sum}, nil
+// AddWide adds v.
+func (w *Wide) AddWide(v *Wide) {
+	before := w.sum.w3
+	w.sum = w.sum.add(v.sum)
+	w.over = w.over || v.over || int64((before^w.sum.w3)&(v.sum.w3^w.sum.w3)) < 0
 }
 
-// Sign gives -1, 0 or 1; after an overflow it means nothing.
-func (w Wide) Sign() int {
-	switch {
-	case int64(w.sum.w3) < 0:
-		return -1
-	case w.sum == u256{}:
-		return 0
+// SubWide subtracts v.
+func (w *Wide) SubWide(v *Wide) {
+	before := w.sum.w3
+	w.sum = w.sum.sub(v.sum)
+	w.over = w.over || v.over || int64((before^v.sum.w3)&(before^w.sum.w3)) < 0
+}
+
+// Err gives ErrOverflow if the sum, at any step, was too large.
+func (w *Wide) Err() error {
+	if w.over {
+		return ErrOverflow
 	}
-	return 1
+	return nil
+}
+
+// Cmp gives -1 when w < v, 0 when they are equal, 1 when w > v; after an overflow it means nothing.
+func (w *Wide) Cmp(v *Wide) int {
+	return cmp.Or(
+		cmp.Compare(int64(w.sum.w3), int64(v.sum.w3)), cmp.Compare(w.sum.w2, v.sum.w2),
+		cmp.Compare(w.sum.w1, v.sum.w1), cmp.Compare(w.sum.w0, v.sum.w0),
+	)
 }
 
 // Quo gives the sum divided by n, above zero, rounded half away from zero at the 12th decimal, or ErrOverflow
@@ -120,8 +131,10 @@ func (w Wide) Quo(n int64) (Decimal, error) {
 // div64 divides by one word, which must not be zero, and drops the rest.
 func (u u256) div64(v uint64) (q u256) {
 	var rest uint64
-	q.w3, rest = u.w3/v, u.w3%v
-	q.w2, rest = bits.Div64(rest, u.w2, v)
+	if u.w3|u.w2 != 0 { // of few
+		q.w3, rest = u.w3/v, u.w3%v
+		q.w2, rest = bits.Div64(rest, u.w2, v)
+	}
 	q.w1, rest = bits.Div64(rest, u.w1, v)
 	q.w0, _ = bits.Div64(rest, u.w0, v)
 	return q

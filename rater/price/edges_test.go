@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unsafe"
 
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/catalog"
@@ -32,12 +31,12 @@ func TestMergeOfWhatFewNeed(t *testing.T) {
 			State{Sum: dec("8"), Events: 3, Peak: dec("12"), Exact: exact(7)}},
 		{"charges on one side", State{Sum: dec("7"), Events: 1, Peak: dec("9"), Exact: exact(3)}, State{Sum: dec("1"), Events: 2},
 			State{Sum: dec("8"), Events: 3, Peak: dec("9"), Exact: exact(3)}},
-		{"the later of two", State{Events: 1, Peak: dec("9"), At: 5, Rest: &Rest{ID: "a"}}, State{Events: 1, Peak: dec("2"), At: 6, Rest: &Rest{ID: "b"}},
-			State{Events: 2, Peak: dec("2"), At: 6, Rest: &Rest{ID: "b"}}},
-		{"of one time and value, the id", State{Events: 1, Peak: dec("9"), At: 5, Rest: &Rest{ID: "a"}}, State{Events: 1, Peak: dec("9"), At: 5, Rest: &Rest{ID: "b"}},
-			State{Events: 2, Peak: dec("9"), At: 5, Rest: &Rest{ID: "b"}}},
-		{"of one time and id, the value", State{Events: 1, Peak: dec("9"), At: 5, Rest: &Rest{ID: "a"}}, State{Events: 1, Peak: dec("10"), At: 5, Rest: &Rest{ID: "a"}},
-			State{Events: 2, Peak: dec("10"), At: 5, Rest: &Rest{ID: "a"}}},
+		{"the later of two", State{Events: 1, Peak: dec("9"), At: 5, ID: "a"}, State{Events: 1, Peak: dec("2"), At: 6, ID: "b"},
+			State{Events: 2, Peak: dec("2"), At: 6, ID: "b"}},
+		{"of one time and value, the id", State{Events: 1, Peak: dec("9"), At: 5, ID: "a"}, State{Events: 1, Peak: dec("9"), At: 5, ID: "b"},
+			State{Events: 2, Peak: dec("9"), At: 5, ID: "b"}},
+		{"of one time and id, the value", State{Events: 1, Peak: dec("9"), At: 5, ID: "a"}, State{Events: 1, Peak: dec("10"), At: 5, ID: "a"},
+			State{Events: 2, Peak: dec("10"), At: 5, ID: "a"}},
 		{"days", State{Sum: dec("4"), Events: 1, Rest: days(30, "4")}, State{Sum: dec("3"), Events: 1, Rest: days(12, "3")},
 			State{Sum: dec("7"), Events: 2, Rest: &Rest{Length: 30, Days: []Day{{30, dec("4")}, {12, dec("3")}}}}},
 		{"days and units of none", State{Sum: dec("4"), Events: 1, Rest: days(30, "4")}, State{Sum: dec("3"), Events: 1},
@@ -49,7 +48,7 @@ func TestMergeOfWhatFewNeed(t *testing.T) {
 		for side, pair := range [][2]State{{c.a, c.b}, {c.b, c.a}} {
 			got, err := Merge(pair[0], pair[1])
 			same := got.Sum == c.want.Sum && got.Events == c.want.Events && got.Peak == c.want.Peak && got.At == c.want.At && got.Exact == c.want.Exact &&
-				got.Rest.id() == c.want.Rest.id() && got.Rest.hasDays() == c.want.Rest.hasDays()
+				got.ID == c.want.ID && got.Rest.hasDays() == c.want.Rest.hasDays()
 			if same && c.want.Rest.hasDays() {
 				same = got.Rest.Length == c.want.Rest.Length && slices.Equal(got.Rest.Days, c.want.Rest.Days)
 			}
@@ -57,21 +56,6 @@ func TestMergeOfWhatFewNeed(t *testing.T) {
 				t.Errorf("%s, side %d: %+v, %v; want %+v", c.name, side, got, err, c.want)
 			}
 		}
-	}
-}
-
-// TestRestsAreCloned: what a state keeps of an event outlives it.
-func TestRestsAreCloned(t *testing.T) {
-	memory := []byte("e1")
-	event := &Rest{ID: unsafe.String(&memory[0], len(memory))}
-	kept := event.Clone()
-	memory[0] = '#'
-	if kept.ID != "e1" {
-		t.Errorf("kept %q", kept.ID)
-	}
-	days := &Rest{Days: []Day{{Left: 1}}, Length: 1}
-	if (*Rest)(nil).Clone() != nil || days.Clone() != days {
-		t.Error("what has no text of an event is copied")
 	}
 }
 

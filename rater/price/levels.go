@@ -44,11 +44,11 @@ func InOrder(all []Level) bool {
 	return slices.IsSortedFunc(all, func(a, b Level) int { return a.compare(&b) })
 }
 
-// addLevel gives s with one more event, of the level value.
-func addLevel(s State, value money.Decimal, in *Input) (State, error) {
+// addLevel adds one more event, of the level value.
+func (s *State) addLevel(value money.Decimal, in *Input) error {
 	at, length, err := inPeriod(in)
 	if err != nil {
-		return State{}, err
+		return err
 	}
 	l := Level{At: at, ID: in.ID, Value: value}
 	have := s.Rest.Levels()
@@ -57,10 +57,10 @@ func addLevel(s State, value money.Decimal, in *Input) (State, error) {
 		place--
 	}
 	if err := s.step(have[:place], have[place:], &l); err != nil {
-		return State{}, err
+		return err
 	}
-	if err := s.add(money.Decimal{}); err != nil {
-		return State{}, err
+	if err := s.count(); err != nil {
+		return err
 	}
 	s.At, s.Peak = length, in.Carried
 	l.ID = strings.Clone(l.ID)
@@ -75,7 +75,7 @@ func addLevel(s State, value money.Decimal, in *Input) (State, error) {
 		all = append(append(append(all, have[:place]...), l), have[place:]...)
 		s.Rest = RestOfLevels(all)
 	}
-	return s, nil
+	return nil
 }
 
 // step adds to Sum and Exact what a level between others changes.
@@ -87,15 +87,13 @@ func (s *State) step(before, after []Level, l *Level) error {
 			return err
 		}
 	}
-	var exact money.Wide
-	exact.AddProduct(step, money.FromInt(l.At))
+	s.Exact.AddProduct(step, money.FromInt(l.At))
 	if len(after) > 0 {
-		exact.SubProduct(step, money.FromInt(after[0].At))
+		s.Exact.SubProduct(step, money.FromInt(after[0].At))
 	} else if s.Sum, err = s.Sum.Add(step); err != nil {
 		return err
 	}
-	s.Exact, err = s.Exact.Plus(exact)
-	return err
+	return s.Exact.Err()
 }
 
 // mergeLevels joins b to s, both with events, of which at least one has levels.

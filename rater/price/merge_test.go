@@ -13,7 +13,7 @@ import (
 
 // sameState compares what states say.
 func sameState(a, b State) bool {
-	rest := a.Rest.id() == b.Rest.id() && a.Rest.hasDays() == b.Rest.hasDays()
+	rest := a.Rest.hasDays() == b.Rest.hasDays()
 	if rest && a.Rest.hasDays() {
 		rest = a.Rest.Length == b.Rest.Length && slices.Equal(a.Rest.Days, b.Rest.Days)
 	}

@@ -79,8 +79,8 @@ func addCharge(p *catalog.Percentage, s, before *State, v money.Decimal) (err er
 	if p.HasMax {
 		bound(&charge, p.Max, 1)
 	}
-	s.Exact, err = s.Exact.Plus(charge)
-	return err
+	s.Exact.AddWide(&charge)
+	return s.Exact.Err()
 }
 
 // beyondFree gives the part of the value v that lies above the free amount, of which used is taken already, and whether
@@ -109,10 +109,9 @@ func larger(a, b money.Decimal) money.Decimal {
 
 // bound puts the limit in the place of a charge, a hundredfold, that lies beyond it on that side.
 func bound(charge *money.Wide, limit money.Decimal, side int) {
-	beyond := *charge
-	beyond.SubProduct(limit, hundred)
-	if beyond.Sign() == side {
-		*charge = money.Wide{}
-		charge.AddProduct(limit, hundred)
+	var most money.Wide
+	most.AddProduct(limit, hundred)
+	if charge.Cmp(&most) == side {
+		*charge = most
 	}
 }

@@ -16,11 +16,9 @@
 package price
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"github.com/tollstream/tollstream/ledger/money"
@@ -46,6 +44,7 @@ type State struct {
 	Events int64
 	Peak   money.Decimal // max: the largest quantity; latest: the value; split: false: the highest position; time_weighted: the level carried over
 	At     int64         // latest: its instant; time_weighted: nanoseconds of the period
+	ID     string        // latest: of the event
 
 	// Exact is 100 times the charges as they were made, of methods that price in log order; or, of time_weighted, the
 	// sum of each change of the level times the nanoseconds since the period's start, where Sum is of the changes.
@@ -55,9 +54,8 @@ type State struct {
 
 // Rest is the part of a state that few methods need. It is immutable: replaced, never changed.
 type Rest struct {
-	ID     string // latest: of the event
-	Days   []Day  // prorate: in their order
-	Length int64  // prorate: days of the period
+	Days   []Day // prorate: in their order
+	Length int64 // prorate: days of the period
 
 	levels *levels // level: absolute: those of the state and, behind them, of states that came from it
 	count  int     // how many are the state's
@@ -114,54 +112,36 @@ func (s *State) merge(b *State) (err error) {
 	}
 	s.Events += b.Events
 	if !b.Exact.IsZero() {
-		if s.Exact, err = s.Exact.Plus(b.Exact); err != nil {
+		s.Exact.AddWide(&b.Exact)
+		if err = s.Exact.Err(); err != nil {
 			return err
 		}
 	}
-	rest := b.Rest
 	if s.Rest.hasDays() || b.Rest.hasDays() {
 		if s.Rest, err = mergeDays(s.Rest, b.Rest); err != nil {
 			return err
 		}
-		rest = s.Rest
 	}
-	if s.Rest != rest || s.At != b.At || s.Peak != b.Peak {
-		if later(b, s) {
-			s.Peak, s.At, s.Rest = b.Peak, b.At, rest
-		}
-	}
+	s.keepLater(b.Peak, b.At, b.ID)
 	return nil
 }
 
-// later says whether a holds the later value than b, or the larger one. Where two events of latest have the same time and
-// id (from two sources), the larger value counts, so that the order of arrival does not matter.
-func later(a, b *State) bool {
-	if a.At != b.At {
-		return a.At > b.At
-	}
-	if a.Rest != b.Rest {
-		if c := cmp.Compare(a.Rest.id(), b.Rest.id()); c != 0 {
-			return c > 0
+// keepLater lets a value take the place of the one that s holds if it is the later one, or the larger. Where two events of latest have the
+// same time and id (from two sources), the larger value counts, so that the order of arrival does not matter.
+func (s *State) keepLater(value money.Decimal, at int64, id string) {
+	switch {
+	case at != s.At:
+		if at < s.At {
+			return
 		}
+	case id != s.ID:
+		if id < s.ID {
+			return
+		}
+	case value.Cmp(s.Peak) <= 0:
+		return
 	}
-	return a.Peak.Cmp(b.Peak) > 0
-}
-
-// Clone gives a rest whose memory is its own.
-func (r *Rest) Clone() *Rest {
-	if r == nil || r.ID == "" {
-		return r
-	}
-	c := *r
-	c.ID = strings.Clone(r.ID)
-	return &c
-}
-
-func (r *Rest) id() string {
-	if r == nil {
-		return ""
-	}
-	return r.ID
+	s.Peak, s.At, s.ID = value, at, id
 }
 
 // Aggregate gives the state s with one more event under the rate r. It returns money.ErrOverflow,
@@ -191,19 +171,19 @@ func Add(r *catalog.Rate, s *State, in *Input) (err error) {
 	}
 	switch {
 	case r.WholeEvents:
-		*s, err = addWhole(r, *s, in.Before, q)
+		err = s.addWhole(r, in.Before, q)
 	case r.ProrateByDay:
-		*s, err = addDay(*s, q, in)
+		err = s.addDay(q, in)
 	case r.AbsoluteLevel && a.kind == kindTimeWeighted:
-		*s, err = addLevel(*s, q, in)
+		err = s.addLevel(q, in)
 	case a.kind == kindTimeWeighted:
-		*s, err = addChange(*s, q, in)
+		err = s.addChange(q, in)
 	case a.kind == kindUnique:
 		err = s.addValue(in.Value)
 	case a.kind == kindLatest:
-		err = s.merge(&State{Events: 1, Peak: q, At: in.Time, Rest: &Rest{ID: in.ID}})
+		err = s.addOne(q, in.Time, in.ID)
 	case a.kind == kindMax:
-		err = s.merge(&State{Events: 1, Peak: q})
+		err = s.addOne(q, 0, "")
 	case in.Events != 0:
 		err = s.merge(&State{Events: in.Events, Sum: q})
 	default:
@@ -217,19 +197,26 @@ func (s *State) add(q money.Decimal) (err error) {
 	if s.Sum, err = s.Sum.Add(q); err != nil {
 		return err
 	}
+	return s.count()
+}
+
+// addOne counts one more event, whose value is kept if it is the latest or, without a time, the largest.
+func (s *State) addOne(value money.Decimal, at int64, id string) error {
+	if s.Events == 0 {
+		s.Peak, s.At, s.ID = value, at, id
+	} else {
+		s.keepLater(value, at, id)
+	}
+	return s.count()
+}
+
+// count counts one more event.
+func (s *State) count() error {
 	if s.Events == math.MaxInt64 {
 		return money.ErrOverflow
 	}
 	s.Events++
 	return nil
-}
-
-// with gives s with one more event of the quantity q.
-func with(s State, q money.Decimal) (State, error) {
-	if err := s.add(q); err != nil {
-		return State{}, err
-	}
-	return s, nil
 }
 
 // Total gives the price of all the usage in s under the rate r alone. It returns money.ErrOverflow

@@ -20,10 +20,10 @@ type Day struct {
 
 var errOtherPeriod = errors.New("units by day belong to periods of different length: they cannot be added up")
 
-// addDay gives s with one more event of the quantity q, on its day.
-func addDay(s State, q money.Decimal, in *Input) (State, error) {
+// addDay adds one more event of the quantity q, on its day.
+func (s *State) addDay(q money.Decimal, in *Input) (err error) {
 	if in.Period.Start == catalog.Always || in.Period.End == catalog.Never || in.Period.End <= in.Period.Start {
-		return State{}, ErrNoPeriod
+		return ErrNoPeriod
 	}
 	zone := in.Zone
 	if zone == nil {
@@ -31,15 +31,10 @@ func addDay(s State, q money.Decimal, in *Input) (State, error) {
 	}
 	first, end := dayOf(in.Period.Start, zone), dayOf(in.Period.End-1, zone)+1
 	day := min(max(dayOf(in.Time, zone), first), end-1)
-	rest, err := mergeDays(s.Rest, &Rest{Days: []Day{{Left: end - day, Units: q}}, Length: end - first})
-	if err != nil {
-		return State{}, err
+	if s.Rest, err = mergeDays(s.Rest, &Rest{Days: []Day{{Left: end - day, Units: q}}, Length: end - first}); err != nil {
+		return err
 	}
-	if err = s.add(q); err != nil {
-		return State{}, err
-	}
-	s.Rest = rest
-	return s, nil
+	return s.add(q)
 }
 
 // dayOf numbers the days of the zone.

@@ -102,7 +102,7 @@ const (
 	kindUnknown      kind = iota
 	kindQuantity          // of sum and count: Sum and Events
 	kindMax               // Peak
-	kindLatest            // Peak, At, and Rest's ID
+	kindLatest            // Peak, At and ID
 	kindTimeWeighted      // Sum and Exact of the changes, At
 	kindMoney             // of the methods that price money: Sum of the values and Events
 	kindLevels            // as kindTimeWeighted, and Rest's levels

@@ -33,24 +33,23 @@ func LevelAtEnd(s *State) (money.Decimal, error) {
 	return s.Peak.Add(s.Sum)
 }
 
-// addChange gives s with one more change of the level.
-func addChange(s State, change money.Decimal, in *Input) (State, error) {
+// addChange adds one more change of the level.
+func (s *State) addChange(change money.Decimal, in *Input) error {
 	at, length, err := inPeriod(in)
 	if err != nil {
-		return State{}, err
+		return err
 	}
-	var exact money.Wide
-	exact.AddProduct(change, money.FromInt(at))
-	if s.Exact, err = s.Exact.Plus(exact); err != nil {
-		return State{}, err
+	s.Exact.AddProduct(change, money.FromInt(at))
+	if err := s.Exact.Err(); err != nil {
+		return err
 	}
 	s.At, s.Peak = length, in.Carried
-	return with(s, change)
+	return s.add(change)
 }
 
 // inPeriod gives the event's time since the period's start, and the length of the period.
 func inPeriod(in *Input) (at, length int64, err error) {
-	p := in.Period
+	p := &in.Period
 	length = p.End - p.Start
 	if p.Start == catalog.Always || p.End == catalog.Never || length <= 0 {
 		return 0, 0, ErrNoPeriod
@@ -65,15 +64,15 @@ func averageLevel(s *State) (money.Decimal, error) {
 	if s.At == 0 {
 		return s.Sum, nil // changes under a rate that has not said how long the period is
 	}
-	missing := s.Exact
-	missing.SubProduct(s.Sum, money.FromInt(s.At))
+	var integral money.Wide
+	integral.AddProduct(s.Sum, money.FromInt(s.At))
+	integral.SubWide(&s.Exact)
 	if !s.Peak.IsZero() {
 		lasts := s.At
 		if said := s.Rest.Levels(); said != nil {
 			lasts = said[0].At
 		}
-		missing.SubProduct(s.Peak, money.FromInt(lasts))
+		integral.AddProduct(s.Peak, money.FromInt(lasts))
 	}
-	average, err := missing.Quo(s.At)
-	return average.Neg(), err
+	return integral.Quo(s.At)
 }

@@ -13,24 +13,24 @@ func wholeEventsTotal(_ *catalog.Rate, s State) (money.Decimal, error) { return 
 
 func wholeEventsTerms(_ *catalog.Rate, s State) []term { return chargesTerms(s) }
 
-// addWhole gives s with one more event of the quantity q, and with its charge. The highest position at which an event ended
+// addWhole adds one more event of the quantity q, and with its charge. The highest position at which an event ended
 // says which tiers were reached; of rates before that split events it is not known and their quantity stands for it.
-func addWhole(r *catalog.Rate, s State, before *State, q money.Decimal) (State, error) {
+func (s *State) addWhole(r *catalog.Rate, before *State, q money.Decimal) error {
 	if len(r.Tiers) == 0 {
-		return State{}, noTiers(r)
+		return noTiers(r)
 	}
-	from, err := aggregated(r, &s)
+	from, err := aggregated(r, s)
 	if err != nil {
-		return State{}, err
+		return err
 	}
 	highest := s.Peak
 	if before != nil {
 		earlier, err := aggregated(r, before)
 		if err != nil {
-			return State{}, err
+			return err
 		}
 		if from, err = from.Add(earlier); err != nil {
-			return State{}, err
+			return err
 		}
 		highest = larger(highest, larger(before.Peak, earlier))
 	}
@@ -40,17 +40,18 @@ func addWhole(r *catalog.Rate, s State, before *State, q money.Decimal) (State, 
 	}
 	to, err := from.Add(units)
 	if err != nil {
-		return State{}, err
+		return err
 	}
 	charge, err := wholeCharge(r, highest, to, units)
 	if err != nil {
-		return State{}, err
+		return err
 	}
-	if s.Exact, err = s.Exact.Plus(charge); err != nil {
-		return State{}, err
+	s.Exact.AddWide(&charge)
+	if err := s.Exact.Err(); err != nil {
+		return err
 	}
 	s.Peak = larger(s.Peak, to)
-	return with(s, q)
+	return s.add(q)
 }
 
 // wholeCharge gives a hundred times the charge of units that end at the position to.
