@@ -21,6 +21,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/tollstream/tollstream/cmd/tollstream/server"
 )
 
 // settings say how much is measured.
@@ -57,6 +59,7 @@ type settings struct {
 }
 
 func main() {
+	exitOn(server.Memory(os.Getenv)) // as the server has it
 	if len(os.Args) > 1 && os.Args[1] == serveCommand {
 		exitOn(serve(os.Stdin, os.Stdout))
 		return

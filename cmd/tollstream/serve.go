@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tollstream/tollstream/cmd/tollstream/server"
 )
 
 // roles are the parts of the server that a process can take.
@@ -42,6 +44,9 @@ func (a *app) runCommand() *cobra.Command {
 			}
 			if len(args) == 0 {
 				args = slices.Clone(roles)
+			}
+			if err := server.Memory(a.getenv); err != nil {
+				a.lines.Warn("memory is not limited", "error", err)
 			}
 			return runServer(cmd.Context(), a.settings, a.lines, args, demo)
 		},
