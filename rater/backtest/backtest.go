@@ -8,7 +8,8 @@
 //   - Usage keeps the exchange rates that it was charged with, but for those that the draft changes.
 //   - A billing period is read whole, so that tiers stand where they stood; what is reported is the usage inside the time asked for.
 //   - Usage that the draft cannot rate is counted with its reason and with what was charged for it; it is never a price of zero unseen.
-//   - Each account is rated by itself: where several share tiers in a pool, the result says how many events that concerns.
+//   - Accounts that share tiers in a pool are rated together, in the order of the log, where all of them are asked for and they are not too
+//     many. Else each is rated by itself, and the result says how many events that concerns.
 //   - Accounts are read in the order of their ids, a share of them at a time: memory is bounded by a share and by the rows of the result,
 //     which Limits bounds.
 package backtest
@@ -29,6 +30,8 @@ import (
 type Book interface {
 	// Plans gives the accounts' plans; accounts that the draft does not have are absent. It may be asked by several goroutines, and again.
 	Plans(ctx context.Context, accounts []string) (map[string]*catalog.Plan, error)
+	// Tree gives the accounts below one, and itself, nil where they are more than most. It may name others.
+	Tree(ctx context.Context, root string, most int) ([]string, error)
 	// Over gives the definitions that the draft is laid over.
 	Over() *catalog.Snapshot
 }
@@ -46,11 +49,12 @@ type Limits struct {
 	Accounts   int // in a share
 	Rows       int // of the result that are kept; what is summed counts all
 	Top        int // accounts whose revenue changes most
+	Together   int // accounts that are rated together, which stand in one question
 }
 
 // DefaultLimits suit a server with two processors.
 func DefaultLimits() Limits {
-	return Limits{Workers: 2, Activities: 100_000, Accounts: 1000, Rows: 200_000, Top: 20}
+	return Limits{Workers: 2, Activities: 100_000, Accounts: 1000, Rows: 200_000, Top: 20, Together: 1000}
 }
 
 // Sum is what some usage was charged and what it would have been charged.
@@ -138,7 +142,7 @@ func Run(ctx context.Context, source sink.History, book Book, q Query, limits Li
 	for i := range shares {
 		gathered.out.Accounts += len(shares[i].accounts)
 	}
-	r := &run{source: source, book: book, q: q, h: h, of: of, progress: progress, tries: limits.Activities}
+	r := &run{source: source, book: book, q: q, h: h, of: of, progress: progress, tries: limits.Activities, most: limits.Together, trees: trees{of: map[pooled]*tree{}}}
 	if err := r.all(ctx, shares, max(1, limits.Workers), gathered); err != nil {
 		return nil, err
 	}
@@ -190,6 +194,8 @@ type run struct {
 	read     atomic.Int64 // … of which that was tried in vain
 	tries    int          // so many are tried whatever comes of it
 	progress func(done, of int64)
+	most     int // accounts that are rated together
+	trees    trees
 }
 
 // all has workers rate the shares, and gathers what they come to in the order of the shares.

@@ -113,18 +113,6 @@ func TestWhatIsSaidBesides(t *testing.T) {
 	}
 }
 
-// TestSharedTiers: what one account shares between its lines is shared here as well; what several accounts share is not, and that is said.
-func TestSharedTiers(t *testing.T) {
-	w := november(t)
-	const pooled = "products: [{id: calls, rates: [{model: graduated, pool: %s, tiers: [{up_to: 100, unit_price: 0.10}, {unit_price: 0.05}]}]}]"
-	for pool, want := range map[string]int64{"account": 0, "invoice": 3} { // of four events of calls, acme's has its contract's price
-		r := w.backtest(fmt.Sprintf(pooled, pool), "", start, end, backtest.DefaultLimits())
-		if text(r.Totals) != "  USD 7: 34.5 34.5 0\n" || r.Shared != want {
-			t.Errorf("pool %s: %s, %d events of shared tiers, want %d", pool, text(r.Totals), r.Shared, want)
-		}
-	}
-}
-
 // TestIdentity: under the price book that is live, every row comes to what was charged: late usage, adjustments, negative quantities, a matrix, children.
 func TestIdentity(t *testing.T) {
 	w := newWorld(t, "2026-12-02T00:00:00Z")
@@ -245,7 +233,9 @@ func (f *failing) Sums(ctx context.Context, q sink.HistoryQuery, first, last str
 	return err
 }
 
-// Over implements backtest.Book, as does the following.
+// Tree implements backtest.Book, as do the following.
+func (f *failing) Tree(context.Context, string, int) ([]string, error) { return nil, errAway }
+
 func (f *failing) Over() *catalog.Snapshot { return nil }
 
 func (f *failing) Plans(ctx context.Context, ids []string) (map[string]*catalog.Plan, error) {

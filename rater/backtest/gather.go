@@ -15,14 +15,13 @@ type gathered struct {
 	out      Result
 	products map[unratedKey]*Row
 	totals   map[string]*Row
-	unrated  map[unratedKey]*unratedSum
-	apart    map[string]*Apart
-	account  []Row // of the account in work, by currency
+	besides  ratedShare // what stands beside the rows
+	account  []Row      // of the account in work, by currency
 }
 
 func newGathered(limits Limits) *gathered {
 	return &gathered{
-		limits: limits, products: map[unratedKey]*Row{}, totals: map[string]*Row{}, unrated: map[unratedKey]*unratedSum{}, apart: map[string]*Apart{},
+		limits: limits, products: map[unratedKey]*Row{}, totals: map[string]*Row{}, besides: newRatedShare(),
 	}
 }
 
@@ -32,34 +31,8 @@ func (g *gathered) take(s *ratedShare) error {
 			return err
 		}
 	}
-	g.out.Shared += s.shared
-	for key, sum := range s.unrated {
-		mine := g.unrated[key]
-		if mine == nil {
-			mine = &unratedSum{}
-			g.unrated[key] = mine
-		}
-		mine.events += sum.events
-		before, err := mine.before.Add(sum.before)
-		if err != nil {
-			return tooMuch(err)
-		}
-		mine.before = before
-	}
-	for currency, part := range s.apart {
-		mine := g.apart[currency]
-		if mine == nil {
-			mine = &Apart{Currency: currency}
-			g.apart[currency] = mine
-		}
-		mine.Adjustments += part.Adjustments
-		amount, err := mine.Amount.Add(part.Amount)
-		if err != nil {
-			return tooMuch(err)
-		}
-		mine.Amount = amount
-	}
-	return nil
+	s.rows = nil
+	return g.besides.add(s)
 }
 
 // row counts a row of the result in everything that it is part of.
@@ -141,14 +114,15 @@ func (g *gathered) result() (*Result, error) {
 	for _, currency := range slices.Sorted(maps.Keys(g.totals)) {
 		g.out.Totals = append(g.out.Totals, *g.totals[currency])
 	}
-	for key, sum := range g.unrated {
+	g.out.Shared = g.besides.shared
+	for key, sum := range g.besides.unrated {
 		g.out.Unrated = append(g.out.Unrated, Unrated{key.reason, key.product, key.currency, sum.events, sum.before})
 	}
 	slices.SortFunc(g.out.Unrated, func(a, b Unrated) int {
 		return cmp.Or(strings.Compare(a.Reason, b.Reason), strings.Compare(a.Product, b.Product), strings.Compare(a.Currency, b.Currency))
 	})
-	for _, currency := range slices.Sorted(maps.Keys(g.apart)) {
-		g.out.Apart = append(g.out.Apart, *g.apart[currency])
+	for _, currency := range slices.Sorted(maps.Keys(g.besides.apart)) {
+		g.out.Apart = append(g.out.Apart, *g.besides.apart[currency])
 	}
 	return &g.out, nil
 }

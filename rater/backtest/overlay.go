@@ -10,6 +10,8 @@ import (
 // Definitions reads accounts as of a sequence number, as rater.Definitions does.
 type Definitions interface {
 	Accounts(ctx context.Context, seq int64, ids []string) (map[string]*catalog.Account, error)
+	// Children gives the accounts right below one in the order of their ids, at most limit after the one given.
+	Children(ctx context.Context, account, after string, limit int) ([]string, error)
 }
 
 // Overlay is a Book: a draft laid over definitions as of a sequence number.
@@ -70,6 +72,43 @@ func (o *Overlay) Plans(ctx context.Context, ids []string) (map[string]*catalog.
 		plans[id] = plan
 	}
 	return plans, nil
+}
+
+// Tree implements Book.
+func (o *Overlay) Tree(ctx context.Context, root string, most int) ([]string, error) {
+	below := map[string][]string{} // in the draft, by parent
+	for _, id := range o.draft.Accounts() {
+		a, err := o.draft.Account(id, nil)
+		if err != nil {
+			return nil, err
+		}
+		below[a.Parent] = append(below[a.Parent], id)
+	}
+	tree, known := []string{root}, map[string]bool{root: true}
+	add := func(ids []string) {
+		for _, id := range ids {
+			if !known[id] {
+				known[id], tree = true, append(tree, id)
+			}
+		}
+	}
+	for at := 0; at < len(tree); at++ {
+		add(below[tree[at]])
+		for after, more := "", true; more && len(tree) <= most; {
+			page, err := o.definitions.Children(ctx, tree[at], after, most)
+			if err != nil {
+				return nil, err
+			}
+			add(page)
+			if more = len(page) == most; more {
+				after = page[most-1]
+			}
+		}
+		if len(tree) > most {
+			return nil, nil
+		}
+	}
+	return tree, nil
 }
 
 // parents lists the parents that were not read yet: those that the draft gives.

@@ -39,6 +39,31 @@ type rating struct {
 	first   int // of the account's rows
 	last    int // of the rows, that which was added to last
 	out     ratedShare
+
+	tiers    sharing
+	own      map[string]*ratedShare // what is not rated of the account in work, and its adjustments, by product
+	others   map[string]bool        // products of it that are put aside
+	aside    []aside
+	capacity bool // some usage fell into one
+}
+
+// sharing is what becomes of usage whose tiers several accounts share.
+type sharing uint8
+
+const (
+	putAside sharing = iota // it is rated later
+	allThere                // all that share are there
+	notAll                  // it is rated as if its account had the tiers for itself, and counted
+)
+
+// rating begins one on a fold.
+func (r *run) rating(plans map[string]*catalog.Plan, fold *rater.Fold) *rating {
+	fold.Over(r.book.Over())
+	return &rating{run: r, plans: plans, fold: fold, out: newRatedShare(), own: map[string]*ratedShare{}, others: map[string]bool{}}
+}
+
+func newRatedShare() ratedShare {
+	return ratedShare{unrated: map[unratedKey]*unratedSum{}, apart: map[string]*Apart{}}
 }
 
 // reportEvery is how many activities are read between two reports of progress.
@@ -50,8 +75,7 @@ func (r *run) share(ctx context.Context, s *share) (*ratedShare, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the price book of %d accounts: %w", len(s.accounts), err)
 	}
-	g := &rating{run: r, plans: plans, fold: rater.NewFold(), out: ratedShare{unrated: map[unratedKey]*unratedSum{}, apart: map[string]*Apart{}}}
-	g.fold.Over(r.book.Over())
+	g := r.rating(plans, rater.NewFold())
 	left, err := g.sums(ctx, s)
 	if err != nil {
 		return nil, err
@@ -60,6 +84,9 @@ func (r *run) share(ctx context.Context, s *share) (*ratedShare, error) {
 		if err := g.each(ctx, part, left); err != nil {
 			return nil, err
 		}
+	}
+	if err := g.takeAside(ctx); err != nil {
+		return nil, err
 	}
 	slices.SortFunc(g.out.rows, func(a, b Row) int {
 		return cmp.Or(strings.Compare(a.Account, b.Account), strings.Compare(a.Product, b.Product), strings.Compare(a.Currency, b.Currency))
@@ -76,7 +103,9 @@ func (g *rating) each(ctx context.Context, accounts []string, left *left) error 
 	err := g.source.History(ctx, h, accounts[0], accounts[len(accounts)-1], func(a *sink.Stored) error {
 		e := &a.Event
 		if !g.begun || e.Account != g.account {
-			g.begin(e.Account)
+			if err := g.begin(e.Account); err != nil {
+				return err
+			}
 			ofAccount, last, skip = left.of[e.Account], "", !left.has(left.of[e.Account], "")
 		}
 		if e.Product != last {
@@ -95,12 +124,15 @@ func (g *rating) each(ctx context.Context, accounts []string, left *left) error 
 		return err
 	}
 	g.report(n)
-	return nil
+	return g.finish()
 }
 
 // add takes one activity, in log order of its account.
 func (g *rating) add(a *sink.Stored) error {
 	e := &a.Event
+	if g.others[e.Product] {
+		return nil
+	}
 	inside := g.inside(e.Time)
 	if a.Kind != activity.KindUsage {
 		return g.adjusted(&adjustment{e.Product, a.Currency, 1, a.Charge}, inside)
@@ -109,6 +141,18 @@ func (g *rating) add(a *sink.Stored) error {
 	folded, reason := g.fold.Add(e, rater.Invoiced{Exchanges: rater.Exchanges{
 		RateID: a.RateID, Currency: cmp.Or(a.RateCurrency, a.Currency), Prices: a.RateExchange, Amount: a.AmountExchange,
 	}})
+	if r := folded.Rate; r != nil {
+		g.capacity = g.capacity || r.Model == catalog.ModelCapacity
+		if g.tiers != allThere && !folded.Pool.IsZero() && (r.Pool.OverAccounts() || r.Outer != nil && r.Outer.Pool.OverAccounts()) {
+			if g.tiers == putAside {
+				g.others[e.Product] = true
+				return nil
+			}
+			if inside {
+				g.out.shared++
+			}
+		}
+	}
 	if !inside {
 		return nil
 	}
@@ -120,9 +164,6 @@ func (g *rating) add(a *sink.Stored) error {
 	}
 	if reason != "" {
 		return g.unrated(a, row, reason)
-	}
-	if r := folded.Rate; r.Pool.OverAccounts() || r.Outer != nil && r.Outer.Pool.OverAccounts() {
-		g.out.shared++
 	}
 	return row.charged(&folded)
 }
@@ -138,12 +179,48 @@ func (r *Row) charged(folded *rater.Folded) (err error) {
 func (g *rating) inside(t int64) bool { return g.q.From <= t && t < g.q.To }
 
 // begin goes on to the next account.
-func (g *rating) begin(account string) {
+func (g *rating) begin(account string) error {
+	if err := g.finish(); err != nil {
+		return err
+	}
 	g.fold.Reset()
 	if plan := g.plans[account]; plan != nil {
 		g.fold.Use(plan)
 	}
 	g.begun, g.account, g.first, g.last = true, account, len(g.out.rows), len(g.out.rows)
+	return nil
+}
+
+// finish is done with the account in work: what is put aside of it is not told here.
+func (g *rating) finish() error {
+	for product, part := range g.own {
+		if !g.others[product] {
+			if err := g.out.add(part); err != nil {
+				return err
+			}
+		}
+	}
+	if len(g.others) > 0 {
+		rows := slices.DeleteFunc(g.out.rows[g.first:], func(r Row) bool { return g.others[r.Product] })
+		g.out.rows = g.out.rows[:g.first+len(rows)]
+		for product := range g.others {
+			g.aside = append(g.aside, aside{g.account, product})
+		}
+	}
+	clear(g.own)
+	clear(g.others)
+	return nil
+}
+
+// ofProduct is what of the account in work stands beside its rows.
+func (g *rating) ofProduct(product string) *ratedShare {
+	part := g.own[product]
+	if part == nil {
+		made := newRatedShare()
+		part = &made
+		g.own[product] = part
+	}
+	return part
 }
 
 // row finds the row of the product among those of the account.
@@ -175,10 +252,11 @@ func (g *rating) adjusted(a *adjustment, inside bool) (err error) {
 		row.Before, err = row.Before.Add(a.charge)
 		return err
 	}
-	apart := g.out.apart[a.currency]
+	all := g.ofProduct(a.product).apart
+	apart := all[a.currency]
 	if apart == nil {
 		apart = &Apart{Currency: a.currency}
-		g.out.apart[a.currency] = apart
+		all[a.currency] = apart
 	}
 	apart.Adjustments += a.n
 	apart.Amount, err = apart.Amount.Add(a.charge)
@@ -191,10 +269,11 @@ func (g *rating) unrated(a *sink.Stored, row *Row, reason string) (err error) {
 		return err
 	}
 	key := unratedKey{reason, a.Event.Product, a.Currency}
-	sum := g.out.unrated[key]
+	all := g.ofProduct(a.Event.Product).unrated
+	sum := all[key]
 	if sum == nil {
 		sum = &unratedSum{}
-		g.out.unrated[key] = sum
+		all[key] = sum
 	}
 	sum.events++
 	sum.before, err = sum.before.Add(a.Charge)

@@ -57,6 +57,11 @@ func TestExchangeRatesInStores(t *testing.T) {
 	inStores(t, exchanged(t), exchangeBooks, dearer, 1, rowsOf(map[string]string{"acme calls EUR 2": "20.8 41.6 20.8", "beta calls EUR 1": "1.25 2.5 1.25"}))
 }
 
+// TestTogetherInStores: a tree's accounts share tiers in the order of the log, whatever the store's.
+func TestTogetherInStores(t *testing.T) {
+	inStores(t, tree(t), []string{treeBook}, treeDraft, 1, treeRows)
+}
+
 func inStores(t *testing.T, w *world, books []string, draft string, changed int, want string) {
 	url := teststores.Postgres(t)
 	if err := schema.Migrate(t.Context(), url); err != nil {
@@ -113,7 +118,7 @@ func inStores(t *testing.T, w *world, books []string, draft string, changed int,
 			if !ok {
 				t.Fatal("it has no history")
 			}
-			got, err := backtest.Run(t.Context(), history, overlay, backtest.Query{From: instant(start), To: instant(end)}, backtest.Limits{Workers: 2, Activities: 3, Accounts: 2, Rows: 100}, nil)
+			got, err := backtest.Run(t.Context(), history, overlay, backtest.Query{From: instant(start), To: instant(end)}, backtest.Limits{Workers: 2, Activities: 3, Accounts: 2, Rows: 100, Together: 9}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

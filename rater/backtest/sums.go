@@ -131,7 +131,9 @@ func (g *rating) sums(ctx context.Context, s *share) (*left, error) {
 			}
 		}
 		if !g.begun || g.account != sum.Account {
-			g.begin(sum.Account)
+			if err := g.begin(sum.Account); err != nil {
+				return err
+			}
 		}
 		kept := *sum
 		kept.Attributes = slices.Clone(sum.Attributes)
@@ -140,6 +142,9 @@ func (g *rating) sums(ctx context.Context, s *share) (*left, error) {
 	})
 	if err == nil {
 		err = take()
+	}
+	if err == nil {
+		err = g.finish()
 	}
 	return l, err
 }

@@ -99,6 +99,24 @@ func (w *world) Accounts(_ context.Context, seq int64, ids []string) (map[string
 	return found, nil
 }
 
+// Children implements backtest.Definitions.
+func (w *world) Children(_ context.Context, account, after string, limit int) (ids []string, err error) {
+	for ref, row := range w.books[len(w.books)-1] {
+		if ref.Kind != catalog.KindAccount || row.Deleted || ref.ID <= after {
+			continue
+		}
+		a, err := catalog.DecodeAccount(row, nil)
+		if err != nil {
+			return nil, err
+		}
+		if a.Parent == account {
+			ids = append(ids, ref.ID)
+		}
+	}
+	slices.Sort(ids)
+	return ids[:min(len(ids), limit)], nil
+}
+
 // revise is what a document changes in the present price book.
 func (w *world) revise(document string) []catalog.Change {
 	w.t.Helper()
@@ -209,11 +227,13 @@ func (w *world) of(q sink.HistoryQuery) (list []sink.Stored) {
 	for i := range w.stored {
 		e := &w.stored[i].Event
 		if (q.Account == "" || q.Account == e.Account) && q.Extent.First <= e.Time && e.Time < q.Extent.End && w.periods[i].First < q.To && w.periods[i].End > q.From &&
-			(len(q.Products) == 0 || slices.Contains(q.Products, e.Product)) {
+			(len(q.Products) == 0 || slices.Contains(q.Products, e.Product)) && (len(q.Accounts) == 0 || slices.Contains(q.Accounts, e.Account)) {
 			list = append(list, w.stored[i])
 		}
 	}
-	slices.SortStableFunc(list, func(a, b sink.Stored) int { return strings.Compare(a.Event.Account, b.Event.Account) })
+	if !q.InLogOrder {
+		slices.SortStableFunc(list, func(a, b sink.Stored) int { return strings.Compare(a.Event.Account, b.Event.Account) })
+	}
 	return list
 }
 

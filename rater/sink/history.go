@@ -17,7 +17,8 @@ type History interface {
 	// AccountCounts counts the activities of at most limit accounts after the one given, in order of their ids. What a sink inserted twice
 	// may count twice.
 	AccountCounts(ctx context.Context, q HistoryQuery, after string, limit int) ([]AccountCount, error)
-	// History calls each for the activities of the accounts from first through last, each account's in log order, every activity once.
+	// History calls each for the activities of the accounts from first through last, each account's in log order, every activity once;
+	// with InLogOrder all in that order.
 	// What each is given is overwritten by the next; its texts are not.
 	History(ctx context.Context, q HistoryQuery, first, last string, each func(*Stored) error) error
 	// Sums adds up what History gives, every activity once, apart by all that Summed says beside the sums: by attributes only by those of the
@@ -31,6 +32,9 @@ type HistoryQuery struct {
 	From, To int64
 	Extent   Extent   // as Extent answered
 	Products []string // of which; empty: all
+	Accounts []string // whose; empty: all
+
+	InLogOrder bool // of all accounts together, instead of one account after the other; of History
 }
 
 // Extent is how far the periods reach whose usage has event times in the query's time.

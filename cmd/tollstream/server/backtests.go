@@ -268,7 +268,7 @@ func notesOf(r *backtest.Result) []string {
 			a.Adjustments, a.Amount, a.Currency))
 	}
 	if r.Shared > 0 {
-		notes = append(notes, fmt.Sprintf("%d events have tiers that several accounts share (pool: package or invoice). Each account was rated by itself, as if the tiers were its own: their figures after are not those of the pool.", r.Shared))
+		notes = append(notes, fmt.Sprintf("%d events have tiers that several accounts share (pool: package or invoice). Not all of these accounts were asked for, or they are more than %d: each was rated by itself, as if the tiers were its own, and their figures after are not those of the pool.", r.Shared, backtest.DefaultLimits().Together))
 	}
 	events := int64(0)
 	for _, u := range r.Unrated {

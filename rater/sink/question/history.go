@@ -57,13 +57,20 @@ func (c *conditions) periods(q sink.HistoryQuery) {
 	c.account(q)
 	c.filter(sink.Filter{From: q.Extent.First, To: q.Extent.End})
 	c.add("usage_start_ns < %s AND usage_end_ns > %s", c.dialect.Int(q.To), c.dialect.Int(q.From))
-	if len(q.Products) > 0 {
-		places := make([]string, len(q.Products))
-		for i, product := range q.Products {
-			places[i] = c.argument(product)
-		}
-		c.add("product IN (%s)", strings.Join(places, ", "))
+	c.among("product", q.Products)
+	c.among("account", q.Accounts)
+}
+
+// among demands that a column has one of the values; none: any.
+func (c *conditions) among(column string, values []string) {
+	if len(values) == 0 {
+		return
 	}
+	places := make([]string, len(values))
+	for i, value := range values {
+		places[i] = c.argument(value)
+	}
+	c.add("%s IN (%s)", column, strings.Join(places, ", "))
 }
 
 // between demands the accounts from first through last.
@@ -78,13 +85,17 @@ func (a *Answers) History(ctx context.Context, q sink.HistoryQuery, first, last 
 	c := a.conditions()
 	c.periods(q)
 	c.between(first, last)
+	order := "account, " + inLogOrder
+	if q.InLogOrder {
+		order = inLogOrder + ", account"
+	}
 	statement := fmt.Sprintf(`SELECT source_partition, usage_offset, activity_index, kind, event_id, source, event_ns, account, product,
  %s, %s, %s, currency, event_package, has_amount, %s, amount_currency,
  %s, amount_exchange_date, rate_currency, %s, rate_exchange_date, CASE WHEN amount_exchange_rate = 0 AND rate_currency = '' THEN '' ELSE rate_id END,
  corrects_source, corrects_id
- FROM %s%s ORDER BY account, source_partition, usage_offset, activity_index`,
+ FROM %s%s ORDER BY %s`,
 		a.dialect.Attributes, a.dialect.Number("quantity"), a.dialect.Number("charge"), a.dialect.Number("amount"),
-		a.dialect.Number("amount_exchange_rate"), a.dialect.Number("rate_exchange_rate"), a.dialect.Rows, c)
+		a.dialect.Number("amount_exchange_rate"), a.dialect.Number("rate_exchange_rate"), a.dialect.Rows, c, order)
 	var (
 		r         sink.Stored
 		index     int32

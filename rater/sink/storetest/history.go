@@ -41,6 +41,8 @@ func history(t *testing.T, s Store) {
 	later.From, later.To = at("2026-11-30T23:00:00Z"), at("2026-12-01T00:00:00Z") // the period is over
 	one := q
 	one.Account = "beta"
+	some, inOrder := q, q
+	some.Accounts, inOrder.InLogOrder = []string{"beta", "it's \\ a ?"}, true
 	for _, c := range []struct {
 		name, first, last, want string
 		q                       sink.HistoryQuery
@@ -50,6 +52,8 @@ func history(t *testing.T, s Store) {
 		{"up to an account that is not there", "acme", "b", acme, q},
 		{"from one that is not there", "b", "gamma", beta, q},
 		{"one account", "", "zzz", beta, one},
+		{"some accounts", "", "zzz", beta, some},
+		{"all in log order", "", "zzz", acme + beta, inOrder},
 		{"another period", "", "zzz", "", later},
 	} {
 		got, err := historyText(t, s, c.q, c.first, c.last)
