@@ -179,15 +179,13 @@ func (d *Desk) plansOf(ctx context.Context, seq int64, accounts []string) (map[s
 		return nil, fmt.Errorf("read %d accounts at %d: %w", len(missing), seq, err)
 	}
 	for _, id := range missing {
-		chain := chainOf(known, id)
-		if chain == nil {
-			continue
-		}
-		p, err := catalog.NewPlan(snapshot, chain)
+		p, err := catalog.PlanOf(snapshot, known, id)
 		if err != nil {
 			return nil, fmt.Errorf("account %q at %d: %w", id, seq, err)
 		}
-		found[id] = p
+		if p != nil {
+			found[id] = p
+		}
 	}
 	d.remember(seq, missing, found)
 	return found, nil
@@ -204,20 +202,6 @@ func (d *Desk) remember(seq int64, ids []string, found map[string]*catalog.Plan)
 			d.plans[planKey{seq, id}] = p
 		}
 	}
-}
-
-// chainOf puts an account and its parents in order; nil: one of them is unknown.
-func chainOf(known map[string]*catalog.Account, id string) []*catalog.Account {
-	var chain []*catalog.Account
-	for id != "" && len(chain) <= len(known) {
-		a := known[id]
-		if a == nil {
-			return nil
-		}
-		chain = append(chain, a)
-		id = a.Parent
-	}
-	return chain
 }
 
 // read asks the live view and, when it cannot answer, the durable one.

@@ -195,14 +195,8 @@ func (d *definitions) provideAccounts(m *machine, seq int64, asked map[string]st
 	if len(d.old) > maxOld {
 		clear(d.old)
 	}
-	then := definitions{accounts: got}
 	for id := range asked {
-		d.old[oldPlan{id, seq}] = nil
-		chain, _ := then.chain(id)
-		if chain == nil {
-			continue
-		}
-		plan, err := catalog.NewPlan(d.snapshots[seq], chain)
+		plan, err := catalog.PlanOf(d.snapshots[seq], got, id)
 		if err != nil {
 			return fmt.Errorf("compile account %s as of definition %d: %w", id, seq, err)
 		}

@@ -189,14 +189,12 @@ func (s folding) under(ctx context.Context, seq int64) (*Fold, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read account %s as of definition %d: %w", s.q.Account, seq, err)
 	}
-	d := definitions{accounts: accounts}
-	chain, _ := d.chain(s.q.Account)
-	if chain == nil {
-		return nil, fmt.Errorf("account %s as of definition %d: there is none", s.q.Account, seq)
-	}
-	plan, err := catalog.NewPlan(snap, chain)
+	plan, err := catalog.PlanOf(snap, accounts, s.q.Account)
 	if err != nil {
 		return nil, err
+	}
+	if plan == nil {
+		return nil, fmt.Errorf("account %s as of definition %d: there is none", s.q.Account, seq)
 	}
 	f := NewFold()
 	f.Under(seq)

@@ -199,11 +199,7 @@ func (w *World) planAt(account string, seq int64) *catalog.Plan {
 	if err != nil {
 		w.T.Fatal(err)
 	}
-	var chain []*catalog.Account
-	for id := account; id != ""; id = accounts[id].Parent {
-		chain = append(chain, accounts[id])
-	}
-	plan, err := catalog.NewPlan(snapshot, chain)
+	plan, err := catalog.PlanOf(snapshot, accounts, account)
 	if err != nil {
 		w.T.Fatal(err)
 	}

@@ -58,18 +58,13 @@ func (o *Overlay) Plans(ctx context.Context, ids []string) (map[string]*catalog.
 	}
 	plans := make(map[string]*catalog.Plan, len(ids))
 	for _, id := range ids {
-		var chain []*catalog.Account
-		for a := accounts[id]; a != nil; a = accounts[a.Parent] {
-			chain = append(chain, a)
-		}
-		if len(chain) == 0 {
-			continue
-		}
-		plan, err := catalog.NewPlan(o.snapshot, chain)
+		plan, err := catalog.PlanOf(o.snapshot, accounts, id)
 		if err != nil {
 			return nil, err
 		}
-		plans[id] = plan
+		if plan != nil {
+			plans[id] = plan
+		}
 	}
 	return plans, nil
 }

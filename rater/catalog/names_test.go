@@ -200,6 +200,35 @@ func TestPlansAreWhole(t *testing.T) {
 	}
 }
 
+// TestPlanOf: an account is there with all its parents, or it is not there; parents that do not end are a mistake.
+func TestPlanOf(t *testing.T) {
+	accounts := map[string]*Account{}
+	for id, parent := range map[string]string{"a": "b", "b": "c", "c": "", "x": "gone", "y": "z", "z": "y", "self": "self"} {
+		accounts[id] = &Account{ID: id, Parent: parent, Billing: []BillingTerm{{Start: Always, Zone: time.UTC}}, Zone: time.UTC}
+	}
+	snap, err := NewSnapshot(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]string{"a": "a b c", "b": "b c", "c": "c", "x": "none", "gone": "none", "y": "refused", "self": "refused"} {
+		plan, err := PlanOf(snap, accounts, id)
+		got := "none"
+		switch {
+		case err != nil:
+			got = "refused"
+		case plan != nil:
+			var ids []string
+			for _, a := range plan.Chain() {
+				ids = append(ids, a.ID)
+			}
+			got = strings.Join(ids, " ")
+		}
+		if got != want {
+			t.Errorf("%s: %s (%v), want %s", id, got, err, want)
+		}
+	}
+}
+
 // TestMalformedExchangeRates: what is stored and cannot be read is not passed over.
 func TestMalformedExchangeRates(t *testing.T) {
 	for body, good := range map[string]bool{

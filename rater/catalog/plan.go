@@ -78,6 +78,19 @@ func NewPlan(snap *Snapshot, chain []*Account) (*Plan, error) {
 	return &Plan{snap: snap, chain: chain}, nil
 }
 
+// PlanOf makes the plan of an account from accounts that are there with their parents; nil: it is not there, or not all of these are.
+func PlanOf(snap *Snapshot, accounts map[string]*Account, id string) (*Plan, error) {
+	var chain []*Account
+	for id != "" && len(chain) <= len(accounts) { // else the parents do not end
+		a := accounts[id]
+		if a == nil {
+			return nil, nil
+		}
+		chain, id = append(chain, a), a.Parent
+	}
+	return NewPlan(snap, chain)
+}
+
 // Rebase returns the plan of the same accounts on another snapshot.
 func (p *Plan) Rebase(snap *Snapshot) *Plan { return &Plan{snap: snap, chain: p.chain} }
 

@@ -425,16 +425,12 @@ func (r *Runner) plans(ctx context.Context, seq int64, families []Family) (map[s
 			return nil, err
 		}
 		for _, id := range ids {
-			var chain []*catalog.Account
-			for a := accounts[id]; a != nil; a = accounts[a.Parent] {
-				chain = append(chain, a)
-			}
-			if len(chain) == 0 {
-				continue
-			}
-			plan, err := catalog.NewPlan(snap, chain)
+			plan, err := catalog.PlanOf(snap, accounts, id)
 			if err != nil {
 				return nil, fmt.Errorf("compile account %s as of definition %d: %w", id, at, err)
+			}
+			if plan == nil {
+				continue
 			}
 			pair := pairs[id]
 			if at == seq {
