@@ -18,7 +18,7 @@ func (d *identifierDef) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads both forms.
 func (d *identifierDef) UnmarshalJSON(data []byte) error {
-	if len(data) > 0 && data[0] == '"' {
+	if data[0] == '"' {
 		return json.Unmarshal(data, &d.Value)
 	}
 	type whole identifierDef

@@ -139,8 +139,7 @@ func (c *yamlConverter) convert(y *yaml.Node, depth int) (*node, error) {
 		switch {
 		case y.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0:
 			n.form = nodeQuoted
-		case y.ShortTag() == "!!null":
-			n.form = nodeNull
+		case y.ShortTag() == "!!null": // nodeNull
 		default:
 			n.form = nodePlain
 		}

@@ -28,17 +28,14 @@ func (n *node) member(name string) *node {
 // put writes a cell into an object: rounding.mode into the member mode of rounding. What stands before the first dot is a member, the
 // rest its name, for those of matches, limits and parameters are free.
 func (n *node) put(column string, line int, text string) {
-	head, rest, dotted := strings.Cut(column, ".")
-	if !dotted {
-		n.set(column, line, scalar(line, text))
-		return
+	into, name := n, column
+	if head, rest, dotted := strings.Cut(column, "."); dotted {
+		if into, name = n.member(head), rest; into == nil {
+			into = object(line)
+			n.set(head, line, into)
+		}
 	}
-	inner := n.member(head)
-	if inner == nil {
-		inner = object(line)
-		n.set(head, line, inner)
-	}
-	inner.set(rest, line, scalar(line, text))
+	into.set(name, line, scalar(line, text))
 }
 
 // textOf gives the text of a member; empty: it has none.
@@ -78,9 +75,6 @@ func (n *node) replace(member string, with []*node, gone func(*node) bool) {
 	}
 	kept := slices.DeleteFunc(slices.Clone(list.items[at:]), gone)
 	list.items = slices.Concat(list.items[:at], with, kept)
-	if list.line == 0 && len(with) > 0 {
-		list.line = with[0].line
-	}
 }
 
 // move gives a node and all in it a line.

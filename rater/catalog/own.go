@@ -30,17 +30,11 @@ func ownPrice(d *rateDef) (method.Price, error) {
 
 // checkOwn checks a formula, or the parameters of a method.
 func (r *reader) checkOwn(d *rateDef) {
-	member := "expression"
-	switch Model(d.Model) {
-	case ModelFormula:
-		if d.Expression == "" {
-			return
-		}
-	case ModelCustom:
-		if member = "method"; d.Method == "" {
-			return
-		}
-	default:
+	member, name := "expression", d.Expression
+	if Model(d.Model) == ModelCustom {
+		member, name = "method", d.Method
+	}
+	if name == "" { // of another model, or missing, which is reported
 		return
 	}
 	if _, err := ownPrice(d); err != nil {

@@ -18,6 +18,9 @@ func (half) Compile(parameters map[string]string) (method.Price, error) {
 	if err != nil {
 		return nil, errors.New("by must be a number")
 	}
+	if by.IsZero() {
+		return nil, nil
+	}
 	return half{by}, nil
 }
 

@@ -54,19 +54,15 @@ func (r *reader) checkPool(d *rateDef) {
 		return
 	}
 	prices := []*rateDef{d}
-	if Model(d.Model) == ModelMatrix {
-		prices = nil
-		for _, e := range d.Prices {
-			prices = append(prices, &e.rateDef)
-		}
-		if d.Default != nil {
-			prices = append(prices, &d.Default.rateDef)
-		}
+	for _, e := range d.Prices {
+		prices = append(prices, &e.rateDef)
+	}
+	if d.Default != nil {
+		prices = append(prices, &d.Default.rateDef)
 	}
 	for _, p := range prices {
 		if why := whyNotPooled(p, p != d); why != "" {
 			r.failOnce(pool, "%s", why)
-			break
 		}
 	}
 	switch Aggregation(d.Aggregation) {
@@ -120,7 +116,6 @@ func (r *reader) limits(t *tierDef) read {
 		t.limitsAt = *at
 		if n.form != nodeObject {
 			r.fail(at, "must be an object such as {seats: 10, gigabytes: 50}, not %s", n.describe())
-			return
 		}
 		t.Limits = make(map[string]money.Decimal, len(n.keys))
 		for i, key := range n.keys {
@@ -170,22 +165,19 @@ func (v *revision) limitedProducts(rates []*rateDef) {
 
 // oneCapacity says whether a and b are one capacity on two products, which have to say the same.
 func oneCapacity(a, b chosenID) bool {
-	if Model(a.rate.Model) != ModelCapacity || Model(b.rate.Model) != ModelCapacity || a.product == b.product {
+	if Model(a.rate.Model) != ModelCapacity || a.product == b.product {
 		return false
 	}
 	x, y := *a.rate, *b.rate
 	x.Product, x.Package, y.Product, y.Package = "", "", "", ""
 	this, err := json.Marshal(&x)
-	other, err2 := json.Marshal(&y)
-	return err == nil && err2 == nil && bytes.Equal(this, other)
+	other, _ := json.Marshal(&y)
+	return err == nil && bytes.Equal(this, other)
 }
 
 // storedCapacity finds the capacity of the id on another definition of the catalogue.
 func (v *revision) storedCapacity(owner Ref, id string) (found []chosenID) {
-	row, ok := v.stored.Rows[owner]
-	if !ok || row.Deleted {
-		return nil
-	}
+	row := v.stored.Rows[owner]
 	add := func(rates []*rateDef, product string) {
 		for _, d := range rates {
 			if d.ID == id {

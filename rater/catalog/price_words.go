@@ -206,9 +206,9 @@ func orNone(words []string) string {
 
 // shortest leaves out of the first text the end that both have: 0.10 → 0.08 EUR per request.
 func shortest(a, b string) string {
-	first, rest, ok := strings.Cut(a, " ")
-	other, rest2, ok2 := strings.Cut(b, " ")
-	if ok && ok2 && rest == rest2 {
+	first, rest, _ := strings.Cut(a, " ")
+	other, rest2, _ := strings.Cut(b, " ")
+	if rest == rest2 {
 		return first + " → " + other + " " + rest
 	}
 	return a + " → " + b

@@ -126,6 +126,9 @@ func (p *place) column() string {
 		if p.up == nil {
 			break
 		}
+		if p.name == "dimensions" { // one cell says them all
+			names, whole = names[:0], false
+		}
 		if whole = whole || p.name == ""; !whole {
 			names = append(names, p.name)
 		}

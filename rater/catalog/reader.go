@@ -25,7 +25,6 @@ type field struct {
 func (r *reader) object(n *node, at *place, fields []field) {
 	if n.form != nodeObject {
 		r.fail(at, "must be an object, not %s", n.describe())
-		return
 	}
 	var seen uint64 // a bit for each field; objects have fewer than 64 members
 next:
@@ -136,7 +135,6 @@ func (r *reader) id(kind Kind, into *string) read {
 		}
 		if err := checkID(kind, s); err != nil {
 			r.fail(at, "%v", err)
-			return
 		}
 		*into = s
 	}
@@ -222,7 +220,6 @@ func (r *reader) boolean(into *bool) read {
 	return func(n *node, at *place) {
 		if n.form != nodePlain || n.text != "true" && n.text != "false" {
 			r.fail(at, "must be true or false, not %s", n.describe())
-			return
 		}
 		*into = n.text == "true"
 	}
@@ -237,7 +234,6 @@ func (r *reader) bound(into *Bound) read {
 		b, err := parseBound(s)
 		if err != nil {
 			r.fail(at, "%v", err)
-			return
 		}
 		*into = b
 	}
@@ -271,7 +267,6 @@ func (r *reader) currency(into *string) read {
 		}
 		if _, known := money.LookupCurrency(s); !known {
 			r.fail(at, "%q is not a currency: use a code of ISO 4217 such as EUR", shorten(s))
-			return
 		}
 		*into = s
 	}
@@ -285,7 +280,6 @@ func (r *reader) zone(into *string) read {
 		}
 		if _, err := loadZone(s); err != nil {
 			r.fail(at, "%v", err)
-			return
 		}
 		if *into = s; s == "UTC" {
 			*into = ""

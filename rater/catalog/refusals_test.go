@@ -14,11 +14,20 @@ func (b *book) refused(document string, now int64) string {
 	return ""
 }
 
+// many writes that many parameters more.
+func many(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, ", x%d: 1", i)
+	}
+	return b.String()
+}
+
 // TestOneMistakeIsOneIssue: a mistake is said once, where it is, and nothing that follows from it; what is next to it is taken.
 func TestOneMistakeIsOneIssue(t *testing.T) {
 	const begin = `
 currency: EUR
-products: [{id: calls, rates: [{model: flat, amount: 1}]}, {id: data, rates: [{model: flat, amount: 1}]}]
+products: [{id: calls, rates: [{model: flat, amount: 1}]}, {id: data, rates: [{model: flat, amount: 1}]}, {id: named, identifiers: [old], rates: [{model: flat, amount: 1}]}, {id: gone, identifiers: [past], rates: [{model: flat, amount: 1}]}]
 rate_classes: [{id: gold}, {id: iron}]
 accounts: [{id: top}, {id: kid, parent: top, bill_to: parent}]
 exchange_rates: [{base: EUR, date: 2026-05-01, rates: {USD: 1.1}}]
@@ -78,6 +87,100 @@ exchange_rates: [{base: EUR, date: 2026-05-01, rates: {USD: 1.1}}]
 		"a country that is a list":               {"seller: {country: [DE]}", "1: seller.country: must be text, not a list"},
 		"whether prices are inherited, in words": {"accounts: [{id: a, inherit_pricing: never}]", `1: accounts[0].inherit_pricing: must be true or false, not "never"`},
 
+		"a formula that is a list":    {in("model: formula, expression: [x]"), at + "expression: must be a formula, not a list"},
+		"an attribute that is a list": {in("model: per_unit, unit_price: 1, aggregation: unique, attribute: [x]"), at + "attribute: must be text, not a list"},
+		"rate of a tier in words":     {in("model: graduated_percentage, tiers: [{rate: much}]"), at + `tiers[0].rate: must be a decimal number such as 0.10, not "much"`},
+		"max_blocks in words": {
+			in("model: block_volume, tiers: [{block_size: 1, max_blocks: many, price: 1}, {block_size: 1, price: 1}]"), at + `tiers[0].max_blocks: must be a decimal number such as 0.10, not "many"`,
+		},
+		"an id that is a list":           {"accounts: [{id: [a]}]", "1: accounts[0].id: must be an id, not a list"},
+		"a number that is a list":        {"accounts: [{id: a, terms_days: [1]}]", "1: accounts[0].terms_days: must be a whole number, not a list"},
+		"an anchor beyond all days":      {"accounts: [{id: a, cycle: {every: weekly, anchor_day: 32}}]", `1: accounts[0].cycle.anchor_day: must be a whole number from 1 to 31, not "32"`},
+		"a start that is a list":         {"contracts: [{id: c, account: top, start: [1]}]", "1: contracts[0].start: must be a date or an instant, not a list"},
+		"a choice that is a list":        {"accounts: [{id: a, late: [carry]}]", "1: accounts[0].late: must be one of carry, reject, not a list"},
+		"a currency that is a list":      {"accounts: [{id: a, currency: [EUR]}]", "1: accounts[0].currency: must be a currency, not a list"},
+		"a zone that is a list":          {"accounts: [{id: a, time_zone: [UTC]}]", "1: accounts[0].time_zone: must be a time zone, not a list"},
+		"true in quotes":                 {"products: [{id: p, provisioned_only: \"true\", rates: [{" + flat + "}]}]", `1: products[0].provisioned_only: must be true or false, not "true"`},
+		"what is written twice":          {"accounts: [{id: a, name: x, name: [y]}]", "1: accounts[0].name: is written twice: leave one out"},
+		"a name of 256 bytes":            {"accounts: [{id: a, name: " + strings.Repeat("x", 256) + "}]", ""},
+		"a name of 257 bytes":            {"accounts: [{id: a, name: " + strings.Repeat("x", 257) + "}]", "1: accounts[0].name: must have 1 to 256 bytes, not 257"},
+		"a name of no bytes":             {"accounts: [{id: a, name: \"\"}]", "1: accounts[0].name: must have 1 to 256 bytes, not 0"},
+		"an unknown member of 256 bytes": {"accounts: [{id: a, " + strings.Repeat("x", 256) + ": 1}]", "1: accounts[0]." + strings.Repeat("x", 256) + ": is not known here: known are id, name, parent, bill_to, inherit_pricing, currency, time_zone, cycle, terms_days, class, late, identifiers, products, packages"},
+		"an unknown member of 300 bytes": {"accounts: [{id: a, " + strings.Repeat("x", 300) + ": 1}]", "1: accounts[0]." + strings.Repeat("x", 256) + "…: is not known here: known are id, name, parent, bill_to, inherit_pricing, currency, time_zone, cycle, terms_days, class, late, identifiers, products, packages"},
+		"sixty letters":                  {"accounts: [{id: a, late: " + strings.Repeat("x", 60) + "}]", `1: accounts[0].late: must be one of carry, reject, not "` + strings.Repeat("x", 60) + `"`},
+		"sixty-one letters":              {"accounts: [{id: a, late: " + strings.Repeat("x", 61) + "}]", `1: accounts[0].late: must be one of carry, reject, not "` + strings.Repeat("x", 60) + `…"`},
+		"the largest number":             {in("model: flat, amount: 1000000000000000"), ""},
+		"a number beyond the largest":    {in("model: flat, amount: 1000000000000000.1"), at + "amount: must lie between -10^15 and 10^15, not 1000000000000000.1"},
+		"a number beyond all numbers":    {in("model: flat, amount: 1" + strings.Repeat("0", 40)), at + "amount: must lie between -10^15 and 10^15, not 1" + strings.Repeat("0", 40)},
+
+		// Methods of one's own.
+		"a formula of a thousand bytes": {in(`model: formula, expression: "` + "1" + strings.Repeat(" ", 999) + `"`), ""},
+		"a formula that is longer":      {in(`model: formula, expression: "` + "1" + strings.Repeat(" ", 1000) + `"`), at + "expression: must have 1 to 1000 bytes, not 1001"},
+		"a formula of nothing":          {in(`model: formula, expression: ""`), at + "expression: must have 1 to 1000 bytes, not 0"},
+		"a formula on two lines":        {in("model: formula, expression: \"quantity\\n+\\t1\""), ""},
+		"parameters that are a list":    {in("model: custom, method: half, parameters: [2]"), at + "parameters: must be an object of at most 50 names and values, not a list\n" + at + "method: by must be a number"},
+		"a parameter twice":             {in("model: custom, method: half, parameters: {by: 2, by: 3}"), at + "parameters.by: is written twice"},
+		"a method that makes nothing":   {in("model: custom, method: half, parameters: {by: 0}"), at + "method: the method half made nothing of its parameters"},
+		"fifty parameters":              {in("model: custom, method: half, parameters: {by: 2" + many(49) + "}"), ""},
+		"more than fifty":               {in("model: custom, method: half, parameters: {by: 2" + many(50) + "}"), at + "parameters: must be an object of at most 50 names and values, not an object\n" + at + "method: by must be a number"},
+
+		// Tiers, caps and what is shared.
+		"min is max":                     {in("model: percentage, rate: 1, min: 2, max: 2"), ""},
+		"the minimum is the maximum":     {in(flat + ", minimum: 2, maximum: 2"), ""},
+		"tiers from zero":                {in("model: graduated, tiers: [{up_to: 0, unit_price: 1}, {up_to: -1, unit_price: 1}, {unit_price: 1}]"), at + "tiers[0].up_to: must be greater than 0, not 0\n" + at + "tiers[1].up_to: must be greater than the tier before (0)"},
+		"blocks to the end of numbers":   {in("model: block_graduated, tiers: [{block_size: 1000000000000000, max_blocks: 1, price: 1}, {block_size: 1, price: 1}]"), ""},
+		"the last blocks are counted":    {in("model: block_graduated, tiers: [{block_size: 1, max_blocks: 1.5, price: 1}]"), at + "tiers[0].max_blocks: must be left out: the last tier is open"},
+		"a limit of nothing":             {in("id: cap, model: capacity, pool: account, tiers: [{price: 1, limits: {calls: 0}}, {price: 2}]"), ""},
+		"a limit of no id, in words":     {in("id: cap, model: capacity, pool: account, tiers: [{price: 1, limits: {a/b: much}}, {price: 2}]"), at + `tiers[0].limits.a/b: an id must not hold '/' (in "a/b"): use letters, digits and . _ - +`},
+		"a limit twice, in words":        {in("id: cap, model: capacity, pool: account, tiers: [{price: 1, limits: {calls: 1, calls: much}}, {price: 2}]"), at + "tiers[0].limits.calls: is written twice"},
+		"a maximum that is shared":       {in("model: per_unit, unit_price: 1, maximum: 5, pool: account"), ""},
+		"a free part that is shared":     {in("model: per_unit, unit_price: 1, included: 5, pool: account"), ""},
+		"nothing that is shared":         {in("model: per_unit, unit_price: 1, pool: account"), at + "pool: shares tiers, what is included and a maximum, and this rate has none of them: leave it out"},
+		"cells that are shared":          {in("model: matrix, pool: account, dimensions: [d], prices: [{match: {d: x}, model: per_unit, unit_price: 1}]"), ""},
+		"a flat cell that is shared":     {in("model: matrix, pool: account, dimensions: [d], prices: [{match: {d: x}, model: per_unit, unit_price: 1}], default: {model: flat, amount: 1}"), at + "pool: shares tiers, and a flat amount has none: leave it out"},
+		"many cells that are not shared": {in("model: matrix, pool: account, dimensions: [d], prices: [{match: {d: x}, model: flat, amount: 1}, {match: {d: \"y\"}, model: dynamic}]"), at + "pool: shares tiers, and a flat amount has none: leave it out"},
+
+		// Products and packages.
+		"an identifier twice": {"products: [{id: p, identifiers: [x, x], rates: [{" + flat + "}]}]", `1: products[0].identifiers[1]: "x" already names the product "p": an identifier names one product`},
+		"an identifier of three": {
+			"products: [{id: p, identifiers: [x], rates: [{" + flat + "}]}, {id: q, identifiers: [x], rates: [{" + flat + "}]}, {id: r, identifiers: [x], rates: [{" + flat + "}]}]",
+			`1: products[1].identifiers[0]: "x" already names the product "p": an identifier names one product` + "\n" + `1: products[2].identifiers[0]: "x" already names the product "p": an identifier names one product`,
+		},
+		"an identifier that is a product":            {"products: [{id: p, identifiers: [calls], rates: [{" + flat + "}]}]", `1: products[0].identifiers[0]: "calls" already names the product "calls": an identifier names one product`},
+		"an identifier that is stored":               {"products: [{id: p, identifiers: [old], rates: [{" + flat + "}]}]", `1: products[0].identifiers[0]: "old" already names the product "named": an identifier names one product`},
+		"an identifier that was given up":            {"products: [{id: p, identifiers: [old], rates: [{" + flat + "}]}, {id: named, rates: [{" + flat + "}]}]", ""},
+		"an identifier that goes":                    {"products: [{id: p, identifiers: [old], rates: [{" + flat + "}]}]\ndelete: [{kind: product, id: named}]", ""},
+		"an identifier that is gone":                 {"products: [{id: p, identifiers: [gone, past], rates: [{" + flat + "}]}]", ""},
+		"a package of nothing, twice":                {"packages: [{id: k, products: [{}, {}]}]", "1: packages[0].products[0].product: is missing: name the product\n1: packages[0].products[1].product: is missing: name the product"},
+		"a product that there is not, below another": {"packages: [{id: k, products: [{product: nothing, parent: nowhere}]}]", `1: packages[0].products[0].product: names the product "nothing", which does not exist: define it or correct the id`},
+		"a parent elsewhere":                         {"packages: [{id: k, products: [{product: calls, parent: data}]}]", `1: packages[0].products[0].parent: "data" is not a product of this package: list it here, or correct the id`},
+		"nested in a circle": {
+			"packages: [{id: k, products: [{product: calls, parent: data}, {product: data, parent: calls}, {product: named, parent: calls}]}]",
+			"1: packages[0].products[0].parent: products are nested in a circle, calls → data → calls: leave one parent out\n1: packages[0].products[1].parent: products are nested in a circle, data → calls → data: leave one parent out",
+		},
+
+		// Rates in one another's way.
+		"one within the other": {
+			"rate_classes: [{id: k, rates: [{product: calls, " + flat + "}, {product: calls, " + flat + ", start: 2026-01-01, end: 2026-02-01}, {product: calls, " + flat + ", start: 2026-03-01}]}]",
+			"1: rate_classes[0].rates[1]: overlaps with rate_classes[0].rates[0] (line 1) for calls: rate_class:k/calls@2026-01-01 is in effect from 2026-01-01T00:00:00Z to 2026-02-01T00:00:00Z, " +
+				"rate_class:k/calls from the beginning to the end of time; give one an end or a later start\n" +
+				"1: rate_classes[0].rates[2]: overlaps with rate_classes[0].rates[0] (line 1) for calls: rate_class:k/calls@2026-03-01 is in effect from 2026-03-01T00:00:00Z to the end of time, " +
+				"rate_class:k/calls from the beginning to the end of time; give one an end or a later start",
+		},
+		"the later one is written first": {
+			"rate_classes:\n - id: k\n   rates:\n    - {product: calls, " + flat + ", start: 2026-01-01}\n    - {product: calls, " + flat + ", end: 2026-02-01}",
+			"5: rate_classes[0].rates[1]: overlaps with rate_classes[0].rates[0] (line 4) for calls: rate_class:k/calls is in effect from the beginning to 2026-02-01T00:00:00Z, " +
+				"rate_class:k/calls@2026-01-01 from 2026-01-01T00:00:00Z to the end of time; give one an end or a later start",
+		},
+		"a rate of no time": {
+			"rate_classes: [{id: k, rates: [{product: calls, " + flat + ", start: 2026-01-01, end: 2026-01-01}]}]",
+			"1: rate_classes[0].rates[0].end: must be after start (2026-01-01T00:00:00Z)",
+		},
+		"a contract's rate that begins where the contract ends": {
+			"contracts: [{id: c, account: top, end: 2026-02-01, rates: [{product: calls, " + flat + ", start: 2026-02-01}]}]",
+			"1: contracts[0].rates[0]: never takes effect: it runs from 2026-02-01T00:00:00Z to open, the contract runs from open to 2026-02-01",
+		},
+
 		// Rounding.
 		"increments":                  {rounded("first: 60, next: 6"), ""},
 		"increments from nothing":     {rounded("next: 6"), ""},
@@ -108,6 +211,7 @@ exchange_rates: [{base: EUR, date: 2026-05-01, rates: {USD: 1.1}}]
 		t.Run(name, func(t *testing.T) {
 			b := newBook()
 			b.must(t, testNow, begin)
+			b.must(t, testNow, "delete: [{kind: product, id: gone}]")
 			if got := strings.ReplaceAll(" "+b.refused(c.document, testNow), "\n ", "\n"); strings.TrimSpace(got) != c.want {
 				t.Errorf("%s\ngot\n%s\nwant\n%s", c.document, got, c.want)
 			}
