@@ -438,7 +438,10 @@ func (w *working) replayed(usage []Charged, seq int64, event *Charged) (was, is 
 // adjustment explains a line that was priced anew: by the definitions that changed, or by an event on a line that it continues.
 func (w *working) adjustment() (note string, err error) {
 	a, seq := w.of, w.of.ActivatedSeq
-	if a.Source == rater.CauseLevel {
+	switch {
+	case a.Source == rater.CauseLevel && a.EventID != "":
+		return "When the period before was sealed, this line had no usage yet: the level at the end of that period, of the line " + a.EventID + ", goes on into this one.", nil
+	case a.Source == rater.CauseLevel:
 		return "The level at the end of the period before became another one after usage of this period had come; it goes on into this line, and the difference is charged here.", nil
 	}
 	cause := &Cause{Seq: seq, Changes: []RateChange{}}

@@ -11,8 +11,8 @@ import (
 )
 
 // Under the aggregation time_weighted the level at the end of a period is the one at the start of the next. A line takes over what the line
-// before it ends with when the first event falls on it, and keeps it in its states (see price.CarriesLevel). A period without an event has no line: the
-// level passes it by. Usage that comes when later lines are there already changes what these have taken over, and their difference is an
+// before it ends with when the first event falls on it, and keeps it in its states (see price.CarriesLevel). A period without an event
+// has no line until the one before is sealed, see levels.go. Usage that comes when later lines are there already changes what these have taken over, and their difference is an
 // adjustment. So before the seal it does not matter in which order usage arrives; behind it a period's own line stays as it is, and late
 // usage is not carried on.
 
@@ -24,11 +24,11 @@ func (s *segment) carriesLevel(cell string) bool {
 	return s.share == nil && s.cell == cell && price.ShapeCarriesLevel(s.shape)
 }
 
-// tookOver gives the level that was carried over into the family's lines; false: no event has fallen on them yet.
+// tookOver gives the level that was carried over into the family's lines; false: no event has fallen on them, nor have they begun with one.
 func (f *family) tookOver(cell string) (level money.Decimal, known bool) {
 	for i := range f.lines {
 		for j := range f.lines[i].segments {
-			if s := &f.lines[i].segments[j]; s.carriesLevel(cell) && s.state.Events > 0 {
+			if s := &f.lines[i].segments[j]; s.carriesLevel(cell) && s.state.At != 0 {
 				return s.state.Peak, true
 			}
 		}
@@ -40,7 +40,7 @@ func (f *family) tookOver(cell string) (level money.Decimal, known bool) {
 func (f *family) takeOver(cell string, level money.Decimal) {
 	for i := range f.lines {
 		for j := range f.lines[i].segments {
-			if s := &f.lines[i].segments[j]; s.carriesLevel(cell) && s.state.Events > 0 {
+			if s := &f.lines[i].segments[j]; s.carriesLevel(cell) && s.state.At != 0 {
 				s.state.Peak = level
 			}
 		}
@@ -58,7 +58,7 @@ func (f *family) leaves(cell string) (level money.Decimal, known bool) {
 		l.inOrder()
 		last := -1
 		for j := range l.segments {
-			if s := &l.segments[j]; s.carriesLevel(cell) && s.state.Events > 0 {
+			if s := &l.segments[j]; s.carriesLevel(cell) && s.state.At != 0 {
 				last = j
 			}
 		}
@@ -164,8 +164,11 @@ func (m *machine) prepareLevel(e *usage.Event, r *resolution, logTime int64, nee
 	})
 }
 
-// carryOn has the lines of later periods take over the level that the event's line now ends with. One that overflows keeps what it had.
+// carryOn has the lines of later periods take over the level that the event's line now ends with; it goes on when the period is sealed, too.
 func (m *machine) carryOn(rec *activity.Record, e *usage.Event, r *resolution, cell string) {
+	if !r.late() {
+		m.waits(r.f)
+	}
 	if m.faults.LaterLevelsStay {
 		return
 	}
@@ -174,22 +177,28 @@ func (m *machine) carryOn(rec *activity.Record, e *usage.Event, r *resolution, c
 		return
 	}
 	m.later(r, e.Account, m.logTime+int64(FutureTolerance), nil, func(f *family) bool {
-		had, known := f.tookOver(cell)
-		if !known {
-			return true
+		changed, more := m.carryInto(f, cell, level)
+		if changed {
+			m.commitPrices(rec, f, -1, r.seq, CauseLevel)
+			level, more = f.leaves(cell)
 		}
-		if had == level {
-			return false
-		}
-		f.takeOver(cell, level)
-		if !m.reprice(f, -1, nil) {
-			f.takeOver(cell, had)
-			return false
-		}
-		m.commitPrices(rec, f, -1, r.seq, CauseLevel)
-		level, known = f.leaves(cell)
-		return known
+		return more
 	})
+}
+
+// carryInto has the family's lines take over the level, and prices them into p.priced where that changes them: then what they leave goes on. more:
+// it goes on as it is. What overflows keeps what it had.
+func (p *pricer) carryInto(f *family, cell string, level money.Decimal) (changed, more bool) {
+	had, known := f.tookOver(cell)
+	if !known || had == level {
+		return false, !known
+	}
+	f.takeOver(cell, level)
+	if !p.reprice(f, -1, nil) {
+		f.takeOver(cell, had)
+		return false, false
+	}
+	return true, false
 }
 
 // CauseLevel is the source of an adjustment of a line that took over another level.
@@ -221,20 +230,12 @@ func (f *Fold) carryOn(e *usage.Event, r *resolution, cell string, out *Folded) 
 		if next == nil {
 			continue
 		}
-		had, known := next.tookOver(cell)
-		if !known {
-			continue
+		changed, more := f.carryInto(next, cell, level)
+		if changed {
+			f.take(next, -1, r.seq, out.other)
+			level, more = next.leaves(cell)
 		}
-		if had == level {
-			return
-		}
-		next.takeOver(cell, level)
-		if !f.reprice(next, -1, nil) {
-			next.takeOver(cell, had)
-			return
-		}
-		f.take(next, -1, r.seq, out.other)
-		if level, known = next.leaves(cell); !known {
+		if !more {
 			return
 		}
 	}

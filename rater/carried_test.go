@@ -1,6 +1,8 @@
 package rater
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -19,7 +21,20 @@ import (
 // keptLines are stores that have the lines of a machine that was stored and evicted.
 type keptLines struct {
 	*benchStores
-	lines map[activity.ID][]LineState
+	lines  map[activity.ID][]LineState
+	levels []LevelState
+}
+
+func (s *keptLines) Levels(_ context.Context, _ Fence, owed string, through int64, limit int) (out []LevelState, _ error) {
+	for _, l := range s.levels {
+		if l.Owed == owed && l.End <= through {
+			out = append(out, l)
+		}
+	}
+	slices.SortFunc(out, func(a, b LevelState) int {
+		return cmp.Or(cmp.Compare(a.End, b.End), bytes.Compare(a.Family[:], b.Family[:]))
+	})
+	return out[:min(len(out), limit)], nil
 }
 
 func (s *keptLines) Lines(_ context.Context, _ Fence, families []activity.ID) (lines []LineState, _ error) {
@@ -36,6 +51,15 @@ func (s *keptLines) keep(m *machine) {
 			s.lines[id] = lines
 		}
 	}
+	for _, l := range m.waiting.freeze() {
+		done := l.Done
+		l.Done = false
+		s.levels = slices.DeleteFunc(s.levels, func(other LevelState) bool { return other == l })
+		if !done {
+			s.levels = append(s.levels, l)
+		}
+	}
+	m.waiting.cutting = nil
 	clear(m.families)
 	m.defs.plans = newPlans()
 	m.dirty, m.unshown = nil, nil
@@ -60,10 +84,10 @@ func levelled(t *testing.T, document, zone string, faults Faults, sent []string)
 		}
 		return v.UnixNano()
 	}
-	stores := &keptLines{compiled, map[activity.ID][]LineState{}}
+	stores := &keptLines{benchStores: compiled, lines: map[activity.ID][]LineState{}}
 	m := newMachine(&Checkpoint{Last: -1, ActivatedSeq: 1}, DefaultLimits().Window, faults)
 	charges := map[activity.ID]money.Decimal{}
-	right := !faults.LevelsBeginAnew && !faults.LaterLevelsStay
+	right := !faults.LevelsBeginAnew && !faults.LaterLevelsStay && !faults.QuietPeriodsFree
 	now, fold, folded := when("2006-01-02", "2027-06-01"), NewFold(), money.Zero
 	fold.Use(compiled.plan(t, "acme"))
 	for i, text := range sent {
@@ -96,6 +120,14 @@ func levelled(t *testing.T, document, zone string, faults Faults, sent []string)
 			if a.Kind != activity.KindUsage {
 				if a.Source != CauseLevel {
 					t.Errorf("%s: an adjustment because of %q", text, a.Source)
+				}
+				if a.EventID != "" { // a line begins
+					e := usage.Event{Account: a.Account, Product: a.Product, Package: a.Sent().EventPackage, Time: a.EventTime, Attributes: a.Attributes}
+					got, reason := fold.Begin(&e, Invoiced{})
+					if reason != "" || got.Charge != a.Charge && right {
+						t.Errorf("%s: a line begins with %s %s, was charged %s", text, got.Charge, reason, a.Charge)
+					}
+					folded = sum(t, sum(t, folded, got.Charge), got.Others)
 				}
 				continue
 			}
@@ -233,9 +265,9 @@ func TestSealedLevel(t *testing.T) {
 	for _, c := range []struct{ name, sent, want string }{
 		{"late behind the next line", "2026-01-01 00:00 10, 2026-02-15 00:00 4, seal 2026-02-01, 2026-01-01 00:00 5", "26-01/26-02=5 26-01=10 26-02=12"},
 		{"late before it", "2026-01-01 00:00 10, seal 2026-02-01, 2026-01-01 00:00 5, 2026-02-15 00:00 4", "26-01/26-02=5 26-01=10 26-02=12"},
-		// The seal's own period has no line; the late one begins with what was there.
-		{"late where nothing was", "2026-01-01 00:00 10, seal 2026-03-01, 2026-02-15 00:00 4, 2026-03-01 00:00 1", "26-01=10 26-02/26-03=12 26-03=11"},
-		{"all is sealed", "2026-01-01 00:00 10, 2026-02-15 00:00 4, seal 2026-03-01, 2026-01-01 00:00 5", "26-01/26-03=5 26-01=10 26-02=12"},
+		// February has its line since it was sealed with January, and so has March.
+		{"late where nobody came", "2026-01-01 00:00 10, seal 2026-03-01, 2026-02-15 00:00 4, 2026-03-01 00:00 1", "26-01=10 26-02/26-03=2 26-02=10 26-03=11"},
+		{"all is sealed", "2026-01-01 00:00 10, 2026-02-15 00:00 4, seal 2026-03-01, 2026-01-01 00:00 5", "26-01/26-03=5 26-01=10 26-02=12 26-03=14"},
 		{"the next is open", "2026-01-01 00:00 10, seal 2026-02-01, 2026-02-15 00:00 4, 2026-03-01 00:00 1, 2026-02-15 00:00 2", "26-01=10 26-02=13 26-03=17"},
 	} {
 		if got := levelled(t, changedSeats, "UTC", Faults{}, strings.Split(c.sent, ", ")); got != c.want {
@@ -244,12 +276,69 @@ func TestSealedLevel(t *testing.T) {
 	}
 }
 
+// TestQuietPeriods: what a sealed period leaves is due in the next one, whether anything happens there or not, and so on.
+func TestQuietPeriods(t *testing.T) {
+	ended := "{id: seats, rates: [{model: per_unit, unit_price: 1, aggregation: time_weighted, end: 2026-02-01}]}"
+	dearer := `{id: seats, rates: [{model: per_unit, unit_price: 1, aggregation: time_weighted, end: 2026-02-15},
+		{model: per_unit, unit_price: 2, aggregation: time_weighted, start: 2026-02-15}]}`
+	matrix := `{id: seats, rates: [{model: matrix, aggregation: time_weighted, dimensions: [place], prices: [
+		{match: {place: a}, model: per_unit, unit_price: 1}, {match: {place: b}, model: per_unit, unit_price: 100}]}]}`
+	grouped := "{id: seats, group_by: [place], rates: [{model: per_unit, unit_price: 1, aggregation: time_weighted}]}"
+	flat := "{id: seats, rates: [{model: flat, amount: 7, aggregation: time_weighted}]}"
+	for _, c := range []struct{ name, product, zone, sent, want string }{
+		{"a quarter, sealed month by month", changedSeats, "UTC", "2026-01-01 00:00 10, seal 2026-02-01, seal 2026-03-01, seal 2026-04-01", "26-01=10 26-02=10 26-03=10 26-04=10"},
+		{"all at once", changedSeats, "UTC", "2026-01-01 00:00 10, seal 2026-04-01", "26-01=10 26-02=10 26-03=10 26-04=10"},
+		{"the same seal again", changedSeats, "UTC", "2026-01-01 00:00 10, seal 2026-02-01, seal 2026-02-01", "26-01=10 26-02=10"},
+		{"an older seal", changedSeats, "UTC", "2026-01-01 00:00 10, seal 2026-03-01, seal 2026-02-01", "26-01=10 26-02=10 26-03=10"},
+		{"all have gone", changedSeats, "UTC", "2026-01-01 00:00 10, 2026-01-16 12:00 -10, seal 2026-02-01", "26-01=5"},
+		{"below", changedSeats, "UTC", "2026-01-01 00:00 -10, seal 2026-03-01", "26-01=-10 26-02=-10 26-03=-10"},
+		{"10^15", changedSeats, "UTC", "2026-01-01 00:00 1000000000000000, seal 2026-02-01", "26-01=1000000000000000 26-02=1000000000000000"},
+		{"somebody comes after the seal", changedSeats, "UTC", "2026-01-01 00:00 10, seal 2026-02-01, 2026-02-15 00:00 4", "26-01=10 26-02=12"},
+		{"… and before it", changedSeats, "UTC", "2026-01-01 00:00 10, 2026-02-15 00:00 4, seal 2026-02-01", "26-01=10 26-02=12"},
+		// March had taken over 10, and takes over 14.
+		{"… into a month before one with usage", changedSeats, "UTC", "2026-01-01 00:00 10, 2026-03-01 00:00 -3, seal 2026-02-01, 2026-02-15 00:00 4", "26-01=10 26-02=12 26-03=11"},
+		{"all go in a month that began without an event", changedSeats, "UTC", "2026-01-01 00:00 10, seal 2026-02-01, 2026-02-15 00:00 -10, seal 2026-03-01", "26-01=10 26-02=5"},
+		{"an hour less, an hour more", changedSeats, "Europe/Berlin", "2026-02-01 00:00 10, seal 2026-11-01", "26-02=10 26-03=10 26-04=10 26-05=10 26-06=10 26-07=10 26-08=10 26-09=10 26-10=10 26-11=10"},
+		// January: 22 of 31 days of 8.
+		{"a level", saidSeats, "UTC", "2026-01-10 00:00 8, seal 2026-02-01", "26-01=5.677419354839 26-02=8"},
+		// 8, then 2 for half of February.
+		{"… and another", saidSeats, "UTC", "2026-01-10 00:00 8, seal 2026-02-01, 2026-02-15 00:00 2, seal 2026-03-01", "26-01=5.677419354839 26-02=5 26-03=2"},
+		{"the rate has ended", ended, "UTC", "2026-01-01 00:00 10, seal 2026-02-01, seal 2026-03-01", "26-01=10"},
+		// What was there at the start is priced by the rate of the start, and 2 for 7 of 28 days by theirs: 10 + 2 × 0.5.
+		{"two prices", dearer, "UTC", "2026-01-01 00:00 10, seal 2026-02-01, 2026-02-22 00:00 2, seal 2026-03-01", "26-01=10 26-02=11 26-03=24"},
+		{"groups", grouped, "UTC", "2026-01-01 00:00 10 at=a, 2026-01-01 00:00 1 at=b, 2026-02-15 00:00 4 at=a, seal 2026-02-01", "26-01a=10 26-01b=1 26-02a=12 26-02b=1"},
+		// In February 12 at 1, and one at 100, of which there was no event.
+		{"a matrix", matrix, "UTC", "2026-01-01 00:00 10 at=a, 2026-01-01 00:00 1 at=b, 2026-02-15 00:00 4 at=a, seal 2026-02-01, seal 2026-03-01", "26-01=110 26-02=112 26-03=114"},
+		{"a flat price", flat, "UTC", "2026-01-01 00:00 10, seal 2026-02-01, 2026-02-01 00:00 -10, seal 2026-03-01", "26-01=7 26-02=7"},
+	} {
+		if got := levelled(t, c.product, c.zone, Faults{}, strings.Split(c.sent, ", ")); got != c.want {
+			t.Errorf("%s: come to %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+// TestManyQuietLines: more lines than one seal takes on are taken on by the same seal again.
+func TestManyQuietLines(t *testing.T) {
+	var sent []string
+	for i := range mostLevels + 20 {
+		sent = append(sent, fmt.Sprintf("2026-01-01 00:00 1 at=%d", i))
+	}
+	product := "{id: seats, group_by: [place], rates: [{model: per_unit, unit_price: 1, aggregation: time_weighted}]}"
+	for seals, want := range []int{0, mostLevels, mostLevels + 20, mostLevels + 20} {
+		if got := strings.Count(levelled(t, product, "UTC", Faults{}, sent), "26-02"); got != want {
+			t.Errorf("after %d seals %d lines of the next month, want %d", seals, got, want)
+		}
+		sent = append(sent, "seal 2026-02-01")
+	}
+}
+
 // TestCarriedFaults: the figures above notice when a level is not carried over, or not any more.
 func TestCarriedFaults(t *testing.T) {
-	sent := []string{"2026-01-01 00:00 10", "2026-02-15 00:00 4", "2026-01-16 12:00 3"}
+	sent := []string{"2026-01-01 00:00 10", "2026-02-15 00:00 4", "2026-01-16 12:00 3", "seal 2026-03-01"}
 	for want, faults := range map[string]Faults{
-		"26-01=11.5 26-02=2":  {LevelsBeginAnew: true, LaterLevelsStay: true},
-		"26-01=11.5 26-02=12": {LaterLevelsStay: true},
+		"26-01=11.5 26-02=2 26-03=4":   {LevelsBeginAnew: true, LaterLevelsStay: true},
+		"26-01=11.5 26-02=12 26-03=14": {LaterLevelsStay: true},
+		"26-01=11.5 26-02=15":          {QuietPeriodsFree: true},
 	} {
 		if got := levelled(t, changedSeats, "UTC", faults, sent); got != want {
 			t.Errorf("%+v: come to %s, want %s", faults, got, want)

@@ -50,6 +50,7 @@ type needs struct {
 	families  map[activity.ID]struct{}
 	pools     map[activity.ID]struct{}
 	values    map[ValueKey]struct{}
+	levels    *levelQuestion
 	asks      []dedup.Question
 	err       error // what no reading can mend
 }
@@ -57,7 +58,7 @@ type needs struct {
 func (n *needs) fail(err error) { n.err = errors.Join(n.err, err) }
 
 func (n *needs) empty() bool {
-	return len(n.snapshots) == 0 && len(n.accounts) == 0 && len(n.seals) == 0 && len(n.markers) == 0 && len(n.families) == 0 && len(n.pools) == 0 && len(n.values) == 0 && len(n.asks) == 0
+	return len(n.snapshots) == 0 && len(n.accounts) == 0 && len(n.seals) == 0 && len(n.markers) == 0 && len(n.families) == 0 && len(n.pools) == 0 && len(n.values) == 0 && n.levels == nil && len(n.asks) == 0
 }
 
 func (n *needs) snapshot(seq int64) {

@@ -42,6 +42,7 @@ type Faults struct {
 	ForgottenValueIsNew bool // a value that is no more in memory is taken for one that was not seen
 	LevelsBeginAnew     bool // a line takes over no level from the period before
 	LaterLevelsStay     bool // … or keeps what it took over, whatever still falls on those before it
+	QuietPeriodsFree    bool // … or begins with none when that is sealed
 	NewerExchange       bool // prices in another currency follow the exchange rates that are known now, not those that they began with
 	RecallLeavesGroup   bool // a resolution that is remembered is taken for events of other groups
 
@@ -54,6 +55,7 @@ type Faults struct {
 	LiveLines            bool // lines are taken live instead of as of the cut
 	LivePools            bool // … or pools
 	ValuesOutside        bool // distinct values are not part of the checkpoint
+	LevelsOutside        bool // … or which lines' levels wait for a seal
 	LiveNext             bool // … or the offset
 	MovedAsUsual         bool // lines that have moved in their family are saved as usage changes lines
 	LostDirtyFlag        bool // a line that changes while a cut is in flight is not part of the next cut

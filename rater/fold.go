@@ -142,22 +142,9 @@ func (f *Fold) Uses(account string) bool { return f.plans.of(account) != nil }
 // Add adds an event, or says the reason for which it cannot be rated; then it does not count. Usage of an account without a plan is of
 // an unknown account.
 func (f *Fold) Add(e *usage.Event, on Invoiced) (Folded, string) {
-	f.known = on.Exchanges
-	f.known.over = f.over
-	r, reason := f.resolve(e)
+	r, reason := f.place(e, on)
 	if reason != "" {
 		return Folded{}, reason
-	}
-	if on.Owed != "" && (on.Owed != r.owed || on.Usage != r.usagePeriod) {
-		f.resolved = f.owedBy(r, e, on)
-		r = &f.resolved
-	}
-	if on.Billed != "" && (on.Period != r.period || on.Billed != r.billed) {
-		late := *r
-		late.billed, late.period = f.words.of(on.Billed), on.Period
-		late.invoice = activity.InvoiceID(r.seller, late.billed, late.period.Start)
-		f.resolved = late
-		r = &f.resolved
 	}
 	out := Folded{Family: r.f.id}
 	if l := r.f.alone(r); l != nil {
@@ -178,13 +165,68 @@ func (f *Fold) Add(e *usage.Event, on Invoiced) (Folded, string) {
 	if reason != "" {
 		return Folded{}, reason
 	}
-	out.Charge = f.take(r.f, at, r.seq, out.other)
-	l := &r.f.lines[at]
-	out.Line, out.Rate, out.Amount = l.target.Line, l.selected, l.amount
+	f.took(at, r, &out)
 	if r.carries {
 		f.carryOn(e, r, f.rate.Cell, &out)
 	}
 	return out, ""
+}
+
+// Begin has a line begin with the level that the period before leaves, where the log has had a seal do that: e says account, product, package
+// and group, and the time at which the period begins. Where there is no such level nothing changes.
+func (f *Fold) Begin(e *usage.Event, on Invoiced) (out Folded, reason string) {
+	r, reason := f.place(e, on)
+	if reason != "" || !r.carries {
+		return out, reason
+	}
+	for n, start := 0, r.usagePeriod.Start; n < mostQuiet && start != catalog.Always; n++ {
+		id, _, period := r.beside(e.Account, start-1)
+		start = period.Start
+		before := f.families[id]
+		if before == nil || before.own() == nil {
+			continue
+		}
+		begins := f.beginnings(before, r)
+		if len(begins) == 0 {
+			break
+		}
+		if at, ok := f.begin(begins, e.Account, r, f.words); ok {
+			out.Family = r.f.id
+			f.took(at, r, &out)
+			f.latest = max(f.latest, r.usagePeriod.Start)
+		}
+		break
+	}
+	return out, ""
+}
+
+// took takes over what the last put has priced.
+func (f *Fold) took(at int, r *resolution, out *Folded) {
+	out.Charge = f.take(r.f, at, r.seq, out.other)
+	l := &r.f.lines[at]
+	out.Line, out.Rate, out.Amount = l.target.Line, l.selected, l.amount
+}
+
+// place resolves an event, on the invoice that charges for it.
+func (f *Fold) place(e *usage.Event, on Invoiced) (*resolution, string) {
+	f.known = on.Exchanges
+	f.known.over = f.over
+	r, reason := f.resolve(e)
+	if reason != "" {
+		return nil, reason
+	}
+	if on.Owed != "" && (on.Owed != r.owed || on.Usage != r.usagePeriod) {
+		f.resolved = f.owedBy(r, e, on)
+		r = &f.resolved
+	}
+	if on.Billed != "" && (on.Period != r.period || on.Billed != r.billed) {
+		late := *r
+		late.billed, late.period = f.words.of(on.Billed), on.Period
+		late.invoice = activity.InvoiceID(r.seller, late.billed, late.period.Start)
+		f.resolved = late
+		r = &f.resolved
+	}
+	return r, ""
 }
 
 // other adds the change of another line.

@@ -44,6 +44,7 @@ type family struct {
 	whole    bool     // more than a line's usual changes has changed since the last cut
 	cutLines int      // how many lines it had in its last cut
 	stored   int      // how many lines stand in the store
+	waits    bool     // its level is noted to go on when the period is sealed
 	recalled *planned // which remembers resolutions that point here
 }
 

@@ -73,6 +73,7 @@ type machine struct {
 	rejected []RejectedUsage
 	sealed   map[string]struct{}
 	marked   map[string]struct{}
+	waiting  waiting // levels
 
 	unshown []*family // since the last projection
 	uses    uint64
@@ -101,6 +102,7 @@ func newMachine(c *Checkpoint, window time.Duration, faults Faults) *machine {
 		families: map[activity.ID]*family{}, pools: map[activity.ID]*pool{}, terms: map[activity.Terms]*activity.Terms{}, words: words{}, seals: map[string]*SealState{}, skips: c.Skips,
 		counts: newTallies(c.Counts), sealed: map[string]struct{}{}, marked: map[string]struct{}{}, markers: map[string]*MarkerState{}, defs: newDefinitions(), work: new(work),
 	}
+	m.waiting.fresh = map[levelKey]bool{}
 	m.pricer.faults, m.distinct = &m.faults, newValues(DefaultLimits().Values, &m.faults)
 	m.all, m.reads = m.families, true
 	m.index.Load(c.Identities, c.Filters)
@@ -146,7 +148,7 @@ func (m *machine) step(in *Input) (*activity.Record, error) {
 			return nil, err
 		}
 	case usage.KindSeal:
-		m.seal(m.record.Seal)
+		m.seal(rec, m.record.Seal)
 	case usage.KindSweep:
 		m.sweep(rec, m.record.Sweep)
 	case usage.KindMarker:
@@ -257,12 +259,19 @@ func (m *machine) undecodable(rec *activity.Record, in *Input) {
 	})
 }
 
-// seal moves the billed account's sealed_through and notes under which definitions.
-func (m *machine) seal(s *usage.Seal) {
-	state := m.seals[s.Account]
-	if n := len(state.Seals); n > 0 && state.Seals[n-1].Through >= s.PeriodEnd {
-		return
+// seal moves the billed account's sealed_through, notes under which definitions, and has levels go on into what is not sealed.
+func (m *machine) seal(rec *activity.Record, s *usage.Seal) {
+	newest := m.seals[s.Account].newest()
+	if newest < s.PeriodEnd {
+		m.sealUpTo(s)
 	}
+	if newest <= s.PeriodEnd {
+		m.goOn(rec, s)
+	}
+}
+
+func (m *machine) sealUpTo(s *usage.Seal) {
+	state := m.seals[s.Account]
 	through := s.PeriodEnd
 	if m.faults.SealEndsEarly {
 		through--

@@ -198,7 +198,7 @@ func TestLateUsageInLogOrder(t *testing.T) {
 				t.Errorf("%s: event %d charged %s, want %s", c.name, i, got, c.want[i])
 			}
 			if i == 0 {
-				m.seal(&usage.Seal{Account: "acct-00000", PeriodEnd: benchStart + 744*benchHour})
+				m.sealUpTo(&usage.Seal{Account: "acct-00000", PeriodEnd: benchStart + 744*benchHour})
 			}
 			if lines := len(reloaded(t, m).lines); lines != min(i+1, 2) {
 				t.Errorf("%s: %d lines after event %d", c.name, lines, i)

@@ -308,6 +308,9 @@ func (p *Partition) Freeze() bool {
 	if c.Values = m.distinct.freeze(); p.faults.ValuesOutside {
 		c.Values = nil
 	}
+	if c.Levels = m.waiting.freeze(); p.faults.LevelsOutside {
+		c.Levels = nil
+	}
 	p.inCut, m.dirty, m.rejected = m.dirty, nil, nil
 	p.poolsCut, m.pooled = m.pooled, nil
 	if !p.faults.IdentitiesOutside {
@@ -410,6 +413,7 @@ func (p *Partition) commit() {
 	p.cut, p.inCut, p.poolsCut, p.cutSent = nil, nil, nil, false
 	p.machine.evict(p.limits.Families)
 	p.machine.distinct.committed()
+	p.machine.waiting.cutting = nil
 	p.machine.forgetMarkers()
 	p.machine.evictPools(p.limits.Pools)
 }

@@ -280,7 +280,7 @@ func TestPoolInAnyOrder(t *testing.T) {
 func TestLateUsageInAPool(t *testing.T) {
 	p := newPooled(t, "  - {id: p, rates: [{model: graduated, pool: invoice, tiers: [{up_to: 100, unit_price: 0.10}, {unit_price: 0.05}]}]}")
 	p.uses("a p 80 1, b p 10 1", "8, 1")
-	p.m.seal(&usage.Seal{Account: "parent", PeriodEnd: benchStart + 31*24*benchHour})
+	p.m.sealUpTo(&usage.Seal{Account: "parent", PeriodEnd: benchStart + 31*24*benchHour})
 	p.reload = true
 	p.uses("a p 20 1, b p 10 2", "1.5, 0.5") // 10 × 0.1 + 10 × 0.05
 	if got := p.totals(); got != "11" {

@@ -40,6 +40,9 @@ func (*benchStores) Markers(context.Context, Fence, []string) ([]MarkerState, er
 func (*benchStores) Values(context.Context, Fence, []ValueKey) ([]ValueState, error) {
 	return nil, nil
 }
+func (*benchStores) Levels(context.Context, Fence, string, int64, int) ([]LevelState, error) {
+	return nil, nil
+}
 func (*benchStores) Pools(context.Context, Fence, []activity.ID) ([]PoolState, error) {
 	return nil, nil
 }

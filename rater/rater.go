@@ -182,6 +182,7 @@ type Cut struct {
 	Stored       []bool // of each of Lines: it stands in the store, at its position, and only what usage usually changes has changed
 	Pools        []PoolState
 	Values       []ValueState // that were counted in another place since the cut before
+	Levels       []LevelState // that wait for their seal since then, or no more
 	Rejected     []RejectedUsage
 	Identities   []dedup.Entry       // rated since the cut before
 	Seals        []SealState         // changed since the cut before, whole
@@ -218,6 +219,9 @@ type Store interface {
 	Pools(ctx context.Context, f Fence, pools []activity.ID) ([]PoolState, error)
 	// Values reads values that are counted. One without a row is absent.
 	Values(ctx context.Context, f Fence, values []ValueKey) ([]ValueState, error)
+	// Levels reads which families' levels wait for a seal of the billed account up to an instant: the first in the order of the ends of their
+	// periods, then of their ids.
+	Levels(ctx context.Context, f Fence, owed string, through int64, limit int) ([]LevelState, error)
 	// Seals reads the seals of billed accounts. An account without a row is absent.
 	Seals(ctx context.Context, f Fence, accounts []string) ([]SealState, error)
 	// Markers reads where rating accounts anew stands. An account without a row is absent.

@@ -229,7 +229,7 @@ func (m *machine) prepare(offset, logTime int64, need *needs) {
 		}
 		return
 	case usage.KindSeal:
-		m.sealsOf(m.record.Seal.Account, need)
+		m.prepareSeal(m.record.Seal, need)
 		return
 	case usage.KindSweep:
 		m.prepareSweep(m.record.Sweep, need)
@@ -301,6 +301,7 @@ var errUnratable = errors.New("the event cannot be rated")
 func (m *machine) load(ctx context.Context, in *Input, fence Fence, store Store, defs Definitions) error {
 	m.index.Forget()
 	m.distinct.bound()
+	m.waiting.stored, m.waiting.asked = nil, false
 	for range maxRounds {
 		var need needs
 		m.prepare(in.Offset, max(m.logTime, in.Time), &need)
@@ -362,6 +363,11 @@ func (m *machine) provide(ctx context.Context, need *needs, fence Fence, store S
 		}
 		for i := range got {
 			m.markers[got[i].Account] = &got[i]
+		}
+	}
+	if need.levels != nil {
+		if err := m.provideLevels(ctx, need.levels, fence, store); err != nil {
+			return err
 		}
 	}
 	if len(need.families) > 0 {

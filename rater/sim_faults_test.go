@@ -23,6 +23,7 @@ type simFaults struct {
 	UnfencedLines       bool // lines are read without looking at the row
 	UnfencedPools       bool // … or pools
 	UnfencedValues      bool // … or distinct values
+	UnfencedLevels      bool // … or the lines whose levels wait for a seal
 	UnfencedSeals       bool // … or seals
 	UnfencedIdentities  bool // … or older identities
 	FoldingUnseen       bool // … or these without looking whether their days are still folded
@@ -50,6 +51,7 @@ type cutFaults struct {
 	LosesLine       bool
 	LosesPool       bool
 	LosesValue      bool
+	LosesLevel      bool
 	LosesRejected   bool
 	LosesIdentity   bool
 	LosesSeals      bool
@@ -78,6 +80,8 @@ func (w *world) spoil(c *Cut) *Cut {
 		v.Pools = v.Pools[1:]
 	case f.LosesValue && len(v.Values) > 0:
 		v.Values = v.Values[1:]
+	case f.LosesLevel && len(v.Levels) > 0:
+		v.Levels = v.Levels[1:]
 	case f.LosesRejected && len(v.Rejected) > 0:
 		v.Rejected = v.Rejected[1:]
 	case f.LosesIdentity && len(v.Identities) > 0:
@@ -123,7 +127,9 @@ func (f *simFaults) ofValues() bool {
 }
 
 // ofLevels is ofValues for levels that are carried over.
-func (f *simFaults) ofLevels() bool { return f.LevelsBeginAnew || f.LaterLevelsStay }
+func (f *simFaults) ofLevels() bool {
+	return f.LevelsBeginAnew || f.LaterLevelsStay || f.QuietPeriodsFree || f.LevelsOutside || f.UnfencedLevels || f.Cut.LosesLevel
+}
 
 // simSteered are the weights under which rare faults show.
 var simSteered = map[string]simSteering{
@@ -135,6 +141,7 @@ var simSteered = map[string]simSteering{
 	"UnfencedPools":          {"sleep long": 40, "time": 20, "publish": 20, "client": 60, "seal": 2},
 	"UnfencedSeals":          zombies,
 	"UnfencedValues":         zombies,
+	"UnfencedLevels":         {"sleep long": 40, "time": 20, "publish": 20, "client": 40, "seal": 30},
 	"UnfencedIdentities":     failovers,
 	"FoldingUnseen":          failovers,
 	"KeepRoutingKey":         retries,

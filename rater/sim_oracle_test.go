@@ -15,6 +15,7 @@ import (
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/activity"
 	"github.com/tollstream/tollstream/rater/catalog"
+	"github.com/tollstream/tollstream/rater/price"
 	priceoracle "github.com/tollstream/tollstream/rater/price/oracle"
 	"github.com/tollstream/tollstream/rater/sink"
 )
@@ -144,7 +145,10 @@ func (emptyStore) Values(context.Context, Fence, []ValueKey) ([]ValueState, erro
 func (emptyStore) Pools(context.Context, Fence, []activity.ID) ([]PoolState, error) { return nil, nil }
 func (emptyStore) Seals(context.Context, Fence, []string) ([]SealState, error)      { return nil, nil }
 func (emptyStore) Markers(context.Context, Fence, []string) ([]MarkerState, error)  { return nil, nil }
-func (emptyStore) Fold(context.Context, Fence) error                                { return nil }
+func (emptyStore) Levels(context.Context, Fence, string, int64, int) ([]LevelState, error) {
+	return nil, nil
+}
+func (emptyStore) Fold(context.Context, Fence) error { return nil }
 
 // checkRated: what a reader takes is what a replay computes, one record for each usage record.
 func (w *world) checkRated(p int, ref [][]byte) string {
@@ -180,7 +184,7 @@ func (w *world) checkState(p int) string {
 				group += g.Value
 			}
 			lines[l.Line] = l.Amount
-			if l.Events > 0 {
+			if l.Events > 0 || begun(l) {
 				got[oracleLine{l.Account, l.Product, group, l.UsagePeriod.Start, l.Billed, l.Period.Start}] = l.Amount
 			} else if l.RateLevel != LevelCorrection && !l.Amount.IsZero() {
 				return fmt.Sprintf("a line of %s without usage", l.Amount)
@@ -207,6 +211,12 @@ func (w *world) checkState(p int) string {
 		return why
 	}
 	return w.checkSums(p, lines, o.counts)
+}
+
+// begun says whether the line has a level.
+func begun(l *LineState) bool {
+	segments, _ := DecodeSegments(l.Segments)
+	return slices.ContainsFunc(segments, func(s Segment) bool { return price.ShapeCarriesLevel(s.Shape) && s.State.At != 0 })
 }
 
 // checkRejected: what could not be rated is kept with its reason, until it is retried.
@@ -309,6 +319,7 @@ type oracleUses struct {
 	// With terms the prices are by the rate's id, and these stand in the place of uses.
 	ledger *priceoracle.Ledger
 	own    *big.Rat             // what the changes of a level on the line of its own day add up to
+	wentOn bool                 // that has gone on when the day was sealed
 	pinned map[string]simPinned // by the rate's id
 	orders []int                // of each event, the line's
 	shared []*big.Rat           // what pools have charged to each line
@@ -372,6 +383,10 @@ func (w *world) oracle(p int) *oracle {
 			if len(s) == 0 || s[len(s)-1].Through < r.Seal.PeriodEnd {
 				o.w.did("seal")
 				o.through[r.Seal.Account] = append(s, SealPoint{r.Seal.PeriodEnd, o.act})
+			}
+			if s = o.through[r.Seal.Account]; s[len(s)-1].Through == r.Seal.PeriodEnd {
+				o.logTime = logTime
+				o.goOn(r.Seal)
 			}
 		default:
 			for i := range r.Events {

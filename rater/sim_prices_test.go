@@ -1,6 +1,7 @@
 package rater
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/big"
@@ -338,6 +339,64 @@ func (o *oracle) level(f *oracleUses, line oracleLine, e *usage.Event) {
 			break
 		}
 		level = next.left()
+	}
+}
+
+// goOn has the levels of sealed days go on: the first usage of the day behind, if it falls on lines of the same key that have taken over
+// nothing yet, is none of what was there.
+func (o *oracle) goOn(s *usage.Seal) {
+	var days []oracleFamily
+	for k, f := range o.families {
+		if k.owed == s.Account && k.usage+simDay <= s.PeriodEnd && f.own != nil && !f.wentOn {
+			days = append(days, k)
+		}
+	}
+	for ; len(days) > 0; days = days[1:] {
+		slices.SortFunc(days, func(a, b oracleFamily) int { return cmp.Compare(a.usage, b.usage) })
+		k := days[0]
+		f := o.families[k]
+		f.wentOn = true
+		day := k.usage + simDay
+		next := oracleFamily{k.account, k.product, k.group, day, o.root(k.account, day)}
+		seq := o.act
+		for _, p := range o.through[next.owed] {
+			if p.Through >= day+simDay {
+				if seq = p.Seq; p.Through < s.PeriodEnd || next.owed != s.Account {
+					seq = 0
+				}
+				break
+			}
+		}
+		if seq == 0 || f.left().Sign() == 0 || o.root(k.account, k.usage) != k.owed || !o.productKnown(k.product, seq) {
+			continue
+		}
+		rate, _ := o.rate(k.account, k.product, day, seq)
+		if rate == nil || rate.terms == nil || rate.terms.rate.Aggregation != "time_weighted" {
+			continue
+		}
+		x := o.families[next]
+		if x == nil {
+			x = &oracleUses{prices: map[string]*simPrice{}, pinned: map[string]simPinned{}}
+			o.families[next] = x
+		}
+		if x.ledger != nil && x.ledger.Usage.Carried != nil {
+			continue
+		}
+		e := usage.Event{Account: k.account, Product: k.product, Time: day}
+		line := oracleLine{k.account, k.product, k.group, day, next.owed, day}
+		if reason := o.take(x, line, rate, &e, seq); reason != "" {
+			panic(reason)
+		}
+		at := slices.Index(x.lines, line)
+		if at < 0 {
+			at = len(x.lines)
+			x.lines, x.shared = append(x.lines, line), append(x.shared, new(big.Rat))
+		}
+		x.orders = append(x.orders, at)
+		o.w.did("level begins a day without usage")
+		if day+simDay <= s.PeriodEnd {
+			days = append(days, next)
+		}
 	}
 }
 

@@ -230,6 +230,14 @@ func (x simStore) Values(ctx context.Context, f Fence, values []ValueKey) ([]Val
 	return found, errors.Join(err, x.travel(ctx))
 }
 
+func (x simStore) Levels(ctx context.Context, f Fence, owed string, through int64, limit int) ([]LevelState, error) {
+	if err := x.reached(ctx); err != nil {
+		return nil, err
+	}
+	found, err := x.w.Levels(ctx, f, owed, through, limit)
+	return found, errors.Join(err, x.travel(ctx))
+}
+
 func (x simStore) Seals(ctx context.Context, f Fence, accounts []string) ([]SealState, error) {
 	if err := x.reached(ctx); err != nil {
 		return nil, err

@@ -1,6 +1,8 @@
 package rater
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -31,18 +33,19 @@ const (
 )
 
 type simPG struct { // one committed, immutable version of a partition's rows
-	epoch int64
-	owner Owner
-	c     Checkpoint
-	lines map[activity.ID][]LineState // as they are read, see seeLines
-	pools map[activity.ID]PoolState
-	vals  map[ValueKey]uint64
-	seals map[string]SealState
-	marks map[string]MarkerState
-	ids   map[usage.Identity]dedup.Entry
-	days  map[int32]dedup.Filter // compacted
-	rej   map[Skip]RejectedUsage
-	sunk  sink.Position // the sinks'
+	epoch  int64
+	owner  Owner
+	c      Checkpoint
+	lines  map[activity.ID][]LineState // as they are read, see seeLines
+	pools  map[activity.ID]PoolState
+	vals   map[ValueKey]uint64
+	levels map[LevelState]struct{}
+	seals  map[string]SealState
+	marks  map[string]MarkerState
+	ids    map[usage.Identity]dedup.Entry
+	days   map[int32]dedup.Filter // compacted
+	rej    map[Skip]RejectedUsage
+	sunk   sink.Position // the sinks'
 
 	rows    map[activity.ID][]simLine // of lines
 	changes []*simChanges             // of lines, by commit
@@ -476,10 +479,10 @@ func (w *world) apply(c *Cut) bool {
 		}
 		return false
 	}
-	v := &simPG{epoch: o.epoch, owner: o.owner, rows: o.rows, changes: o.changes, seals: maps.Clone(o.seals), pools: maps.Clone(o.pools), vals: maps.Clone(o.vals), marks: maps.Clone(o.marks), ids: maps.Clone(o.ids), rej: maps.Clone(o.rej), days: o.days, sunk: o.sunk}
+	v := &simPG{epoch: o.epoch, owner: o.owner, rows: o.rows, changes: o.changes, seals: maps.Clone(o.seals), pools: maps.Clone(o.pools), vals: maps.Clone(o.vals), levels: maps.Clone(o.levels), marks: maps.Clone(o.marks), ids: maps.Clone(o.ids), rej: maps.Clone(o.rej), days: o.days, sunk: o.sunk}
 	if v.seals == nil {
 		v.seals, v.marks, v.pools = map[string]SealState{}, map[string]MarkerState{}, map[activity.ID]PoolState{}
-		v.vals = map[ValueKey]uint64{}
+		v.vals, v.levels = map[ValueKey]uint64{}, map[LevelState]struct{}{}
 		v.ids, v.rej = map[usage.Identity]dedup.Entry{}, map[Skip]RejectedUsage{}
 	}
 	v.c = Checkpoint{
@@ -496,6 +499,14 @@ func (w *world) apply(c *Cut) bool {
 	}
 	for _, s := range c.Values {
 		v.vals[s.ValueKey] = s.Places
+	}
+	for _, l := range c.Levels {
+		if done := l.Done; done {
+			l.Done = false
+			delete(v.levels, l)
+		} else {
+			v.levels[l] = struct{}{}
+		}
 	}
 	for _, s := range c.Seals {
 		v.seals[s.Account] = s
@@ -553,6 +564,23 @@ func (w *world) Values(_ context.Context, f Fence, values []ValueKey) ([]ValueSt
 		}
 	}
 	return out, nil
+}
+
+func (w *world) Levels(_ context.Context, f Fence, owed string, through int64, limit int) ([]LevelState, error) {
+	v, err := w.fenced(f, w.faults.UnfencedLevels)
+	if err != nil {
+		return nil, err
+	}
+	var out []LevelState
+	for l := range v.levels {
+		if l.Owed == owed && l.End <= through {
+			out = append(out, l)
+		}
+	}
+	slices.SortFunc(out, func(a, b LevelState) int {
+		return cmp.Or(cmp.Compare(a.End, b.End), bytes.Compare(a.Family[:], b.Family[:]))
+	})
+	return out[:min(len(out), limit)], nil
 }
 
 func (w *world) Seals(_ context.Context, f Fence, accounts []string) ([]SealState, error) {

@@ -135,6 +135,11 @@ func (g *rating) add(a *sink.Stored) error {
 	}
 	inside := g.inside(e.Time)
 	if a.Kind != activity.KindUsage {
+		if a.Event.Source == rater.CauseLevel && a.Event.ID != "" {
+			if err := g.began(a, inside); err != nil {
+				return err
+			}
+		}
 		return g.adjusted(&adjustment{e.Product, a.Currency, 1, a.Charge}, inside)
 	}
 	// Of late usage, too: what its lines come to together does not depend on their invoices.
@@ -166,6 +171,15 @@ func (g *rating) add(a *sink.Stored) error {
 		return g.unrated(a, row, reason)
 	}
 	return row.charged(&folded)
+}
+
+// began has a line begin with the level of the period before, as it did when that was sealed.
+func (g *rating) began(a *sink.Stored, inside bool) error {
+	folded, _ := g.fold.Begin(&a.Event, rater.Invoiced{}) // what the draft has no rate for has ended
+	if !inside {
+		return nil
+	}
+	return g.row(a.Event.Product, a.Currency).charged(&folded)
 }
 
 // charged adds what usage adds to the line and to the others of its family.

@@ -145,6 +145,7 @@ func writes(cuts []*rater.Cut) (*writing, error) {
 	queueCounts(w.batch, cuts)
 	queuePools(w.batch, cuts)
 	queueValues(w.batch, cuts)
+	queueLevels(w.batch, cuts)
 	queueSeals(w.batch, cuts)
 	queueMarkers(w.batch, cuts)
 	queueIdentities(w.batch, cuts)

@@ -268,6 +268,7 @@ func TestEveryReadIsFenced(t *testing.T) {
 			_, err := s.Values(ctx, f, []rater.ValueKey{{Set: id(1), Hash: id(2)}})
 			return err
 		},
+		"levels":   func(f rater.Fence) error { _, err := s.Levels(ctx, f, "acme", 1<<62, 10); return err },
 		"no seals": func(f rater.Fence) error { _, err := s.Seals(ctx, f, []string{"b"}); return err },
 		"identities": func(f rater.Fence) error {
 			_, err := s.Identities(ctx, f, []dedup.Question{{ID: identity(1), Last: 1000}})

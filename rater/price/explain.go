@@ -219,7 +219,7 @@ func exchanged(terms []term, s *Segment) []term {
 
 // termsOf expects a rate and a state that have a price.
 func termsOf(r *catalog.Rate, s State) []term {
-	if s.Events == 0 {
+	if s.empty() {
 		return nil
 	}
 	if r.Maximum.Sign() > 0 {
@@ -411,12 +411,12 @@ func note(r *catalog.Rate, before, after *State) string {
 			parts = append(parts, fmt.Sprintf("%s included: %s charged for", r.Included, q))
 		}
 	}
-	if r.Maximum.Sign() > 0 && after.Events > 0 {
+	if r.Maximum.Sign() > 0 && !after.empty() {
 		if total, err := uncapped(r, after); err == nil && total.Cmp(r.Maximum) > 0 {
 			parts = append(parts, fmt.Sprintf("%s without the maximum", total))
 		}
 	}
-	if before.Events > 0 {
+	if !before.empty() {
 		used, _ := aggregated(r, before)
 		parts = append(parts, fmt.Sprintf("continues from %s used before", used))
 	}

@@ -21,6 +21,59 @@ func atLevel(t testing.TB, s State, u use) State {
 	return s
 }
 
+// TestCarriedOver: a level that was there before costs what it comes to without an event, and like any usage where there are some; none costs nothing.
+func TestCarriedOver(t *testing.T) {
+	period := catalog.Period{Start: 100 * hour, End: 110 * hour}
+	change := &catalog.Rate{Model: catalog.ModelGraduated, Tiers: []catalog.Tier{{UpTo: dec("6"), UnitPrice: dec("2"), FlatPrice: dec("1")}, {UnitPrice: dec("1"), Last: true}}, Aggregation: catalog.AggregationTimeWeighted}
+	for _, c := range []struct {
+		rate  *catalog.Rate
+		level string
+		more  string // in the middle
+		want  string
+	}{
+		{levelRate, "4", "", "8"},
+		{levelRate, "-4", "", "-8"},
+		{levelRate, "0", "", "0"},
+		{levelRate, "4", "10", "14"}, // 4 for one half, 10 for the other
+		{change, "10", "", "17"},     // 6 at 2, 4 at 1, the flat price
+		{change, "10", "-8", "13"},   // 6 on average
+		{change, "0", "", "0"},
+		{change, "1000000000000000", "", "1000000000000007"},
+	} {
+		s, err := CarriedOver(dec(c.level), period)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.more != "" {
+			used, err := Aggregate(c.rate, State{}, Input{Quantity: dec(c.more), Time: 105 * hour, Period: period, Carried: dec(c.level)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s, err = Merge(s, used); err != nil {
+				t.Fatal(err)
+			}
+			if again, err := Aggregate(c.rate, mustCarry(t, c.level, period), Input{Quantity: dec(c.more), Time: 105 * hour, Period: period, Carried: dec(c.level)}); err != nil || !reflect.DeepEqual(again, s) {
+				t.Errorf("%s and %s: merged %+v, added up %+v, %v", c.level, c.more, s, again, err)
+			}
+		}
+		if got, err := Total(c.rate, s); err != nil || got != dec(c.want) {
+			t.Errorf("%s and %s under %s: %s, %v, want %s", c.level, c.more, c.rate.Model, got, err, c.want)
+		}
+	}
+	if _, err := CarriedOver(dec("1"), catalog.Period{Start: 0, End: catalog.Never}); !errors.Is(err, ErrNoPeriod) {
+		t.Errorf("a period without an end: %v", err)
+	}
+}
+
+func mustCarry(t *testing.T, level string, period catalog.Period) State {
+	t.Helper()
+	s, err := CarriedOver(dec(level), period)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // TestLevels: averages of 10 hours, each in many orders of arrival, added up event by event and in two halves.
 func TestLevels(t *testing.T) {
 	for _, c := range []struct {

@@ -9,7 +9,7 @@
 //     total does not depend on the order of events nor on how they were batched. The charges of methods that price
 //     in log order depend on the events before; they merge all the same.
 //   - Each Total is exact with 24 decimals and rounded half away from zero to the 12th, once.
-//   - A state without events costs nothing, whatever the method.
+//   - A state without events costs nothing, whatever the method, but for a level that was carried over.
 //
 // Where a new rating method goes: one file with its total and its terms, one row in methods. A new
 // aggregation: one row in aggregations, its part of State, and of Merge.
@@ -87,12 +87,15 @@ func Merge(a, b State) (State, error) {
 	return a, nil
 }
 
+// empty says that nothing was used: there is no event, and no level that was carried over.
+func (s *State) empty() bool { return s.Events == 0 && (s.At == 0 || s.Peak.IsZero()) }
+
 // merge joins b to s, in place; after an error s means nothing.
 func (s *State) merge(b *State) (err error) {
 	switch {
-	case b.Events == 0:
+	case b.empty():
 		return nil
-	case s.Events == 0:
+	case s.empty():
 		*s = *b
 		return nil
 	}
@@ -236,7 +239,7 @@ func capped(r *catalog.Rate, s *State) (money.Decimal, error) {
 
 // uncapped is Total without a maximum.
 func uncapped(r *catalog.Rate, s *State) (money.Decimal, error) {
-	if s.Events == 0 {
+	if s.empty() {
 		return money.Decimal{}, nil
 	}
 	m := methodOf(r)

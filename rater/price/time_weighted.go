@@ -25,6 +25,13 @@ func ShapeCarriesLevel(shape uint64) bool {
 	return k == uint64(kindTimeWeighted) || k == uint64(kindLevels)
 }
 
+// CarriedOver gives the state of a level that was carried over into a period without an event. It returns ErrNoPeriod for a
+// period without an end.
+func CarriedOver(level money.Decimal, period catalog.Period) (State, error) {
+	_, length, err := inPeriod(&Input{Time: period.Start, Period: period})
+	return State{At: length, Peak: level}, err
+}
+
 // LevelAtEnd gives the level at the end of the period, of a state that carries it.
 func LevelAtEnd(s *State) (money.Decimal, error) {
 	if s.Rest.Levels() != nil {

@@ -7,6 +7,8 @@
 package ratertest
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -36,6 +38,7 @@ const (
 	Lines      Operation = "lines"
 	Pools      Operation = "pools"
 	Values     Operation = "values"
+	Levels     Operation = "levels"
 	Seals      Operation = "seals"
 	Markers    Operation = "markers"
 	Identities Operation = "identities"
@@ -65,6 +68,7 @@ type row struct {
 	lines      map[activity.ID][]rater.LineState
 	pools      map[activity.ID]rater.PoolState
 	values     map[rater.ValueKey]uint64
+	levels     map[rater.LevelState]struct{}
 	seals      map[string]rater.SealState
 	markers    map[string]rater.MarkerState
 	rejected   []rater.RejectedUsage
@@ -109,7 +113,7 @@ func (s *Store) row(partition int32) *row {
 	if s.rows[partition] == nil {
 		s.rows[partition] = &row{
 			checkpoint: rater.Checkpoint{Partition: partition, Last: -1, LeaderEpoch: -1, Counts: map[rater.CountKey]rater.Counts{}},
-			lines:      map[activity.ID][]rater.LineState{}, pools: map[activity.ID]rater.PoolState{}, values: map[rater.ValueKey]uint64{}, seals: map[string]rater.SealState{},
+			lines:      map[activity.ID][]rater.LineState{}, pools: map[activity.ID]rater.PoolState{}, values: map[rater.ValueKey]uint64{}, levels: map[rater.LevelState]struct{}{}, seals: map[string]rater.SealState{},
 			markers: map[string]rater.MarkerState{},
 		}
 	}
@@ -211,6 +215,13 @@ func (s *Store) commit(c *rater.Cut) rater.Outcome {
 	for _, v := range c.Values {
 		r.values[v.ValueKey] = v.Places
 	}
+	for _, l := range c.Levels {
+		if waits := (rater.LevelState{Owed: l.Owed, End: l.End, Family: l.Family}); l.Done {
+			delete(r.levels, waits)
+		} else {
+			r.levels[waits] = struct{}{}
+		}
+	}
 	for _, seal := range c.Seals {
 		r.seals[seal.Account] = seal
 	}
@@ -265,6 +276,21 @@ func (s *Store) Values(ctx context.Context, f rater.Fence, values []rater.ValueK
 		}
 	})
 	return out, err
+}
+
+// Levels implements rater.Store.
+func (s *Store) Levels(ctx context.Context, f rater.Fence, owed string, through int64, limit int) (out []rater.LevelState, err error) {
+	err = s.fenced(ctx, Levels, f, func(r *row) {
+		for l := range r.levels {
+			if l.Owed == owed && l.End <= through {
+				out = append(out, l)
+			}
+		}
+	})
+	slices.SortFunc(out, func(a, b rater.LevelState) int {
+		return cmp.Or(cmp.Compare(a.End, b.End), bytes.Compare(a.Family[:], b.Family[:]))
+	})
+	return out[:min(len(out), limit)], err
 }
 
 // Seals implements rater.Store.

@@ -53,7 +53,7 @@ type AccountCount struct {
 type Stored struct {
 	Place
 	Kind     activity.Kind
-	Event    usage.Event // the product by its id; of adjustments: account, product and time
+	Event    usage.Event // the product by its id; of adjustments what they say
 	Charge   money.Decimal
 	Currency string
 
