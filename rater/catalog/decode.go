@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -158,13 +159,7 @@ func order(rates []*Rate) {
 
 func sortRates(rates []*Rate) {
 	slices.SortFunc(rates, func(a, b *Rate) int {
-		switch {
-		case a.Start < b.Start:
-			return -1
-		case a.Start > b.Start:
-			return 1
-		}
-		return strings.Compare(a.ID, b.ID)
+		return cmp.Or(cmp.Compare(a.Start, b.Start), strings.Compare(a.ID, b.ID))
 	})
 }
 
@@ -287,10 +282,7 @@ func (a *Account) contract(rows []Row) error {
 		}
 		a.Contracts = append(a.Contracts, c)
 	}
-	sort.Slice(a.Contracts, func(i, j int) bool {
-		x, y := a.Contracts[i], a.Contracts[j]
-		return x.Start < y.Start || x.Start == y.Start && x.ID < y.ID
-	})
+	slices.SortFunc(a.Contracts, func(x, y *Contract) int { return cmp.Or(cmp.Compare(x.Start, y.Start), strings.Compare(x.ID, y.ID)) })
 	return nil
 }
 

@@ -127,6 +127,15 @@ func TestPriceWords(t *testing.T) {
 			"1.00 EUR per unit → 1.00 EUR per unit, 5 included, at most 9.00 EUR, at least 3.00 EUR, minimum prorated (none) → true"},
 		"dynamic":                            {"model: flat, amount: 2", "model: dynamic", "2.00 EUR once there is usage → the amount of each event"},
 		"the same price, but once a package": {"model: package, size: 10, price: 5", "model: package, size: 10, price: 6", "5.00 → 6.00 EUR per started 10 unit"},
+		"a matrix that becomes flat": {
+			"model: matrix, dimensions: [to], prices: [{match: {to: a}, model: per_unit, unit_price: 1}]", "model: flat, amount: 2", "1 prices by to → 2.00 EUR once there is usage"},
+		"a matrix by something else": {
+			"model: matrix, dimensions: [to], prices: [{match: {to: a}, model: per_unit, unit_price: 1}]", "model: matrix, dimensions: [{name: to, by: prefix}], prices: [{match: {to: a}, model: per_unit, unit_price: 1}]",
+			"1 prices by to, dimensions [name to] → [name to, by prefix]"},
+		"a range from below": {
+			"model: matrix, dimensions: [{name: n, by: range}], prices: [{match: {n: {to: 5}}, model: per_unit, unit_price: 1}]",
+			"model: matrix, dimensions: [{name: n, by: range}], prices: [{match: {n: {to: 5}}, model: per_unit, unit_price: 2}]", "n below 5: 1.00 → 2.00 EUR per unit"},
+		"a method without parameters": {"model: flat, amount: 1", "model: custom, method: half, parameters: {by: 2}", "1.00 EUR once there is usage → method half with by 2"},
 		"a matrix's maximum and rounding": {
 			"model: matrix, dimensions: [to], prices: [{match: {to: a}, model: per_unit, unit_price: 1}]",
 			"model: matrix, dimensions: [to], maximum: 7, rounding: {mode: ceil}, prices: [{match: {to: a}, model: per_unit, unit_price: 2}]",

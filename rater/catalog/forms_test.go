@@ -83,6 +83,30 @@ func TestTypedNumbers(t *testing.T) {
 			t.Errorf("%q under %q: %q, want %q", c.text, string(rune(c.mark)), got, c.want)
 		}
 	}
+	// What a whole file of CSV says of its own form.
+	for text, want := range map[string]string{
+		"sep=;\nproduct;model\nf;x\n": "2 product|model 3 f|x", "sep=ab\nproduct,model\n": "1 sep=ab 2 product|model", "sep=\nproduct,model\n": "1 sep= 2 product|model",
+		"a;b,c\nd;e,f\n": "1 a;b|c 2 d;e|f", "a;b;c,d\n": "1 a|b|c,d", "x\n": "1 x", ";\n": "1 |",
+	} {
+		got := ""
+		s, err := ParseCSV("x.csv", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range s.Rows {
+			var cells []string
+			for _, c := range row.Cells {
+				cells = append(cells, c.Text)
+			}
+			got += fmt.Sprintf(" %d %s", row.Line, strings.Join(cells, "|"))
+		}
+		if got != " "+want {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+	}
+	if _, err := ParseCSV("x.csv", []byte("sep=;\na;b\nc;\"d\n")); err == nil || !strings.HasPrefix(err.Error(), "x.csv:3: cannot be read as CSV") {
+		t.Error(err)
+	}
 	for text, want := range map[string]string{"1e400": "1" + strings.Repeat("0", 400), "1e-400": "0." + strings.Repeat("0", 399) + "1", "1e401": "", "1e-401": "", "1ex": ""} {
 		if got, ok := storedNumber(text); ok != (want != "") || ok && got != want {
 			t.Errorf("%s: %s", text, got)

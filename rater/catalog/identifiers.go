@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -62,7 +63,7 @@ type heldIdentifier struct {
 // held checks one identifier over all accounts.
 func (v *revision) held(value string, list []heldIdentifier) {
 	at := list[0].at
-	if v.exists(KindAccount, value) && (len(list) > 1 || list[0].account != value) {
+	if v.exists(KindAccount, value) && slices.ContainsFunc(list, func(h heldIdentifier) bool { return h.account != value }) {
 		v.fail(at, "%q is the id of another account: use another identifier", value)
 	}
 	for _, h := range v.stored.Holders[value] {
@@ -76,13 +77,7 @@ func (v *revision) held(value string, list []heldIdentifier) {
 		list = append(list, heldIdentifier{h.Account, h.Start, end, nil})
 	}
 	slices.SortStableFunc(list, func(a, b heldIdentifier) int {
-		switch {
-		case a.start < b.start:
-			return -1
-		case a.start > b.start:
-			return 1
-		}
-		return strings.Compare(a.account, b.account)
+		return cmp.Or(cmp.Compare(a.start, b.start), strings.Compare(a.account, b.account))
 	})
 	for i := 1; i < len(list); i++ {
 		a, b := list[i-1], list[i]
@@ -129,16 +124,7 @@ func (v *revision) history(d *accountDef) {
 	}
 	d.Identifiers = append(after, v.endIdentifiers(before, kept)...)
 	slices.SortStableFunc(d.Identifiers, func(a, b *identifierDef) int {
-		if c := strings.Compare(a.Value, b.Value); c != 0 {
-			return c
-		}
-		switch x, y := a.Start.startAt(), b.Start.startAt(); {
-		case x < y:
-			return -1
-		case x > y:
-			return 1
-		}
-		return 0
+		return cmp.Or(strings.Compare(a.Value, b.Value), cmp.Compare(a.Start.startAt(), b.Start.startAt()))
 	})
 }
 

@@ -47,6 +47,24 @@ func TestIdentifierHistory(t *testing.T) {
 	expect("a", "x [open, 2026-06-01T00:00:00Z), y [open, 2026-07-01T00:00:00Z)")
 	refuse(july, "accounts: [{id: a, identifiers: [{value: x, end: 2026-08-01}]}]", "cannot change from 2026-06-01 to 2026-08-01")
 
+	// At the instant at which it ended, and later, it begins anew; what is said again changes nothing.
+	const ends, again, later = "2026-07-02T00:00:00Z", "2026-07-03T00:00:00Z", "2026-09-01T00:00:00Z"
+	b.must(t, at(may), "accounts: [{id: c, identifiers: [p, {value: q, end: 2026-07-02}, {value: r, end: 2026-08-01}, {value: s, start: 2026-09-01}, {value: u, start: 2026-07-02}]}]")
+	b.must(t, at(ends), "accounts: [{id: c, identifiers: [{value: q, end: 2026-07-02}, {value: r, end: 2026-07-02}]}]")
+	expect("c", "p [open, 2026-07-02T00:00:00Z), q [open, 2026-07-02T00:00:00Z), r [open, 2026-07-02T00:00:00Z)")
+	b.must(t, at(ends), "accounts: [{id: c, identifiers: [p, {value: q, end: 2026-07-02}, {value: r, end: 2026-07-02}]}]")
+	expect("c", "p [open, 2026-07-02T00:00:00Z), p [2026-07-02T00:00:00Z, open), q [open, 2026-07-02T00:00:00Z), r [open, 2026-07-02T00:00:00Z)")
+	refuse(ends, "accounts: [{id: c, identifiers: [p, {value: q, end: 2026-08-01}]}]", "cannot change from 2026-07-02 to 2026-08-01")
+	if changes := b.must(t, at(again), "accounts: [{id: c, identifiers: [p, {value: q, end: 2026-07-02}, {value: r, end: 2026-07-02}]}]"); len(changes) > 0 {
+		t.Errorf("what is said again changes %v", changes)
+	}
+	b.must(t, at(again), "accounts: [{id: c}]")
+	b.must(t, at(later), "accounts: [{id: c, identifiers: [p]}]")
+	expect("c", "p [open, 2026-07-02T00:00:00Z), p [2026-07-02T00:00:00Z, 2026-07-03T00:00:00Z), p [2026-09-01T00:00:00Z, open), q [open, 2026-07-02T00:00:00Z), r [open, 2026-07-02T00:00:00Z)")
+
+	// An account may have its own id as an identifier, for two times too.
+	b.must(t, at(later), "accounts: [{id: own, identifiers: [{value: own, end: 2026-10-01}, {value: own, start: 2026-11-01}]}]")
+
 	// A deleted account that comes back goes on from its history.
 	b.must(t, at(july), "delete: [{kind: account, id: b}]")
 	b.must(t, at("2026-08-01T00:00:00Z"), "accounts: [{id: b, identifiers: [x]}]")

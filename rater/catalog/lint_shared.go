@@ -22,9 +22,9 @@ func (l *linter) ownPrices(d *rateDef) {
 	if Model(d.Model) == ModelCustom {
 		at = d.at.member("method")
 	}
-	same, negative, failing := true, false, false
-	var first money.Decimal
-	for i, text := range samples {
+	negative, failing := false, false
+	totals := map[money.Decimal]bool{}
+	for _, text := range samples {
 		for _, events := range []int64{1, 50} {
 			quantity, inEvents := money.MustParse(text), "one event"
 			if events > 1 {
@@ -43,14 +43,13 @@ func (l *linter) ownPrices(d *rateDef) {
 				}
 				negative = true
 			}
-			if i == 0 && events == 1 {
-				first = total
-			}
-			same = same && err == nil && total == first
+			totals[total] = true
 		}
 	}
-	if same && Model(d.Model) == ModelFormula && !strings.Contains(d.Expression, "quantity") {
-		l.warn("formula-constant", at, "use quantity or events in it, or the model flat", "comes to %s whatever is used", first)
+	if len(totals) == 1 && !failing && Model(d.Model) == ModelFormula && !strings.Contains(d.Expression, "quantity") {
+		for total := range totals {
+			l.warn("formula-constant", at, "use quantity or events in it, or the model flat", "comes to %s whatever is used", total)
+		}
 	}
 }
 

@@ -12,6 +12,8 @@ currency: USD
 products:
   - {id: pay, rates: [{model: percentage, rate: 2}]}
   - {id: calls, rates: [{model: per_unit, unit_price: 1}]}
+  - {id: gone, rates: [{model: percentage, rate: 1}]}
+  - {id: other, rates: [{model: matrix, dimensions: [kind], prices: [{match: {kind: card}, model: flat, amount: 1}], default: {model: percentage, rate: 1}}]}
   - {id: mixed, rates: [{model: matrix, dimensions: [kind], prices: [{match: {kind: card}, model: percentage, rate: 1}], default: {model: flat, amount: 1}}]}
 rate_classes: [{id: gold, rates: [{id: g, product: pay, model: graduated_percentage, tiers: [{rate: 1}]}]}]
 packages: [{id: k, products: [{product: pay, rates: [{id: p, model: dynamic}]}]}]
@@ -28,11 +30,16 @@ contracts: [{id: c, account: a, start: 2026-01-01, rates: [{id: con, product: pa
 		{"in a contract", "contracts: [{id: c, account: a, start: 2026-01-01, rates: [{id: con, product: pay, model: dynamic, start: 2026-02-01, currency: EUR}]}]", "contracts[0].rates[0].currency: cannot change"},
 		{"an id of its own", "products:\n  - {id: pay, rates: [{model: percentage, rate: 2, currency: EUR}]}", ""},
 		{"a price that does not add up money", "currency: EUR\nproducts:\n  - {id: calls, rates: [{model: per_unit, unit_price: 1}]}", ""},
+		{"a default that adds up money", "currency: EUR\nproducts:\n  - {id: other, rates: [{model: matrix, dimensions: [kind], prices: [{match: {kind: card}, model: flat, amount: 1}], default: {model: percentage, rate: 1}}]}", `cannot change from USD to EUR: the rate "product:other" adds up money`},
+		{"what did not add up money", "currency: EUR\nproducts:\n  - {id: calls, rates: [{model: percentage, rate: 1}]}", ""},
+		{"what was deleted", "currency: EUR\nproducts:\n  - {id: gone, rates: [{model: percentage, rate: 1}]}", ""},
+		{"what is new", "currency: EUR\nproducts:\n  - {id: new, rates: [{model: percentage, rate: 1}]}", ""},
 		{"money that is counted no more", "rate_classes: [{id: gold, rates: [{id: g, product: pay, model: per_unit, unit_price: 1, currency: EUR}]}]", ""},
 		{"the currency it has", "products:\n  - {id: pay, rates: [{model: percentage, rate: 3}]}", ""},
 	} {
 		b := newBook()
 		b.must(t, testNow, before)
+		b.must(t, testNow, "delete: [{kind: product, id: gone}]")
 		_, err := b.apply("new.yaml", c.document, testNow)
 		switch {
 		case c.want == "" && err != nil:

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sort"
 	"sync"
 	"sync/atomic"
 )
@@ -198,7 +197,7 @@ func (p *Plan) compile(product *Product, pkg string) timeline {
 // classRates gives the rates of a class as the account's contracts reach them: they belong to that
 // account and do not begin before the first contract that names the class.
 func (p *Plan) classRates(account int, class, product string) []*Rate {
-	if class == "" || p.snap.classes[class] == nil {
+	if p.snap.classes[class] == nil {
 		return nil
 	}
 	rates := p.snap.classes[class].Rates[product]
@@ -226,7 +225,6 @@ func (p *Plan) classRates(account int, class, product string) []*Rate {
 		}
 		own = append(own, &mine)
 	}
-	sort.SliceStable(own, func(i, j int) bool { return own[i].Start < own[j].Start })
 	if p.classes == nil {
 		p.classes = make(map[classKey][]*Rate)
 	}

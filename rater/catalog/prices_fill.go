@@ -16,22 +16,18 @@ func (d *Document) Missing(rows map[Ref]Row) (missing []Ref) {
 	if d.prices == nil {
 		return nil
 	}
-	want := func(kind Kind, id string) bool {
+	want := func(kind Kind, id string) {
 		ref := Ref{kind, id}
 		if _, ok := rows[ref]; !ok && !slices.Contains(missing, ref) {
 			missing = append(missing, ref)
-			return false
 		}
-		return true
 	}
 	want(KindSettings, settingsID)
 	for _, g := range d.prices.groups {
 		kind, id := g.owned()
-		if !want(kind, id) || kind != KindContract {
-			continue
-		}
+		want(kind, id)
 		var c contractDef
-		if json.Unmarshal(rows[Ref{kind, id}].Body, &c) == nil && c.Account != "" { // its zone makes instants dates
+		if json.Unmarshal(rows[Ref{kind, id}].Body, &c) == nil && c.Account != "" { // a contract, whose account's zone makes instants dates
 			want(KindAccount, c.Account)
 		}
 	}

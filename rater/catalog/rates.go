@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -388,22 +389,7 @@ func listRates(into []listedRate, rates []*rateDef, product string, from, to int
 // currency at the same time; each refusal names both.
 func (v *revision) refuseOverlaps(rates []listedRate) {
 	slices.SortStableFunc(rates, func(a, b listedRate) int {
-		if c := strings.Compare(a.product, b.product); c != 0 {
-			return c
-		}
-		if c := strings.Compare(a.pkg, b.pkg); c != 0 {
-			return c
-		}
-		if c := strings.Compare(a.currency, b.currency); c != 0 {
-			return c
-		}
-		switch {
-		case a.start < b.start:
-			return -1
-		case a.start > b.start:
-			return 1
-		}
-		return 0
+		return cmp.Or(strings.Compare(a.product, b.product), strings.Compare(a.pkg, b.pkg), strings.Compare(a.currency, b.currency), cmp.Compare(a.start, b.start))
 	})
 	longest := 0 // the rate of the group that ends last so far
 	for i := 1; i < len(rates); i++ {

@@ -101,6 +101,13 @@ func TestAggregationsCompiled(t *testing.T) {
 	}
 }
 
+// TestFormulasAreOneLine: what is written on several lines is stored on one.
+func TestFormulasAreOneLine(t *testing.T) {
+	if r := compiled(t, "{model: formula, expression: \"quantity\\n+\\t1\"}"); r.Expression != "quantity + 1" {
+		t.Errorf("%q", r.Expression)
+	}
+}
+
 // TestGoesOnFrom: tiers go on from usage under any rate, or since they began anew; a price inside a matrix as the rate around it.
 func TestGoesOnFrom(t *testing.T) {
 	anew := &Rate{Anew: true, AnewSince: 20}

@@ -167,6 +167,37 @@ exchange_rates: [{base: EUR, date: 2026-05-01, rates: {USD: 1.1}}]
 				"1: rate_classes[0].rates[2]: overlaps with rate_classes[0].rates[0] (line 1) for calls: rate_class:k/calls@2026-03-01 is in effect from 2026-03-01T00:00:00Z to the end of time, " +
 				"rate_class:k/calls from the beginning to the end of time; give one an end or a later start",
 		},
+		"the longest of all": {
+			"rate_classes: [{id: k, rates: [{product: calls, " + flat + ", end: 2026-03-01}, {product: calls, " + flat + ", start: 2026-01-01, end: 2026-02-01}, " +
+				"{product: calls, " + flat + ", start: 2026-02-15, end: 2026-04-01}, {product: calls, " + flat + ", start: 2026-03-15}]}]",
+			"1: rate_classes[0].rates[1]: overlaps with rate_classes[0].rates[0] (line 1) for calls: rate_class:k/calls@2026-01-01 is in effect from 2026-01-01T00:00:00Z to 2026-02-01T00:00:00Z, " +
+				"rate_class:k/calls from the beginning to 2026-03-01T00:00:00Z; give one an end or a later start\n" +
+				"1: rate_classes[0].rates[2]: overlaps with rate_classes[0].rates[0] (line 1) for calls: rate_class:k/calls@2026-02-15 is in effect from 2026-02-15T00:00:00Z to 2026-04-01T00:00:00Z, " +
+				"rate_class:k/calls from the beginning to 2026-03-01T00:00:00Z; give one an end or a later start\n" +
+				"1: rate_classes[0].rates[3]: overlaps with rate_classes[0].rates[2] (line 1) for calls: rate_class:k/calls@2026-03-15 is in effect from 2026-03-15T00:00:00Z to the end of time, " +
+				"rate_class:k/calls@2026-02-15 from 2026-02-15T00:00:00Z to 2026-04-01T00:00:00Z; give one an end or a later start",
+		},
+		// Matrices.
+		"eight dimensions":       {in("model: matrix, dimensions: [a, b, c, d, e, f, g, h], prices: [{match: {h: x}, " + flat + "}]"), ""},
+		"nine dimensions":        {in("model: matrix, dimensions: [a, b, c, d, e, f, g, h, i], prices: [{match: {i: x}, model: flat}]"), at + "dimensions: has 9 dimensions, more than 8"},
+		"a night without an end": {in("model: matrix, dimensions: [{name: h, by: time_of_day}], prices: [{match: {h: {from: \"08:00\"}}, " + flat + "}]"), at + "prices[0].match.h.to: is missing: use a time such as 22:00"},
+		"a night that begins wrongly": {
+			in("model: matrix, dimensions: [{name: h, by: time_of_day}], prices: [{match: {h: {from: \"25:00\", to: \"24:00\"}}, " + flat + "}]"),
+			at + `prices[0].match.h.from: must be a time of the day from 00:00 to 24:00 such as 22:00, not "25:00"`,
+		},
+		"a night that ends wrongly": {
+			in("model: matrix, dimensions: [{name: h, by: time_of_day}], prices: [{match: {h: {from: \"00:00\", to: \"25:00\"}}, " + flat + "}]"),
+			at + `prices[0].match.h.to: must be a time of the day from 00:00 to 24:00 such as 22:00, not "25:00"`,
+		},
+		"a night from a list": {in("model: matrix, dimensions: [{name: h, by: time_of_day}], prices: [{match: {h: {from: [x], to: \"24:00\"}}, " + flat + "}]"), at + "prices[0].match.h.from: must be a time such as 22:00, not a list"},
+		"the same range": {
+			in("model: matrix, dimensions: [{name: n, by: range}], prices: [{match: {n: {from: 1, to: 5}}, " + flat + "}, {match: {n: {from: 1.0, to: 5}}, " + flat + "}]"),
+			at + "prices[1].match: is the same as that of prices[0] (line 1): no rule says which of them prices what both match, so change or delete one",
+		},
+		"a range of the same beginning": {
+			in("model: matrix, dimensions: [{name: n, by: range}], prices: [{match: {n: {from: 1, to: 5}}, " + flat + "}, {match: {n: {from: 1, to: 6}}, " + flat + "}]"),
+			at + "prices[1].match: overlaps with that of prices[0] (line 1): no rule says which of them prices what both match, so change or delete one",
+		},
 		"the later one is written first": {
 			"rate_classes:\n - id: k\n   rates:\n    - {product: calls, " + flat + ", start: 2026-01-01}\n    - {product: calls, " + flat + ", end: 2026-02-01}",
 			"5: rate_classes[0].rates[1]: overlaps with rate_classes[0].rates[0] (line 4) for calls: rate_class:k/calls is in effect from the beginning to 2026-02-01T00:00:00Z, " +

@@ -325,7 +325,7 @@ func TestCapacities(t *testing.T) {
 func TestIdentifiersBetweenAccounts(t *testing.T) {
 	b := newBook()
 	b.told(t, []step{
-		{inMay, "currency: EUR\naccounts: [{id: a, identifiers: [a, x, {value: y, start: 2026-06-01}, {value: z, end: 2026-06-01}]}, {id: b}]", []string{
+		{inMay, "currency: EUR\naccounts: [{id: a, identifiers: [a, x, {value: y, start: 2026-06-01}, {value: z, end: 2026-06-01}, {value: v, start: 2026-06-05}]}, {id: b}]", []string{
 			"created settings main new", "created account a new", "created account b new",
 		}},
 		{inMay, "accounts: [{id: c, identifiers: [b]}]", []string{`1: accounts[0].identifiers[0]: "b" is the id of another account: use another identifier`}},
@@ -338,10 +338,19 @@ func TestIdentifiersBetweenAccounts(t *testing.T) {
 		}},
 		// One ends where the other begins.
 		{inMay, "accounts: [{id: c, identifiers: [{value: y, end: 2026-06-01}, {value: z, start: 2026-06-01}]}]", []string{"created account c new"}},
+		{inMay, "accounts: [{id: k, identifiers: [w]}, {id: l, identifiers: [w]}, {id: m, identifiers: [w]}]", []string{
+			`1: accounts[1].identifiers[0]: "w" is an identifier of the account "k" from the beginning to the end of time: an identifier names one account at a time`,
+		}},
+		{inMay, "accounts: [{id: k, identifiers: [{end: 2026-08-01}]}]", []string{"1: accounts[0].identifiers[0].value: is missing: write the identifier"}},
 		{inMay, "accounts: [{id: d, identifiers: [{value: q, start: 2026-07-01, end: 2026-07-01}]}]", []string{"1: accounts[0].identifiers[0].end: must be after start (2026-07-01T00:00:00Z)"}},
 		{inMay, "accounts: [{id: d, identifiers: [{value: y, start: 2026-05-01, end: 2026-05-02}]}]", []string{
 			`1: accounts[0].identifiers[0]: "y" is an identifier of the account "c" from the beginning to 2026-06-01T00:00:00Z: an identifier names one account at a time`,
 		}},
+		// What its account gives up in the same document was its until now; two who had a name are one mistake.
+		{inJune, "accounts: [{id: a, identifiers: [a, x]}, {id: f, identifiers: [{value: v, start: 2026-05-20}]}]", []string{
+			`1: accounts[1].identifiers[0]: "v" is an identifier of the account "a" from 2026-06-05T00:00:00Z to 2026-06-10T12:00:00Z: an identifier names one account at a time`,
+		}},
+		{inJune, "accounts: [{id: z}]", []string{`1: accounts[0].id: "z" is or was an identifier of the account "a"`}},
 		// With its account deleted it is free from now on, and was that account's until now.
 		{inJune, "accounts: [{id: d, identifiers: [x]}]\ndelete: [{kind: account, id: a}]", []string{"created account d new", "deleted account a"}},
 		{inJuly, "accounts: [{id: e, identifiers: [{value: x, start: 2026-06-20}]}]", []string{
