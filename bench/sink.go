@@ -209,6 +209,8 @@ func bareColumns(rows []sink.Row) []any {
 		column(rows, func(*sink.Row) string { return "" }),
 		column(rows, func(*sink.Row) decimal.Decimal { return decimal.Zero }),
 		column(rows, func(*sink.Row) int32 { return 0 }),
+		column(rows, func(*sink.Row) string { return "" }),
+		column(rows, func(*sink.Row) string { return "" }),
 	}
 }
 
@@ -260,7 +262,7 @@ func (b *sinkBench) measure(ctx context.Context, s settings, server clickhouseSe
 	name := "sink, " + server.name
 	out.add(
 		measured(name+": ratio to the driver's bare insert", "×", r.ratio).goal(server.goal).
-			note("%d rows of 44 columns, blocks of %d; the bare insert has its columns in memory", b.rows, sink.DefaultConfig().MaxRows),
+			note("%d rows of %d columns, blocks of %d; the bare insert has its columns in memory", b.rows, len(bareColumns(nil)), sink.DefaultConfig().MaxRows),
 		measured(name+": speed", "rows/s", r.subject.speed),
 		measured(name+": bare insert", "rows/s", r.bare.speed),
 		measured(name+": ratio of processor time, all processes", "×", r.processor),
