@@ -2,6 +2,7 @@ package rater
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/ledger/money"
@@ -91,7 +92,15 @@ func (r *resolution) beside(account string, t int64) (activity.ID, string, catal
 // carried gives the level that is carried over into the event's line. It reports false, with what is missing in need, when lines have to be read
 // first: those of the period before, and only if these know of no level all the others.
 func (p *pricer) carried(r *resolution, account, cell string, need *needs) (level money.Decimal, ok bool) {
-	if level, known := r.f.tookOver(cell); known || p.faults != nil && p.faults.LevelsBeginAnew {
+	if level, known := r.f.tookOver(cell); known {
+		return level, true
+	}
+	return p.levelBefore(r, account, cell, need)
+}
+
+// levelBefore is carried for lines that have taken over nothing, or are to take it over anew.
+func (p *pricer) levelBefore(r *resolution, account, cell string, need *needs) (level money.Decimal, ok bool) {
+	if p.faults != nil && p.faults.LevelsBeginAnew {
 		return level, true
 	}
 	start, whole := r.usagePeriod.Start, true
@@ -165,7 +174,7 @@ func (m *machine) prepareLevel(e *usage.Event, r *resolution, logTime int64, nee
 }
 
 // carryOn has the lines of later periods take over the level that the event's line now ends with; it goes on when the period is sealed, too.
-func (m *machine) carryOn(rec *activity.Record, e *usage.Event, r *resolution, cell string) {
+func (m *machine) carryOn(rec *activity.Record, r *resolution, account, cell string) {
 	if !r.late() {
 		m.waits(r.f)
 	}
@@ -176,10 +185,10 @@ func (m *machine) carryOn(rec *activity.Record, e *usage.Event, r *resolution, c
 	if !known {
 		return
 	}
-	m.later(r, e.Account, m.logTime+int64(FutureTolerance), nil, func(f *family) bool {
+	m.later(r, account, m.logTime+int64(FutureTolerance), nil, func(f *family) bool {
 		changed, more := m.carryInto(f, cell, level)
 		if changed {
-			m.commitPrices(rec, f, -1, r.seq, CauseLevel)
+			m.commitPrices(rec, f, -1, m.act, CauseLevel) // what is not sealed
 			level, more = f.leaves(cell)
 		}
 		return more
@@ -204,16 +213,16 @@ func (p *pricer) carryInto(f *family, cell string, level money.Decimal) (changed
 // CauseLevel is the source of an adjustment of a line that took over another level.
 const CauseLevel = "level"
 
-// levelled says whether a level was carried over into one of the family's lines.
-func (f *family) levelled() bool {
+// levels gives the cells in which the family's lines have taken over a level, or begin with one.
+func (f *family) levels() (cells []string) {
 	for i := range f.lines {
 		for j := range f.lines[i].segments {
-			if s := &f.lines[i].segments[j]; price.ShapeCarriesLevel(s.shape) && !s.state.Peak.IsZero() {
-				return true
+			if s := &f.lines[i].segments[j]; s.carriesLevel(s.cell) && s.state.At != 0 && !slices.Contains(cells, s.cell) {
+				cells = append(cells, s.cell)
 			}
 		}
 	}
-	return false
+	return cells
 }
 
 // carryOn is the machine's, of families that are all in memory. What the later lines cost more or less is added to out.

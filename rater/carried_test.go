@@ -121,7 +121,7 @@ func levelled(t *testing.T, document, zone string, faults Faults, sent []string)
 				if a.Source != CauseLevel {
 					t.Errorf("%s: an adjustment because of %q", text, a.Source)
 				}
-				if a.EventID != "" { // a line begins
+				if begins(a) {
 					e := usage.Event{Account: a.Account, Product: a.Product, Package: a.Sent().EventPackage, Time: a.EventTime, Attributes: a.Attributes}
 					got, reason := fold.Begin(&e, Invoiced{})
 					if reason != "" || got.Charge != a.Charge && right {

@@ -53,7 +53,7 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 			m.touch(f)
 			m.emitUsage(rec, sent, r, l, charged)
 			if r.carries {
-				m.carryOn(rec, e, r, m.rate.Cell)
+				m.carryOn(rec, r, e.Account, m.rate.Cell)
 			}
 		}
 		return reason
@@ -75,7 +75,7 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 			m.gather(f, at, e, r, marker)
 		}
 		if r.carries {
-			m.carryOn(rec, e, r, m.rate.Cell)
+			m.carryOn(rec, r, e.Account, m.rate.Cell)
 		}
 	}
 	m.in.ID = "" // a part of the record

@@ -44,6 +44,7 @@ type Faults struct {
 	LaterLevelsStay     bool // … or keeps what it took over, whatever still falls on those before it
 	QuietPeriodsFree    bool // … or begins with none when that is sealed
 	NewerExchange       bool // prices in another currency follow the exchange rates that are known now, not those that they began with
+	MergedLevelsStay    bool // … or keeps what it was summed up with when the lines before it are rated anew
 	RecallLeavesGroup   bool // a resolution that is remembered is taken for events of other groups
 
 	// of the checkpoint

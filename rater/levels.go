@@ -253,6 +253,13 @@ func (m *machine) beginLine(rec *activity.Record, before *family, r *resolution)
 		return false
 	}
 	charged := m.commitPrices(rec, f, at, r.seq, CauseLevel)
+	if marker := m.openMarker(&usage.Event{Account: before.account}, r); marker != nil {
+		s := f.secondOn(at, marker)
+		var err error
+		if s.segments, err = merged(slices.Clone(s.segments), begins); err != nil {
+			panic("bug: levels that nothing was taken over of are there already")
+		}
+	}
 	m.exchange = money.Exchange{}
 	m.emit(rec, f, &f.lines[at], activity.Activity{
 		Kind: activity.KindAdjustment, EventID: before.own().target.Line.String(), Source: CauseLevel, EventTime: f.period.Start, Charge: charged,
@@ -260,6 +267,11 @@ func (m *machine) beginLine(rec *activity.Record, before *family, r *resolution)
 	})
 	m.waits(f)
 	return true
+}
+
+// begins says whether the activity is that of a line which begins with a level.
+func begins(a *activity.Activity) bool {
+	return a.Kind == activity.KindAdjustment && a.Source == CauseLevel && a.EventID != ""
 }
 
 // own gives the line of the period's own usage, nil: there is none.
@@ -344,7 +356,7 @@ func (p *pricer) begins(r *resolution, cell string, level money.Decimal) (s segm
 		return s, false
 	}
 	c, ok := r.f.conversionIn(rate, r.usagePeriod, p.known.prices(rate, r.usagePeriod, r.plan), r.plan)
-	return segment{rate: rate, owner: rate.Owner, segmentKey: keyOf(rate), seq: r.seq, state: state, conversion: c}, ok
+	return segment{rate: rate, owner: rate.Owner, segmentKey: keyOf(rate), seq: r.seq, state: state, conversion: c, pinned: c}, ok
 }
 
 // newest is up to where the account's periods are sealed.

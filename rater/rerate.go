@@ -178,11 +178,8 @@ type kept struct {
 	sent     money.Decimal // the quantity as it was sent
 }
 
-// gather adds the event, which was put on line at just now, to what the line gathers behind the marker.
-func (m *machine) gather(f *family, at int, e *usage.Event, r *resolution, marker *MarkerState) {
-	if m.faults.NoSecondState {
-		return
-	}
+// secondOn gives what line at gathers behind the marker.
+func (f *family) secondOn(at int, marker *MarkerState) *second {
 	if f.gathers != marker.At+1 {
 		for i := range f.lines {
 			f.lines[i].second = nil
@@ -193,7 +190,15 @@ func (m *machine) gather(f *family, at int, e *usage.Event, r *resolution, marke
 	if l.second == nil {
 		l.second = &second{}
 	}
-	s := l.second
+	return l.second
+}
+
+// gather adds the event, which was put on line at just now, to what the line gathers behind the marker.
+func (m *machine) gather(f *family, at int, e *usage.Event, r *resolution, marker *MarkerState) {
+	if m.faults.NoSecondState {
+		return
+	}
+	s := f.secondOn(at, marker)
 	n := 0
 	for i := range f.lines {
 		if x := f.lines[i].second; x != nil {

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/ledger/money"
@@ -134,14 +137,28 @@ func (a *anew) step(logTime int64, r usage.Record) string {
 	return strings.Join(out, ", ")
 }
 
+// Levels gives none but those in memory.
+func (a *anew) Levels(context.Context, Fence, string, int64, int) ([]LevelState, error) {
+	return nil, nil
+}
+
 // use sends an event of a day of January.
 func (a *anew) use(quantity string, day int) string {
+	return a.send(a.now(), quantity, benchStart+int64(day-1)*24*benchHour)
+}
+
+// useAt sends an event of any time up to April.
+func (a *anew) useAt(quantity string, at int64) string { return a.send(a.later(), quantity, at) }
+
+func (a *anew) later() int64 { return benchStart + 100*24*benchHour }
+
+func (a *anew) send(now int64, quantity string, at int64) string {
 	a.sent++
 	e := usage.Event{
 		ID: fmt.Sprint("e", a.sent), Source: "s", Account: "a", RoutingKey: "a", Product: "p", Quantity: money.MustParse(quantity),
-		Time: benchStart + int64(day-1)*24*benchHour,
+		Time: at, Backfill: true, Hash: uint64(a.sent),
 	}
-	return a.step(a.now(), usage.Record{Kind: usage.KindBatch, Events: []usage.Event{e}})
+	return a.step(now, usage.Record{Kind: usage.KindBatch, Events: []usage.Event{e}})
 }
 
 func (a *anew) now() int64 { return benchStart + 29*24*benchHour }
@@ -452,5 +469,146 @@ func TestSumLeavesOut(t *testing.T) {
 	}
 	if _, err := job.Sum(context.Background(), SumQuestion{Account: "b", Seq: 2, Under: 2, Below: a.offset}); err == nil || errors.Is(err, context.Canceled) {
 		t.Error("usage of an unknown account is summed up")
+	}
+}
+
+// TestLevelsAnew: seats at 1, and from some day on at another price that comes to be known late. What the months before leave is taken over
+// anew, and what comes behind the marker goes on from there.
+func TestLevelsAnew(t *testing.T) {
+	seats := func(price, start string) object {
+		r := object{"model": "per_unit", "unit_price": price, "aggregation": "time_weighted"}
+		if start != "" {
+			r["start"] = start
+		}
+		return r
+	}
+	for _, c := range []struct {
+		name, start   string
+		before, after []string // "DAY QUANTITY", or "seal DAY"; behind the marker
+		first, result string   // what lines come to before and after it
+	}{
+		// 10 in January, 10 and 4 for 14 of 28 days in February at 2.
+		{"from February on", "2026-02-01T00:00:00Z", []string{"1 10", "46 4"}, nil, "22", "34"},
+		{"a change behind the marker", "2026-02-01T00:00:00Z", []string{"1 10"}, []string{"46 4"}, "34", "34"},
+		// Of February 10 at 1 taken over before the 15th, then 4 for 14 days at 2.
+		{"in the middle of a month", "2026-02-15T00:00:00Z", []string{"1 10", "32 0", "46 4"}, nil, "22", "24"},
+		// 3 more for the second half of January, at 2, are 3 more at 1 in February: 10 + 3, 13 + 2. Then all is at 2: 11.5 and 15.
+		{"January, too", "2026-01-01T00:00:00Z", []string{"1 10", "46 4"}, []string{"16.5 3"}, "28", "53"},
+		{"nobody comes in February", "2026-02-01T00:00:00Z", []string{"1 10", "seal 32"}, nil, "20", "30"},
+		{"… and somebody behind the marker", "2026-02-01T00:00:00Z", []string{"1 10", "seal 32"}, []string{"46 4"}, "24", "34"},
+		{"January is sealed behind the marker", "2026-02-01T00:00:00Z", []string{"1 10"}, []string{"seal 32"}, "30", "30"},
+		// March has taken over 10, then 14, at 1: 10 + 24 + 14; then at 2.
+		{"March has a line already", "2026-02-01T00:00:00Z", []string{"1 10", "60 0"}, []string{"46 4"}, "48", "62"},
+	} {
+		a := newAnew(t, seats("1", ""), seats("2", c.start))
+		put := func(list []string) {
+			for _, text := range list {
+				var day float64
+				quantity := ""
+				if n, _ := fmt.Sscanf(text, "seal %g", &day); n == 1 {
+					s := usage.Seal{Account: "a", PeriodEnd: benchStart + int64((day-1)*24)*benchHour}
+					a.step(a.later(), usage.Record{Kind: usage.KindSeal, Seal: &s})
+				} else if _, err := fmt.Sscan(text, &day, &quantity); err != nil {
+					t.Fatal(err)
+				} else {
+					a.useAt(quantity, benchStart+int64((day-1)*24)*benchHour)
+				}
+			}
+		}
+		put(c.before)
+		a.activate(2)
+		at := a.mark(2, 1)
+		put(c.after)
+		a.want(c.name+": "+a.total(), c.name+": "+c.first)
+		a.result(2, 1, at)
+		a.want(c.name+": "+a.total(), c.name+": "+c.result)
+		a.result(2, 2, a.mark(2, 2))
+		a.want(c.name+": again: "+a.total(), c.name+": again: "+c.result)
+	}
+	a := newAnew(t, seats("1", ""), seats("2", "2026-01-01T00:00:00Z"))
+	a.m.faults.MergedLevelsStay = true
+	a.use("10", 1)
+	a.useAt("4", benchStart+45*24*benchHour)
+	a.activate(2)
+	at := a.mark(2, 1)
+	a.use("3", 1)
+	a.result(2, 1, at)
+	a.want(a.total(), "50") // February has not heard of the 3
+}
+
+// TestLevelsAnewLikeFromTheStart: whatever arrives before and behind a marker, and is sealed, comes to what it would have come to had the
+// definitions been known from the start.
+func TestLevelsAnewLikeFromTheStart(t *testing.T) {
+	tiers := []any{object{"up_to": "12", "unit_price": "0.5", "flat_price": "3"}, object{"unit_price": "0.2"}}
+	kinds := []object{
+		{"model": "graduated", "tiers": tiers, "aggregation": "time_weighted"}, {"model": "graduated", "tiers": tiers, "aggregation": "time_weighted", "level": "absolute"},
+		{"model": "volume", "tiers": tiers, "aggregation": "time_weighted"}, {"model": "per_unit", "unit_price": "0.7"},
+	}
+	runs := 400
+	if testing.Short() {
+		runs = 60
+	}
+	merged := 0
+	for seed := range uint64(runs) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		first, second := kinds[r.IntN(len(kinds))], maps.Clone(kinds[r.IntN(len(kinds))])
+		sameKind := first["aggregation"] == second["aggregation"] && first["level"] == second["level"]
+		if r.IntN(4) > 0 {
+			second["start"] = time.Unix(0, benchStart+int64(r.IntN(75*24))*benchHour).UTC().Format(time.RFC3339)
+		}
+		if second["model"] == first["model"] {
+			second["unit_price"] = "0.3"
+		}
+		a, scratch := newAnew(t, maps.Clone(first), maps.Clone(second)), newAnew(t, maps.Clone(first), maps.Clone(second))
+		scratch.activate(2)
+		sealed := int64(0) // months
+		ends := []int64{0, 31, 59, 90}
+		put := func(some int, seals bool) {
+			for range some {
+				if seals && sealed < 3 && r.IntN(5) == 0 {
+					sealed++
+					for _, x := range []*anew{a, scratch} {
+						s := usage.Seal{Account: "a", PeriodEnd: benchStart + ends[sealed]*24*benchHour}
+						x.step(x.later(), usage.Record{Kind: usage.KindSeal, Seal: &s})
+					}
+					continue
+				}
+				from := int64(0)
+				if !seals {
+					from = ends[sealed] * 24
+				}
+				at, quantity := benchStart+(from+r.Int64N(98*24-from))*benchHour, fmt.Sprint(r.IntN(15)-3)
+				a.useAt(quantity, at)
+				scratch.useAt(quantity, at)
+			}
+		}
+		put(1+r.IntN(8), sameKind)
+		a.activate(2)
+		put(r.IntN(3), false)
+		at := a.mark(2, 1)
+		sum, err := (&Summing{a, a, a}).Sum(t.Context(), SumQuestion{Account: "a", Seq: 2, Under: 2, Below: at, Closed: true})
+		if err != nil || len(sum.Left) > 0 {
+			t.Fatalf("seed %d: %v, %v", seed, sum, err)
+		}
+		shown := money.Zero
+		for i := range sum.Differences {
+			shown = mustAdd(shown, sum.Differences[i].After)
+		}
+		if want := scratch.total(); shown.String() != want {
+			t.Errorf("seed %d: %v, then %v: is shown as %s, from the start it comes to %s", seed, first, second, shown, want)
+		}
+		put(r.IntN(5), false)
+		if r.IntN(2) == 0 {
+			a.reload()
+		}
+		if a.result(2, 1, at) != "" {
+			merged++
+		}
+		if got, want := a.total(), scratch.total(); got != want {
+			t.Errorf("seed %d: %v, then %v: comes to %s, from the start to %s", seed, first, second, got, want)
+		}
+	}
+	if merged < runs/4 {
+		t.Errorf("of %d results %d change anything", runs, merged)
 	}
 }

@@ -239,7 +239,7 @@ func (m *machine) prepare(offset, logTime int64, need *needs) {
 		return
 	case usage.KindResult:
 		if !m.skipped(offset, 0) {
-			m.prepareResult(m.record.Result, need)
+			m.prepareResult(m.record.Result, logTime, need)
 		}
 		return
 	default:

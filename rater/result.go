@@ -20,6 +20,7 @@ type merging struct {
 	seq   int64 // of the definitions that price it
 	lines []line
 	like  *usage.ResultLine
+	at    resolution // of the period's own usage, as far as levels go on from and into others
 }
 
 // LevelCorrection stands in the place of a rate's level on a line that corrects one of a closed invoice; the rate's account is that
@@ -72,7 +73,7 @@ func partsWith(s *MarkerState, r *usage.Result) (parts [][]byte, missing int) {
 }
 
 // prepareResult works out the merges when the last part is read. It changes nothing.
-func (m *machine) prepareResult(r *usage.Result, need *needs) {
+func (m *machine) prepareResult(r *usage.Result, logTime int64, need *needs) {
 	m.merges, m.corrections = m.merges[:0], m.corrections[:0]
 	s, ok := m.markerOf(r.Account, need)
 	if !ok || !m.takes(s, r) {
@@ -111,15 +112,17 @@ func (m *machine) prepareResult(r *usage.Result, need *needs) {
 		of[id] = append(of[id], l)
 	}
 	for _, id := range order {
-		if merge, ok := m.prepareMerge(s, id, of[id], need); ok && merge.f != nil {
+		if merge, ok := m.prepareMerge(s, id, of[id], logTime, need); ok && merge.f != nil {
 			m.merges = append(m.merges, merge)
 		}
 	}
+	// A line takes over the level that an earlier one leaves when that is merged.
+	slices.SortStableFunc(m.merges, func(a, b merging) int { return cmp.Compare(a.like.UsageStart, b.like.UsageStart) })
 }
 
 // prepareMerge works out what a family becomes; a merge of no family: it is not rated anew. It reports false when something has to be
 // read first.
-func (m *machine) prepareMerge(s *MarkerState, id activity.ID, results []*usage.ResultLine, need *needs) (merging, bool) {
+func (m *machine) prepareMerge(s *MarkerState, id activity.ID, results []*usage.ResultLine, logTime int64, need *needs) (merging, bool) {
 	first := results[0]
 	period := catalog.Period{Start: first.UsageStart, End: first.UsageEnd}
 	plan, seq, ok := m.pricedUnder(s.Account, first.Owed, period, need)
@@ -135,9 +138,9 @@ func (m *machine) prepareMerge(s *MarkerState, id activity.ID, results []*usage.
 	}
 	used := false
 	for _, l := range results {
-		used = used || l.Events > 0
+		used = used || l.Events > 0 || len(l.Segments) > 0
 	}
-	if len(f.lines) == 0 && !used || f.shares() || f.counts() || f.levelled() { // what is shared goes on as it is, what is counted value by value, and a level from before
+	if len(f.lines) == 0 && !used || f.shares() || f.counts() { // what is shared goes on as it is, and what is counted value by value
 		return merging{}, true
 	}
 	m.uses++
@@ -152,18 +155,46 @@ func (m *machine) prepareMerge(s *MarkerState, id activity.ID, results []*usage.
 		return merging{}, false
 	}
 	for i := range out.lines {
-		for j := range out.lines[i].segments {
-			if s := &out.lines[i].segments[j]; price.ShapeCarriesLevel(s.shape) {
-				if level, known := f.tookOver(s.cell); known { // what was summed up may not reach back as far
-					s.state.Peak = level
-				}
-			}
-		}
 		if !m.bindSegments(out.lines[i].segments, s.Account, period, seq, plan, need) {
 			return merging{}, false
 		}
 	}
-	return out, m.addKept(&out, s, plan, need)
+	whole := m.prepareLevels(&out, s.Account, plan, logTime, need)
+	return out, m.addKept(&out, s, plan, need) && whole
+}
+
+// prepareLevels reads the lines from which those of a merge take over levels, and those into which theirs go on.
+func (m *machine) prepareLevels(g *merging, account string, plan *catalog.Plan, logTime int64, need *needs) bool {
+	cells := (&family{lines: g.lines}).levels()
+	if len(cells) == 0 {
+		return true
+	}
+	l := g.like
+	period := catalog.Period{Start: l.UsageStart, End: l.UsageEnd}
+	g.at = resolution{
+		f: g.f, plan: plan, product: &catalog.Product{ID: l.Product}, pkg: l.Package, group: l.Group, owed: l.Owed, billed: l.Owed,
+		usagePeriod: period, period: period,
+	}
+	whole := true
+	for _, cell := range cells {
+		_, known := m.levelBefore(&g.at, account, cell, need)
+		whole = known && whole
+	}
+	now, ok := m.defs.planNow(m, account, need)
+	if !ok {
+		return false
+	}
+	return m.later(&g.at, account, logTime+int64(FutureTolerance), need, func(f *family) bool {
+		whole = m.bind(f, account, m.act, now, need) && whole
+		return true
+	}) && whole
+}
+
+// levelsGoOn has the lines of later periods take over what merged ones leave.
+func (m *machine) levelsGoOn(rec *activity.Record, account string, g *merging) {
+	for _, cell := range g.f.levels() {
+		m.carryOn(rec, &g.at, account, cell)
+	}
 }
 
 // join puts the result's lines and the second states together, in the order of the invoices' periods.
@@ -184,7 +215,7 @@ func (g *merging) join(f *family, s *MarkerState, results []*usage.ResultLine) e
 		invoice := activity.InvoiceID(r.Seller, r.Billed, r.PeriodStart)
 		at := slices.IndexFunc(g.lines, func(l line) bool { return l.target.Invoice == invoice })
 		if at < 0 {
-			if r.Events == 0 {
+			if r.Events == 0 && len(r.Segments) == 0 {
 				continue
 			}
 			at = len(g.lines)
@@ -345,6 +376,12 @@ func (m *machine) result(rec *activity.Record, r *usage.Result) {
 	for i := range m.merges {
 		m.merge(rec, s, &m.merges[i])
 	}
+	for i := range m.merges {
+		if m.faults.MergedLevelsStay {
+			break
+		}
+		m.levelsGoOn(rec, s.Account, &m.merges[i])
+	}
 	for i := range m.corrections {
 		m.correct(rec, s, &m.corrections[i])
 	}
@@ -369,6 +406,16 @@ func (m *machine) merge(rec *activity.Record, s *MarkerState, g *merging) {
 		l.second, l.target.Group = nil, f.group
 		l.ordered, l.young = len(l.segments), nil
 		l.bound()
+	}
+	for _, cell := range f.levels() {
+		if m.faults.MergedLevelsStay {
+			break
+		}
+		level, known := m.levelBefore(&g.at, s.Account, cell, nil)
+		if !known {
+			panic("bug: a result was not prepared")
+		}
+		f.takeOver(cell, level)
 	}
 	if !m.reprice(f, -1, nil) {
 		f.lines, f.gathers = before, gathers

@@ -111,6 +111,7 @@ var simRules = []simRule{
 	{rule: "a result of another marker is ignored", faults: []string{"ResultOfAnyMarker"}},
 	{rule: "… and merged only when all its parts are read", faults: []string{"PartLost"}},
 	{rule: "it changes sealed lines up to the seal's definitions, and no others", faults: []string{"ResultNotOnSealed", "ResultOnAnySeal"}},
+	{rule: "lines that are rated anew take over what those before them leave then, and so do later ones", faults: []string{"MergedLevelsStay"}},
 	{rule: "a line that continues another keeps up with it", faults: []string{"ContinuationStays"}},
 }
 
@@ -119,6 +120,7 @@ var simElsewhere = map[string]string{
 	"CarryBeforeClosed": "TestLateUsageLeavesClosedLines", // few schedules change who is billed between two late events of a period
 	"FoldDropsAll":      "TestFoldingInParts",             // of rater/pg: seldom does a commit append while others' changes are folded, and nothing follows that hides it
 	"JobGoesBack":       "TestJobsDoNotGoBack",            // of rater/rerate/pg: a job that is behind is seen in a quarter of the schedules, a wrong line after it in one of a thousand
+	"MergedLevelsStay":  "TestLevelsAnew",                 // what is rated anew has no levels in these schedules
 	"MovedAsUsual":      "TestMovedLinesAreSavedWhole",    // lines that moved in their family are saved whole: what is appended replaces what stands at a place
 }
 

@@ -82,7 +82,7 @@ type home struct {
 	left    *string // see stays
 }
 
-// stays says why the line cannot be summed up: a pool has charged to it, values are counted on it, or a level was carried over into it.
+// stays says why the line cannot be summed up: a pool has charged to it, or values are counted on it.
 func (h *home) stays() string {
 	if h.left == nil {
 		segments, err := DecodeSegments(h.Segments)
@@ -93,8 +93,6 @@ func (h *home) stays() string {
 			left = leftShared
 		case slices.ContainsFunc(segments, func(s Segment) bool { return s.Shape>>8 != 0 }):
 			left = leftCounted
-		case slices.ContainsFunc(segments, func(s Segment) bool { return price.ShapeCarriesLevel(s.Shape) && !s.State.Peak.IsZero() }):
-			left = leftLevelled
 		}
 		h.left = &left
 	}
@@ -103,12 +101,12 @@ func (h *home) stays() string {
 
 // Why lines are left as they are.
 const (
-	leftShared   = "its tiers are shared, and priced with those of other lines"
-	leftCounted  = "its distinct values were counted as they came"
-	leftLevelled = "its level goes on from the period before"
+	leftShared  = "its tiers are shared, and priced with those of other lines"
+	leftCounted = "its distinct values were counted as they came"
 )
 
-// Sum adds up. Asked again it gives the same, whatever comes after the offset.
+// Sum adds up. Asked again it gives the same, whatever comes after the offset, but for levels that lines take over from those that are not
+// summed up: whoever merges the result takes them from the lines themselves.
 func (s *Summing) Sum(ctx context.Context, q SumQuestion) (*Sum, error) {
 	homes, order, err := s.homes(ctx, q)
 	if err != nil {
@@ -132,17 +130,20 @@ func (s *Summing) Sum(ctx context.Context, q SumQuestion) (*Sum, error) {
 		if h.charged, err = h.charged.Add(a.Charge); err != nil {
 			return err
 		}
-		if a.Kind != activity.KindUsage {
+		if a.Kind != activity.KindUsage && !begins(a) {
 			return nil
 		}
 		h.used = true
-		out.Events++
 		e := EventOf(a)
 		on := Invoiced{Billed: a.Billed, Period: catalog.Period{Start: a.PeriodStart, End: a.PeriodEnd}, Owed: h.Owed, Usage: h.UsagePeriod, Exchanges: ExchangesOf(a)}
 		fold, err := folds.under(ctx, h.seq)
 		if err != nil {
 			return err
 		}
+		if begins(a) {
+			return fold.begins(&e, on, h.cells())
+		}
+		out.Events++
 		folded, reason := fold.Add(&e, on)
 		switch left := h.stays(); {
 		case left != "":
@@ -160,6 +161,9 @@ func (s *Summing) Sum(ctx context.Context, q SumQuestion) (*Sum, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("sum up account %s: %w", q.Account, err)
+	}
+	if err := folds.levels(order); err != nil {
+		return nil, err
 	}
 	out.collect(q, folds, homes, order)
 	return out, nil
@@ -284,7 +288,7 @@ func (out *Sum) collect(q SumQuestion, folds folding, homes map[activity.ID]*hom
 		lines = append(lines, folds.of[seq].Lines()...)
 	}
 	for _, l := range lines {
-		if out.Left[l.Product] != "" || l.Events == 0 {
+		if out.Left[l.Product] != "" || l.Events == 0 && len(levelsOf(&l)) == 0 {
 			continue
 		}
 		after[l.Line] = l
