@@ -61,6 +61,9 @@ func (b *book) stored() Stored {
 	for _, owners := range s.RateOwners {
 		slices.SortFunc(owners, compareRefs)
 	}
+	for _, holders := range s.Holders {
+		slices.SortFunc(holders, func(a, b Holder) int { return strings.Compare(a.Account, b.Account) })
+	}
 	return s
 }
 

@@ -107,6 +107,11 @@ func TestTypedNumbers(t *testing.T) {
 	if _, err := ParseCSV("x.csv", []byte("sep=;\na;b\nc;\"d\n")); err == nil || !strings.HasPrefix(err.Error(), "x.csv:3: cannot be read as CSV") {
 		t.Error(err)
 	}
+	for text, want := range map[string]string{"'": "'", "'x": "'x", "'=x": "=x", "''": "'", "x'=": "x'=", "": ""} {
+		if got := plainText(text); got != want {
+			t.Errorf("%q is %q, want %q", text, got, want)
+		}
+	}
 	for text, want := range map[string]string{"1e400": "1" + strings.Repeat("0", 400), "1e-400": "0." + strings.Repeat("0", 399) + "1", "1e401": "", "1e-401": "", "1ex": ""} {
 		if got, ok := storedNumber(text); ok != (want != "") || ok && got != want {
 			t.Errorf("%s: %s", text, got)

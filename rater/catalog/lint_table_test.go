@@ -304,4 +304,7 @@ func TestLintCounts(t *testing.T) {
 	if many.Count(SeverityError) != maxIssues || many.More != 30 {
 		t.Errorf("%d errors and %d more", many.Count(SeverityError), many.More)
 	}
+	if got := newBook().refused("currency: EUR\nrate_classes:\n"+strings.Repeat("  - {}\n", 130), testNow); strings.Count(got, "\n") != maxIssues || !strings.HasSuffix(got, "\n… and 30 more") {
+		t.Error(got)
+	}
 }

@@ -81,6 +81,15 @@ func TestSelect(t *testing.T) {
 	}
 }
 
+// TestSelectPassesOverDimensions: of any kind, where no price names them.
+func TestSelectPassesOverDimensions(t *testing.T) {
+	m := compiled(t, `{model: matrix, dimensions: [{name: d, by: weekday}, {name: h, by: time_of_day}, {name: n, by: range}, {name: p, by: prefix}, {name: e}, {name: last}],
+		prices: [{match: {last: x}, model: flat, amount: 1}]}`).Matrix
+	if got := selected(m, testNow, time.UTC, "", "", "5", "49", "a", "x") + selected(m, testNow, time.UTC, "", "", "5", "49", "a", "y") + selected(m, testNow, time.UTC, "", "", "5", "49", "a"); got != "1nonenone" {
+		t.Error(got)
+	}
+}
+
 func TestSelectWithoutDefault(t *testing.T) {
 	m := compiled(t, `{model: matrix, dimensions: [region], prices: [{match: {region: eu}, model: flat, amount: 1}]}`).Matrix
 	if got := selected(m, 0, time.UTC, "us"); got != "none" {

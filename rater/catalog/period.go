@@ -174,7 +174,7 @@ func (a *Account) periodAt(t int64) Period {
 		return Period{p.Start, min(p.End, end)}
 	}
 	first := term.Cycle.periodAt(term.Start, term.Zone)
-	if first.Start < term.Start && first.End != Never && first.End-term.Start < int64(term.Cycle.shortest()) {
+	if first.End-term.Start < int64(term.Cycle.shortest()) { // no natural period is that short
 		first.End = term.Cycle.periodAt(first.End, term.Zone).End
 	}
 	if t < first.End {

@@ -181,6 +181,7 @@ exchange_rates: [{base: EUR, date: 2026-05-01, rates: {USD: 1.1}}]
 		"eight dimensions":       {in("model: matrix, dimensions: [a, b, c, d, e, f, g, h], prices: [{match: {h: x}, " + flat + "}]"), ""},
 		"nine dimensions":        {in("model: matrix, dimensions: [a, b, c, d, e, f, g, h, i], prices: [{match: {i: x}, model: flat}]"), at + "dimensions: has 9 dimensions, more than 8"},
 		"a night without an end": {in("model: matrix, dimensions: [{name: h, by: time_of_day}], prices: [{match: {h: {from: \"08:00\"}}, " + flat + "}]"), at + "prices[0].match.h.to: is missing: use a time such as 22:00"},
+		"a day without an end":   {in("model: matrix, dimensions: [{name: h, by: time_of_day}], prices: [{match: {h: {from: \"00:00\"}}, " + flat + "}]"), at + "prices[0].match.h.to: is missing: use a time such as 22:00"},
 		"a night that begins wrongly": {
 			in("model: matrix, dimensions: [{name: h, by: time_of_day}], prices: [{match: {h: {from: \"25:00\", to: \"24:00\"}}, " + flat + "}]"),
 			at + `prices[0].match.h.from: must be a time of the day from 00:00 to 24:00 such as 22:00, not "25:00"`,

@@ -16,7 +16,9 @@ products:
   - {id: p, rates: [{model: flat, amount: 1}, {model: flat, amount: 2, currency: GBP}, {model: flat, amount: 3, currency: CHF}, {model: flat, amount: 4, currency: CAD}]}
   - {id: only, provisioned_only: true, rates: [{model: flat, amount: 1, currency: EUR}]}
   - {id: late, rates: [{model: flat, amount: 1, currency: GBP, start: 2026-03-01, end: 2026-04-01}]}
+  - {id: q, rates: [{id: q1, model: flat, amount: 1, currency: GBP}, {id: q2, model: flat, amount: 1, currency: USD}, {id: q3, model: flat, amount: 1, currency: CHF}]}
 packages:
+  - {id: m, products: [{product: q, rates: [{id: m1, model: flat, amount: 1, currency: GBP}, {id: m2, model: flat, amount: 1, currency: CHF}, {id: m3, model: flat, amount: 1, currency: DKK}]}]}
   - {id: k, products: [{product: p, rates: [{model: flat, amount: 5, currency: GBP}, {model: flat, amount: 6, currency: CHF}]}, {product: only}]}
   - {id: z}
 rate_classes: [{id: gold, rates: [{product: late, model: flat, amount: 1, currency: EUR}]}]
@@ -26,13 +28,15 @@ accounts:
 contracts:
   - {id: c0, account: e, end: 2026-01-01, rates: [{product: p, model: flat, amount: 1, currency: EUR}]}
   - {id: c1, account: e, start: 2026-06-01, end: 2026-07-01, rate_class: gold, rates: [{product: p, package: k, model: flat, amount: 8, currency: EUR}, {product: p, package: z, model: flat, amount: 9, currency: EUR}, {product: p, model: flat, amount: 9, currency: JPY}]}
-exchange_rates: [{base: EUR, date: 2026-01-15, rates: {USD: 2, GBP: 3, CHF: 4}}]
+exchange_rates: [{base: EUR, date: 2026-01-15, rates: {USD: 2, GBP: 3, CHF: 4, DKK: 7}}]
 `)
 	const turned = ", which an exchange rate turns into the account's EUR"
 	const lacks = ", the account is in EUR, and no exchange rate between them is known"
 	for _, c := range []struct{ account, product, pkg, when, want string }{
 		// The catalogue's currency goes before others, those in the order of the alphabet.
 		{"d", "p", "", "2026-02-10T00:00:00Z", "product_default product:p#CAD is in CAD" + lacks + " (CAD in EUR on 2026-02-01)\nproduct_default product:p in effect, in USD" + turned + " !"},
+		{"d", "q", "", "2026-02-10T00:00:00Z", "product_default q2 in effect, in USD" + turned + " !"},
+		{"d", "q", "m", "2026-02-10T00:00:00Z", "package_default m2 in effect, in CHF" + turned + " !"},
 		{"d", "p", "k", "2026-02-10T00:00:00Z", "package_default package:k/p#CHF in effect, in CHF" + turned + " !"},
 		// What it would cost cannot be said: of a currency that nobody knows, or not yet.
 		{"d", "p", "", "2026-01-31T23:59:59Z", "product_default product:p is in USD" + lacks + " before 2026-02-01T00:00:00Z (USD in EUR on 2026-01-01)\n" +

@@ -152,6 +152,7 @@ func TestSellers(t *testing.T) {
 	b := newBook()
 	b.told(t, []step{
 		{inMay, "currency: EUR\nseller: {name: Us}\naccounts: [{id: a}]", []string{"created settings main new", "created account a new"}},
+		{inMay, "seller: {name: Us}", nil}, // whose id is main
 		{inJune, "seller: {id: second, name: Us}\naccounts: [{id: a}, {id: b}]", []string{"changed settings main: seller", "created account b new"}},
 		{inJuly, "currency: EUR\naccounts: [{id: c}]", []string{"created account c new"}},
 	})
@@ -257,7 +258,7 @@ func TestBillingChangesMoreThanOnce(t *testing.T) {
 		{inMay, "currency: EUR\naccounts: [{id: a}]", []string{"created settings main new", "created account a new"}},
 		{inMay, "accounts: [{id: a, cycle: {anchor_day: 3}}]", []string{"changed account a: billing, cycle (billing from 2026-06-01T00:00:00Z)"}},
 		{inMay, "accounts: [{id: a, cycle: {anchor_day: 4}}]", []string{"changed account a: billing, cycle (billing from 2026-06-01T00:00:00Z)"}},
-		{inMay, "accounts: [{id: a}]", []string{"changed account a: billing, cycle"}},
+		{inMay, "accounts: [{id: a, time_zone: UTC}]", []string{"changed account a: billing, cycle"}}, // which is where it was
 		{inMay, "accounts: [{id: a, cycle: {anchor_day: 4}}]", []string{"changed account a: billing, cycle (billing from 2026-06-01T00:00:00Z)"}},
 		// At the instant at which it begins it has begun; the period that runs then ends on the 4th.
 		{"2026-06-01T00:00:00Z", "accounts: [{id: a, cycle: {anchor_day: 9}}]", []string{"changed account a: billing, cycle (billing from 2026-06-04T00:00:00Z)"}},
@@ -419,6 +420,18 @@ accounts:
 		_, refusal := p.Resolve(p.Snapshot().Product("calls"), "", at(c.when))
 		if want := map[bool]Refusal{false: RefusedNotProvisioned}[c.priced]; refusal != want {
 			t.Errorf("%s at %s: %q, want %q", c.account, c.when, refusal, want)
+		}
+	}
+}
+
+// TestRefusalsChange: an account that has a product which nothing prices yet is refused for another reason than one that has it not.
+func TestRefusalsChange(t *testing.T) {
+	b := newBook()
+	b.must(t, at(inMay), "currency: EUR\nproducts: [{id: only, provisioned_only: true, rates: [{model: flat, amount: 9, start: 2026-07-01}]}]\naccounts: [{id: a, products: [{product: only, start: 2026-06-01}]}]")
+	p := b.plan(t, "a")
+	for when, want := range map[string]Refusal{inMay: RefusedNotProvisioned, inJune: RefusedNoRate, inJuly: ""} {
+		if _, refusal := p.Resolve(p.Snapshot().Product("only"), "", at(when)); refusal != want {
+			t.Errorf("%s: %q, want %q", when, refusal, want)
 		}
 	}
 }
