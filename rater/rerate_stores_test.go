@@ -61,10 +61,8 @@ func TestReportsOfRatingAnew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[activity.ID]string{}
 	var amounts []string
 	for _, l := range lines {
-		want[l.Line] = l.Amount.String()
 		if !slices.Contains(invoices, l.Invoice) {
 			invoices = append(invoices, l.Invoice)
 		}
@@ -85,6 +83,42 @@ func TestReportsOfRatingAnew(t *testing.T) {
 	}
 	if len(invoices) != 2 {
 		t.Errorf("%d invoices: the correction of late usage stays on the invoice that charges for it, which is open", len(invoices))
+	}
+	if len(lines) != 4 {
+		t.Errorf("%d lines", len(lines))
+	}
+	a.reported(lines)
+}
+
+// TestReportsOfLevels: the same of lines that begin without an event, and of levels that are taken over anew.
+func TestReportsOfLevels(t *testing.T) {
+	a := newAnew(t, object{"model": "per_unit", "unit_price": "1", "aggregation": "time_weighted"},
+		object{"model": "per_unit", "unit_price": "2", "aggregation": "time_weighted", "start": "2026-02-01T00:00:00Z"})
+	day := func(n int64) int64 { return benchStart + (n-1)*24*benchHour }
+	a.useAt("10", day(1))
+	a.useAt("-1", day(60)) // in March
+	a.seal()
+	a.activate(2)
+	at := a.mark(2, 1)
+	a.useAt("4", day(46)) // half of February
+	// February has 10 at 1, then 2 at 2; March 9, then 13 at 1; then all of that at 2.
+	a.want(a.total(), "37")
+	a.want(a.result(2, 1, at), "definition:2 10, definition:2 13")
+	a.want(a.total(), "60")
+	lines, err := a.LinesOfAccount(context.Background(), 0, "a")
+	if err != nil || len(lines) != 3 {
+		t.Fatalf("%d lines, %v", len(lines), err)
+	}
+	a.reported(lines)
+}
+
+// reported checks that in every report store the lines' activities and adjustments sum to them.
+func (a *anew) reported(lines []LineState) {
+	t := a.t
+	want := map[activity.ID]string{}
+	var invoices []activity.ID
+	for _, l := range lines {
+		want[l.Line], invoices = l.Amount.String(), append(invoices, l.Invoice)
 	}
 	byMonth := map[int32][]sink.Row{}
 	places := map[int64]int{}
@@ -124,7 +158,7 @@ func TestReportsOfRatingAnew(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(sums) != len(want) || len(want) != 4 {
+			if len(sums) != len(want) {
 				t.Errorf("%d sums of %d lines", len(sums), len(want))
 			}
 			for _, sum := range sums {
