@@ -103,6 +103,9 @@ delete: [{kind: exchange_rates, id: EUR@2026-11-23}]
 			}
 		}
 	}
+	if x, ok := stepped.Exchange("EUR", "USD", day("2026-11-18")); ok {
+		t.Errorf("on a day before all that have dollars: %v", x)
+	}
 	if x, _ := first.Exchange("EUR", "USD", day("2026-11-25")); x.Rate != money.MustParse("1.162790697674") {
 		t.Errorf("the snapshot before has %v", x)
 	}

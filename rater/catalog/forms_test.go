@@ -22,6 +22,7 @@ func TestDocumentForms(t *testing.T) {
 		"JSON with tabs, by any name":    {"x.yaml", "\n \t{\n\t\"currency\":\n\t\t\"EUR\"}\n", ""},
 		"braces that are YAML":           {"x.yaml", "{currency: EUR}", ""},
 		"JSON that is YAML":              {"x.JSON", "currency: EUR", "x.JSON:1: not valid JSON: invalid character 'c' looking for beginning of value"},
+		"numbers of JSON":                {"x.json", `{"accounts": [{"id": "a", "currency": "EUR", "terms_days": 9, "cycle": {"anchor_day": 19}}]}`, ""},
 		"JSON that ends early":           {"x.json", "{\"currency\":\n\"EUR\",\n", "x.json:3: not valid JSON: unexpected end of JSON input"},
 		"nothing":                        {"x.yaml", "", "x.yaml: is empty"},
 		"a comment":                      {"x.yaml", "# nothing\n", "x.yaml: is empty"},

@@ -126,6 +126,10 @@ products:
 		"rates that follow one another, in any order": {
 			book + "rate_classes: [{id: gold, rates: [{product: calls, model: flat, amount: 1, start: 2026-02-01}, {product: calls, model: flat, amount: 1, end: 2026-02-01}]}]", true, nil,
 		},
+		"a gap, backwards": {
+			book + "rate_classes: [{id: gold, rates: [{product: calls, model: flat, amount: 1, start: 2026-03-01}, {product: calls, model: flat, amount: 1, end: 2026-02-01}]}]", true,
+			[]string{"7 rate-gap rate_classes[0].rates[0].start: no rate for calls from 2026-02-01 to 2026-03-01"},
+		},
 		"gaps and ends everywhere": {
 			book + `packages:
   - {id: k, products: [{product: calls, rates: [{model: flat, amount: 1, end: 2026-02-28}, {model: flat, amount: 1, start: 2026-03-02, end: 2026-05-05}]}]}

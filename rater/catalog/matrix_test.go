@@ -88,6 +88,10 @@ func TestSelectPassesOverDimensions(t *testing.T) {
 	if got := selected(m, testNow, time.UTC, "", "", "5", "49", "a", "x") + selected(m, testNow, time.UTC, "", "", "5", "49", "a", "y") + selected(m, testNow, time.UTC, "", "", "5", "49", "a"); got != "1nonenone" {
 		t.Error(got)
 	}
+	m = compiled(t, "{model: matrix, dimensions: [{name: p, by: prefix}, {name: n, by: range}], prices: [{match: {n: {from: 1}}, model: flat, amount: 1}]}").Matrix
+	if got := selected(m, testNow, time.UTC, "49"); got != "none" {
+		t.Errorf("without a number: %s", got)
+	}
 }
 
 func TestSelectWithoutDefault(t *testing.T) {

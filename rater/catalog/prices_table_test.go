@@ -83,6 +83,8 @@ func TestPriceRows(t *testing.T) {
 		{"and that of the whole does not", "product,match.d,model,unit_price,maximum\nf,,matrix,,9\n,x,,1,\n", "{model:matrix,dimensions:[{name:d}],prices:[{match:{d:x},model:per_unit,unit_price:1}],maximum:9}"},
 		{"a mistake in the default", "product,match.d,unit_price\nf,x,1\nf,,much\n", `3: unit_price (column C): must be a decimal number such as 0.10, not "much"`},
 		{"a matrix of no prices", "product,model,dimensions\nf,matrix,d\n", "2: products[0].rates[0].prices: is missing: the model matrix needs it"},
+		{"capital letters behind a dot", "product,unit_price,Rounding.Mode\nf,1,ceil\n", "{model:per_unit,unit_price:1,rounding:{mode:ceil}}"},
+		{"a name that is said once", "product,name,model,up_to,unit_price\nf,a,graduated,1,1\nf,,graduated,,2\n", "{model:graduated,tiers:[{up_to:1,unit_price:1},{unit_price:2}]}"},
 		{"truth", "product,model,split,up_to,unit_price\nf,graduated,FALSE,1,1\n,,,,2\n", "{model:graduated,tiers:[{up_to:1,unit_price:1},{unit_price:2}],split:false}"},
 		{"limits", "product,id,model,pool,price,limits.a,limits.b\nf,x,capacity,account,\"3\",\"1,000.0\",5\nf,x,capacity,account,4,,\n", "{model:capacity,tiers:[{price:3,limits:{a:1000,b:5}},{price:4}],pool:account}"},
 		{"parameters", "product,model,method,parameters.by\nf,custom,half,3\n", "{model:custom,method:half,parameters:{by:3}}"},

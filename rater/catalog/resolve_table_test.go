@@ -123,6 +123,17 @@ func TestSnapshots(t *testing.T) {
 	}
 }
 
+// TestAccountsAreAsNewAsTheirContracts: what was worked out with an older contract is of no use.
+func TestAccountsAreAsNewAsTheirContracts(t *testing.T) {
+	row := func(kind Kind, id string, seq int64, body string) Row {
+		return Row{Ref{kind, id}, seq, false, []byte(body)}
+	}
+	a, err := DecodeAccount(row(KindAccount, "a", 3, `{"id":"a","currency":"EUR","billing":[{}]}`), []Row{row(KindContract, "c", 9, `{"id":"c","account":"a"}`), row(KindContract, "d", 5, `{"id":"d","account":"a"}`)})
+	if err != nil || a.Seq != 9 {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
 // TestTermsOfAnAccount: the first period of a term begins where the last one ended, and is joined with the next where it would be too short.
 func TestTermsOfAnAccount(t *testing.T) {
 	term := func(start, every string, anchor int) BillingTerm {
