@@ -372,3 +372,31 @@ func TestLevelFromTheSameRecord(t *testing.T) {
 		t.Errorf("the lines come to %v, want %v", got, want)
 	}
 }
+
+// TestQuietLinesFollowDefinitions: a line that has begun without an event is swept like any other, and where another kind of usage is priced when
+// the period is sealed, none begins.
+func TestQuietLinesFollowDefinitions(t *testing.T) {
+	seats := func(price string) object {
+		return object{"model": "per_unit", "unit_price": price, "aggregation": "time_weighted"}
+	}
+	a := newAnew(t, seats("1"), seats("3"), object{"model": "per_unit", "unit_price": "3"})
+	a.useAt("10", benchStart)
+	a.seal()
+	a.want(a.total(), "20")
+	a.activate(2)
+	var families [][16]byte
+	for id := range a.m.families {
+		families = append(families, id)
+	}
+	// January is sealed at 1.
+	a.want(a.step(a.later(), usage.Record{Kind: usage.KindSweep, Sweep: &usage.Sweep{Seq: 2, Families: families}}), "definition:2 20")
+	a.activate(3)
+	s := usage.Seal{Account: "a", PeriodEnd: benchStart + 59*24*benchHour}
+	a.want(a.step(a.later(), usage.Record{Kind: usage.KindSeal, Seal: &s}), "")
+	a.want(a.total(), "40")
+	for k, waits := range a.m.waiting.fresh {
+		if waits {
+			t.Errorf("family %s waits for a seal that has come", k.family)
+		}
+	}
+}
