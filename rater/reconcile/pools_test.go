@@ -132,13 +132,7 @@ func TestPools(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := ""
-			if result.First != nil {
-				got = result.First.String()
-			}
-			if got != c.want || result.OK != (c.want == "") || len(result.Behind) > 0 {
-				t.Errorf("ok %v\n got %s\nwant %s", result.OK, got, c.want)
-			}
+			finds(t, result, c.want)
 			if result.OK && result.Pools != 1 {
 				t.Errorf("%d pools", result.Pools)
 			}

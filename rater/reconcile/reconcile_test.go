@@ -245,17 +245,23 @@ func TestMonth(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := ""
-			if result.First != nil {
-				got = result.First.String()
-			}
-			if got != c.want || result.OK != (c.want == "") || len(result.Behind) > 0 {
-				t.Errorf("ok %v\n got %s\nwant %s", result.OK, got, c.want)
-			}
+			finds(t, result, c.want)
 			if text := result.Text(); !strings.Contains(text, c.want) || c.want == "" && !strings.Contains(text, "2026-11 agrees: 3 partitions, 2 invoices, ") {
 				t.Errorf("text:\n%s", text)
 			}
 		})
+	}
+}
+
+// finds wants this to be the first difference, "" for none.
+func finds(t *testing.T, result *reconcile.Result, want string) {
+	t.Helper()
+	got := ""
+	if result.First != nil {
+		got = result.First.String()
+	}
+	if got != want || result.OK != (want == "") || len(result.Behind) > 0 {
+		t.Errorf("ok %v\n got %s\nwant %s", result.OK, got, want)
 	}
 }
 
