@@ -256,9 +256,7 @@ func uncapped(r *catalog.Rate, s *State) (money.Decimal, error) {
 	return m.total(r, q)
 }
 
-// Billable gives the quantity of s that r charges for: its Quantity less what is included.
-func Billable(r *catalog.Rate, s State) (money.Decimal, error) { return billable(r, &s) }
-
+// billable gives the quantity of s that r charges for: its Quantity less what is included.
 func billable(r *catalog.Rate, s *State) (money.Decimal, error) {
 	q, err := quantity(r, s)
 	if err != nil || r.Included.IsZero() {
