@@ -259,7 +259,11 @@ func adviceOn(reason string, e *usage.Event) string {
 	case rater.ReasonNotProvisioned:
 		return "the product is for accounts that have it: provision it on the account, by itself or in a package"
 	case rater.ReasonNegative:
-		return "what is counted, or its largest or latest value, cannot be taken back by a quantity: send a quantity of 0 or more"
+		return "what is counted, or its largest or latest value, cannot be taken back by a quantity: name the event that is corrected, or send a quantity of 0 or more"
+	case rater.ReasonCorrectionWaits:
+		return "it leaves out the event that it names, which takes until its line is rated again: it cannot be tried"
+	case rater.ReasonPositive:
+		return "it leaves out the event that it names, so it cannot add: send a quantity of 0 or less"
 	case rater.ReasonNoAmount:
 		return "its rate charges the event's own money: send amount and currency"
 	case rater.ReasonNoAttribute:

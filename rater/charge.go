@@ -98,6 +98,9 @@ func (p *pricer) enter(e *usage.Event, r *resolution, sofar money.Decimal) (quan
 	if p.rate = p.pricing(e, r); p.rate == nil {
 		return quantity, ReasonNoRate
 	}
+	if e.Corrects != nil && !price.TakesBack(p.rate) {
+		return quantity, reasonToWait(e)
+	}
 	quantity, err := sofar.Add(e.Quantity)
 	if err != nil {
 		return quantity, ReasonOverflow

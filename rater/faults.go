@@ -30,6 +30,8 @@ type Faults struct {
 	PartLost                 bool // a result is merged though parts of it are missing
 	MarkersOutside           bool // markers are not part of the checkpoint
 	SecondOutside            bool // … or second states
+	AnsweredWaits            bool // a correction that was answered goes on waiting
+	AnsweredForgotten        bool // … or its identity is not remembered
 	EvictDirty               bool // a family is let go of before its changes are committed
 
 	// of prices

@@ -27,7 +27,15 @@ const (
 	ReasonNoAttribute       = "attribute_missing" // the rate counts the values of an attribute
 	ReasonNoPeriod          = "period_unbounded"  // the rate averages over the period
 	ReasonUndecodable       = "undecodable"
-	ReasonSkipped           = "skipped"
+
+	// Of a correction where a quantity takes nothing back, see correct.go.
+	ReasonPositive             = "quantity_positive"     // it would add
+	ReasonCorrectionWaits      = "correction_waits"      // until its line is rated again
+	ReasonCorrectionUnknown    = "correction_unknown"    // the event that it names is not on its line
+	ReasonCorrectionRepeated   = "correction_repeated"   // … was corrected before
+	ReasonCorrectionImpossible = "correction_impossible" // the line cannot be rated again
+
+	ReasonSkipped = "skipped"
 )
 
 // FutureTolerance is how far an event may lie ahead of log time. Identities count for that much
@@ -71,6 +79,7 @@ type machine struct {
 	dirty    []*family
 	pooled   []*pool // that have changed
 	rejected []RejectedUsage
+	answered []Skip // corrections that wait no more
 	sealed   map[string]struct{}
 	marked   map[string]struct{}
 	waiting  waiting // levels
@@ -91,6 +100,7 @@ type machine struct {
 	anew        []resolution // those of them that were not recalled
 	merges      []merging    // what a result makes of families
 	corrections []correcting
+	answers     []answering
 	inWork      int // index of the event in work
 }
 
@@ -238,13 +248,15 @@ func (m *machine) refusal(e *usage.Event, r *resolution) string {
 
 // reject keeps the event with its reason.
 func (m *machine) reject(rec *activity.Record, i int, reason string) {
-	e := &m.record.Events[i]
+	m.rejectEvent(rec, i, &m.record.Events[i], reason, m.record.Kind == usage.KindRetry)
+}
+
+func (m *machine) rejectEvent(rec *activity.Record, i int, e *usage.Event, reason string, retry bool) {
 	rec.Rejected = append(rec.Rejected, activity.Rejected{
 		EventIndex: i, Reason: reason, EventID: e.ID, Source: e.Source, EventTime: e.Time, Account: e.Account,
 	})
 	m.rejected = append(m.rejected, RejectedUsage{
-		Offset: rec.Offset, Index: i, Reason: reason, Event: e.Clone(), LogTime: m.logTime,
-		Retry: m.record.Kind == usage.KindRetry,
+		Offset: rec.Offset, Index: i, Reason: reason, Event: e.Clone(), LogTime: m.logTime, Retry: retry,
 	})
 }
 

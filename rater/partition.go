@@ -286,7 +286,7 @@ func (p *Partition) Freeze() bool {
 	}
 	c := &Cut{
 		Fence: p.fence, Next: m.last + 1, Last: m.last, LeaderEpoch: p.leaderEpoch, LogTime: m.logTime,
-		ActivatedSeq: m.act, ActivatedSum: m.sum, Rejected: m.rejected, Counts: m.counts.fresh(),
+		ActivatedSeq: m.act, ActivatedSum: m.sum, Rejected: m.rejected, Answered: m.answered, Counts: m.counts.fresh(),
 		Lines: make([]LineState, 0, len(m.dirty)+len(m.dirty)/8), Stored: make([]bool, 0, len(m.dirty)+len(m.dirty)/8),
 	}
 	for _, f := range m.dirty {
@@ -311,7 +311,7 @@ func (p *Partition) Freeze() bool {
 	if c.Levels = m.waiting.freeze(); p.faults.LevelsOutside {
 		c.Levels = nil
 	}
-	p.inCut, m.dirty, m.rejected = m.dirty, nil, nil
+	p.inCut, m.dirty, m.rejected, m.answered = m.dirty, nil, nil, nil
 	p.poolsCut, m.pooled = m.pooled, nil
 	if !p.faults.IdentitiesOutside {
 		c.Identities = m.index.Fresh()

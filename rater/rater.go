@@ -184,6 +184,7 @@ type Cut struct {
 	Values       []ValueState // that were counted in another place since the cut before
 	Levels       []LevelState // that wait for their seal since then, or no more
 	Rejected     []RejectedUsage
+	Answered     []Skip              // rejected usage that is none any more: corrections that have waited
 	Identities   []dedup.Entry       // rated since the cut before
 	Seals        []SealState         // changed since the cut before, whole
 	Markers      []MarkerState       // … as well

@@ -72,7 +72,7 @@ func (a *anew) Accounts(_ context.Context, seq int64, _ []string) (map[string]*c
 	return map[string]*catalog.Account{"a": account}, err
 }
 
-// Each, LinesOfAccount and SealsOn are what a job reads.
+// Each and what follows are what a job reads.
 func (a *anew) Each(_ context.Context, _ int32, _ string, below int64, do func(*activity.Activity) error) error {
 	for i := range a.log {
 		if int64(a.log[i].Index) < below { // see step
@@ -82,6 +82,25 @@ func (a *anew) Each(_ context.Context, _ int32, _ string, below int64, do func(*
 		}
 	}
 	return nil
+}
+
+func (a *anew) EachCorrection(ctx context.Context, partition int32, account string, below int64, do func(*activity.Activity) error) error {
+	return a.Each(ctx, partition, account, below, func(x *activity.Activity) error {
+		if (x.Sent().Corrects == usage.EventName{}) {
+			return nil
+		}
+		return do(x)
+	})
+}
+
+func (a *anew) CorrectionsWaiting(_ context.Context, _ int32, account string, below int64, limit int) (out []RejectedUsage, err error) {
+	for _, r := range a.m.rejected {
+		if r.Reason == ReasonCorrectionWaits && r.Event.Account == account && r.Offset < below && len(out) < limit &&
+			!slices.Contains(a.m.answered, Skip{r.Offset, r.Index}) {
+			out = append(out, r)
+		}
+	}
+	return out, nil
 }
 
 func (a *anew) LinesOfAccount(context.Context, int32, string) (lines []LineState, err error) {
@@ -113,11 +132,12 @@ func (a *anew) step(logTime int64, r usage.Record) string {
 	if err != nil {
 		a.t.Fatal(err)
 	}
+	rated := activity.Append(nil, rec)
 	for i := range in.Value {
 		in.Value[i] = 'z'
 	}
 	var read activity.Record
-	if err := activity.Decode(activity.Append(nil, rec), &read); err != nil {
+	if err := activity.Decode(rated, &read); err != nil {
 		a.t.Fatal(err)
 	}
 	var out []string
@@ -132,6 +152,9 @@ func (a *anew) step(logTime int64, r usage.Record) string {
 	}
 	for _, x := range read.Rejected {
 		out = append(out, x.Reason)
+	}
+	for range read.Duplicates {
+		out = append(out, "duplicate")
 	}
 	a.offset++
 	return strings.Join(out, ", ")
@@ -180,7 +203,7 @@ func (a *anew) mark(seq, attempt int64) int64 {
 // result writes what the job finds.
 func (a *anew) result(seq, attempt, at int64) string {
 	a.t.Helper()
-	job := Summing{a, a, a}
+	job := Summing{a, a, a, a}
 	sum, err := job.Sum(context.Background(), SumQuestion{Account: "a", Seq: seq, Under: a.m.markers["a"].Under, Below: at, Closed: true})
 	if err != nil {
 		a.t.Fatal(err)
@@ -257,7 +280,7 @@ func (a *anew) reload() {
 		}
 		m.families[f.id] = loaded
 	}
-	m.seals = a.m.seals
+	m.seals, m.index, m.counts, m.rejected, m.answered = a.m.seals, a.m.index, a.m.counts, a.m.rejected, a.m.answered
 	a.m = m
 }
 
@@ -431,7 +454,7 @@ func TestPartsOfAResult(t *testing.T) {
 	a.use("10", 15)
 	a.activate(2)
 	at := a.mark(2, 1)
-	job := Summing{a, a, a}
+	job := Summing{a, a, a, a}
 	sum, err := job.Sum(context.Background(), SumQuestion{Account: "a", Seq: 2, Under: 2, Below: at})
 	if err != nil {
 		t.Fatal(err)
@@ -462,7 +485,7 @@ func TestSumLeavesOut(t *testing.T) {
 	a := newAnew(t, object{"model": "per_unit", "unit_price": "1"}, object{"model": "dynamic"})
 	a.use("10", 15)
 	a.activate(2)
-	job := Summing{a, a, a}
+	job := Summing{a, a, a, a}
 	sum, err := job.Sum(context.Background(), SumQuestion{Account: "a", Seq: 2, Under: 2, Below: a.offset})
 	if err != nil || len(sum.Lines) != 0 || !strings.Contains(sum.Left["p"], "amount_missing") {
 		t.Errorf("%+v, %v", sum, err)
@@ -586,7 +609,7 @@ func TestLevelsAnewLikeFromTheStart(t *testing.T) {
 		a.activate(2)
 		put(r.IntN(3), false)
 		at := a.mark(2, 1)
-		sum, err := (&Summing{a, a, a}).Sum(t.Context(), SumQuestion{Account: "a", Seq: 2, Under: 2, Below: at, Closed: true})
+		sum, err := (&Summing{a, a, a, a}).Sum(t.Context(), SumQuestion{Account: "a", Seq: 2, Under: 2, Below: at, Closed: true})
 		if err != nil || len(sum.Left) > 0 {
 			t.Fatalf("seed %d: %v, %v", seed, sum, err)
 		}

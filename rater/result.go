@@ -74,7 +74,7 @@ func partsWith(s *MarkerState, r *usage.Result) (parts [][]byte, missing int) {
 
 // prepareResult works out the merges when the last part is read. It changes nothing.
 func (m *machine) prepareResult(r *usage.Result, logTime int64, need *needs) {
-	m.merges, m.corrections = m.merges[:0], m.corrections[:0]
+	m.merges, m.corrections, m.answers = m.merges[:0], m.corrections[:0], m.answers[:0]
 	s, ok := m.markerOf(r.Account, need)
 	if !ok || !m.takes(s, r) {
 		return
@@ -85,6 +85,7 @@ func (m *machine) prepareResult(r *usage.Result, logTime int64, need *needs) {
 	}
 	var lines []usage.ResultLine
 	var corrections []usage.Correction
+	var answers []usage.Answer
 	for _, p := range parts {
 		var rec usage.Record
 		if p == nil {
@@ -95,17 +96,21 @@ func (m *machine) prepareResult(r *usage.Result, logTime int64, need *needs) {
 			return
 		}
 		lines, corrections = append(lines, rec.Result.Lines...), append(corrections, rec.Result.Corrections...)
+		answers = append(answers, rec.Result.Answers...)
 	}
 	for i := range corrections {
 		if c, ok := m.prepareCorrection(s.Account, &corrections[i], need); ok {
 			m.corrections = append(m.corrections, c)
 		}
 	}
+	for i := range answers {
+		m.prepareAnswer(s, &answers[i], logTime, need)
+	}
 	of := map[activity.ID][]*usage.ResultLine{}
 	var order []activity.ID
 	for i := range lines {
 		l := &lines[i]
-		id := activity.FamilyID(l.Seller, s.Account, l.Product, l.Package, l.Group, l.Owed, l.UsageStart)
+		id := familyOf(s.Account, l)
 		if of[id] == nil {
 			order = append(order, id)
 		}
@@ -373,8 +378,9 @@ func (m *machine) result(rec *activity.Record, r *usage.Result) {
 		m.setMarker(s, next)
 		return
 	}
+	anew := map[*family]bool{}
 	for i := range m.merges {
-		m.merge(rec, s, &m.merges[i])
+		anew[m.merges[i].f] = m.merge(rec, s, &m.merges[i])
 	}
 	for i := range m.merges {
 		if m.faults.MergedLevelsStay {
@@ -385,13 +391,16 @@ func (m *machine) result(rec *activity.Record, r *usage.Result) {
 	for i := range m.corrections {
 		m.correct(rec, s, &m.corrections[i])
 	}
-	m.merges, m.corrections = m.merges[:0], m.corrections[:0]
+	for i := range m.answers {
+		m.answer(rec, i, anew)
+	}
+	m.merges, m.corrections, m.answers = m.merges[:0], m.corrections[:0], m.answers[:0]
 	next.Open, next.Done, next.Parts = false, s.Seq, nil
 	m.setMarker(s, next)
 }
 
-// merge replaces the family's lines, and charges what changes as adjustments. A family that overflows stays as it is.
-func (m *machine) merge(rec *activity.Record, s *MarkerState, g *merging) {
+// merge replaces the family's lines, and charges what changes as adjustments. A family that overflows stays as it is: then it reports false.
+func (m *machine) merge(rec *activity.Record, s *MarkerState, g *merging) bool {
 	f := g.f
 	if len(f.lines) == 0 {
 		l := g.like
@@ -419,7 +428,7 @@ func (m *machine) merge(rec *activity.Record, s *MarkerState, g *merging) {
 	}
 	if !m.reprice(f, -1, nil) {
 		f.lines, f.gathers = before, gathers
-		return
+		return false
 	}
 	for i := range f.lines {
 		if m.faults.ContinuationStays && i > 0 {
@@ -430,4 +439,5 @@ func (m *machine) merge(rec *activity.Record, s *MarkerState, g *merging) {
 	}
 	f.bound, f.boundSeq, f.whole = true, g.seq, true
 	m.commitPrices(rec, f, -1, g.seq, causeOf(s.Seq))
+	return true
 }

@@ -15,12 +15,13 @@ import (
 
 // simRow is one definition: in words for the oracle, as a row for the rater.
 type simRow struct {
-	row    catalog.Row
-	price  *simPrice // of a product's default or a contract
-	bill   *simBill  // of an account
-	day    *simDayRates
-	demand string // nothing changes: somebody wants the account's usage rated anew
-	change usage.DefinitionRef
+	row         catalog.Row
+	price       *simPrice // of a product's default or a contract
+	bill        *simBill  // of an account
+	day         *simDayRates
+	demand      string // nothing changes: somebody wants the account's usage rated anew, of periods that end after from and begin before until
+	from, until int64
+	change      usage.DefinitionRef
 }
 
 type simPrice struct {
@@ -33,6 +34,7 @@ type simPrice struct {
 	volume        bool
 	limit         int64 // units at first, the rest at second
 	first, second int64 // hundredths
+	aggregation   catalog.Aggregation
 
 	terms *simTerms // of any method, in place of these
 	end   int64     // of a product's, with terms
@@ -86,7 +88,7 @@ func (w *world) begin() {
 	if w.anew {
 		w.defs, w.snapshots = nil, nil
 		for _, p := range simProducts {
-			w.define(priceRow(&simPrice{product: p, limit: 30, first: 10, second: 7}))
+			w.define(priceRow(&simPrice{product: p, limit: 30, first: 10, second: 7, aggregation: w.aggregation[p]}))
 		}
 		w.defs = append(w.defs, b.defs[len(w.defs):]...)
 	}
@@ -141,6 +143,9 @@ func priceRow(p *simPrice) *simRow {
 		model = "volume"
 	}
 	rate := fmt.Sprintf(`"model":%q,"currency":"USD","tiers":[{"up_to":"%d","unit_price":%q},{"unit_price":%q}]`, model, p.limit, cents(p.first), cents(p.second))
+	if p.aggregation != "" {
+		rate += fmt.Sprintf(`,"aggregation":%q`, p.aggregation)
+	}
 	if p.pool != "" {
 		rate += fmt.Sprintf(`,"pool":%q`, p.pool)
 	}
@@ -200,6 +205,7 @@ func (w *world) change() {
 		return
 	}
 	price := &simPrice{product: simProducts[w.n(2)], limit: int64(20 + w.n(20)), first: int64(5 + w.n(10)), second: int64(1 + w.n(8)), volume: w.n(2) == 0}
+	price.aggregation = w.aggregation[price.product]
 	if !w.rich && !w.anew {
 		price.pool = simPools[w.n(len(simPools))]
 	}

@@ -43,6 +43,7 @@ type simFaults struct {
 	InsertNotAtomic     bool // the report store keeps a part of a block that it then refuses
 	ChildrenLeftOut     bool // a job does not look at the children of an account that changed
 	JobGoesBack         bool // a process that has slept saves where a job stood before
+	CorrectedAgain      bool // what a correction has left out counts again when usage is summed up later
 	ProjectionLosesLine bool // a write to the live view leaves out a line
 }
 
@@ -131,6 +132,11 @@ func (f *simFaults) ofLevels() bool {
 	return f.LevelsBeginAnew || f.LaterLevelsStay || f.QuietPeriodsFree || f.LevelsOutside || f.UnfencedLevels || f.Cut.LosesLevel
 }
 
+// ofCorrections is ofValues for corrections.
+func (f *simFaults) ofCorrections() bool {
+	return f.AnsweredWaits || f.AnsweredForgotten || f.CorrectedAgain
+}
+
 // simSteered are the weights under which rare faults show.
 var simSteered = map[string]simSteering{
 	"CarryToOriginalBilled":  {"define": 20, "publish": 20, "seal": 20, "time": 40},
@@ -156,11 +162,17 @@ var simSteered = map[string]simSteering{
 	"NoSecondState":          reratings,
 	"SecondOutside":          reratings,
 	"JobSinkNotAwaited":      reratings,
+	"AnsweredForgotten":      corrections,
+	"AnsweredWaits":          corrections,
+	"CorrectedAgain":         corrections,
 	"ContinuationStays":      {"rate anew under load": 60, "define": 16, "seal": 12, "time": 10, "lose usage": 0},
 }
 
 // reratings are schedules in which much usage is rated anew while more arrives.
 var reratings = simSteering{"rate anew under load": 30, "define": 12, "late produce": 6, "fail postgres over": 1, "lose usage": 0}
+
+// corrections are schedules with jobs, see ofCorrections.
+var corrections = simSteering{"rate anew under load": 20, "define": 12, "lose usage": 0}
 
 // losses are of usage that the broker has acknowledged.
 var losses = simSteering{"lose usage": 12, "rebalance": 16}

@@ -38,7 +38,7 @@ func (w *world) check() string {
 		if why := w.checkRated(p, ref); why != "" && !w.upgrades {
 			return why
 		}
-		if why := w.checkState(p); why != "" {
+		if why := w.checkState(p, ref); why != "" {
 			return why
 		}
 		for _, s := range w.shown {
@@ -170,9 +170,12 @@ func (w *world) checkRated(p int, ref [][]byte) string {
 }
 
 // checkState: PostgreSQL and the live store at rest agree with the oracle.
-func (w *world) checkState(p int) string {
+func (w *world) checkState(p int, ref [][]byte) string {
 	pg := w.pg[p]
-	o := w.oracle(p)
+	o := w.oracle(p, ref)
+	if o.why != "" {
+		return o.why
+	}
 	want := o.totals()
 	got := map[oracleLine]money.Decimal{}
 	lines := map[activity.ID]money.Decimal{}
@@ -225,9 +228,9 @@ func (w *world) checkRejected(p int, o *oracle) string {
 		r, ok := w.pg[p].rej[at]
 		switch {
 		case !ok && !w.retried[p][at]:
-			return fmt.Sprintf("rejected usage of partition %d offset %d is lost", p, at.Offset)
+			return fmt.Sprintf("usage of partition %d offset %d, event %d, rejected as %s, is lost", p, at.Offset, at.Index, reason)
 		case ok && r.Reason != reason:
-			return fmt.Sprintf("usage of partition %d offset %d is rejected as %s, the oracle says %s", p, at.Offset, r.Reason, reason)
+			return fmt.Sprintf("usage of partition %d offset %d, event %d, is rejected as %s, the oracle says %s", p, at.Offset, at.Index, r.Reason, reason)
 		}
 	}
 	for at := range w.pg[p].rej {
@@ -323,6 +326,8 @@ type oracleUses struct {
 	pinned map[string]simPinned // by the rate's id
 	orders []int                // of each event, the line's
 	shared []*big.Rat           // what pools have charged to each line
+
+	emptied bool // an event was left out: lines may have none
 }
 
 // oraclePool is what is priced together.
@@ -345,12 +350,16 @@ type oracleUse struct {
 	start    int64
 	quantity *big.Rat
 	time     int64
+	event    usage.EventName
+	offset   int64
+	left     bool // out, though it stands on a closed line
 }
 
 type oracle struct {
 	w        *world
 	act      int64
 	logTime  int64
+	offset   int64
 	through  map[string][]SealPoint
 	seen     map[usage.Identity]*usage.Event
 	arrived  map[usage.Identity]int64
@@ -360,18 +369,23 @@ type oracle struct {
 	rejected map[Skip]string            // why
 	skips    map[Skip]struct{}          // what the operator told the rater to pass over
 	rats     map[money.Decimal]*big.Rat // see rat
+	answers  map[simMarked][]usage.Answer
+	left     map[simNamed]bool // out, by corrections
+	why      string            // a correction was answered wrongly
 }
 
-func (w *world) oracle(p int) *oracle {
+// oracle reads the log. What it takes from the rated records, ref, is only which results count.
+func (w *world) oracle(p int, ref [][]byte) *oracle {
 	o := &oracle{
 		counts: map[CountKey]Counts{}, rejected: map[Skip]string{}, skips: w.skips[p],
 		w: w, through: map[string][]SealPoint{}, seen: map[usage.Identity]*usage.Event{}, arrived: map[usage.Identity]int64{},
 		families: map[oracleFamily]*oracleUses{}, pools: map[oraclePool]*oracleShared{}, rats: map[money.Decimal]*big.Rat{},
+		answers: map[simMarked][]usage.Answer{}, left: map[simNamed]bool{},
 	}
 	logTime := int64(0)
 	for offset := range w.usage[p] {
 		u := &w.usage[p][offset]
-		logTime = max(logTime, u.time)
+		logTime, o.offset = max(logTime, u.time), int64(offset)
 		switch r := &u.rec; r.Kind {
 		case usage.KindDefinitions:
 			if r.Definitions.To > o.act {
@@ -388,6 +402,9 @@ func (w *world) oracle(p int) *oracle {
 				o.logTime = logTime
 				o.goOn(r.Seal)
 			}
+		case usage.KindResult:
+			o.logTime = logTime
+			o.result(int64(offset), r.Result, ref[offset])
 		default:
 			for i := range r.Events {
 				o.event(Skip{int64(offset), i}, &r.Events[i], logTime, r.Kind == usage.KindRetry)
@@ -498,6 +515,9 @@ func (o *oracle) place(e *usage.Event) string {
 		o.w.did("late usage carried past a closed line")
 		line.billed, line.period = o.carried(owed, line.period)
 	}
+	if rate.aggregation != "" && (e.Corrects != nil || e.Quantity.Sign() < 0) {
+		return reasonWithout(e)
+	}
 	at := slices.Index(f.lines, line)
 	if rate.terms != nil {
 		if reason := o.take(f, line, rate, e, seq); reason != "" {
@@ -522,7 +542,7 @@ func (o *oracle) place(e *usage.Event) string {
 		f.orders = append(f.orders, at)
 		return ""
 	}
-	f.uses = append(f.uses, oracleUse{at, rate, start, o.rat(e.Quantity), e.Time})
+	f.uses = append(f.uses, oracleUse{at, rate, start, o.rat(e.Quantity), e.Time, usage.EventName{Source: e.Source, ID: e.ID}, o.offset, false})
 	o.touch(f, seq)
 	return ""
 }
@@ -550,7 +570,7 @@ func (o *oracle) share(e *usage.Event, rate *simPrice, start int64, owed string,
 		o.pools[k] = q
 	}
 	o.w.did("usage in a pool")
-	q.uses = append(q.uses, oracleUse{0, rate, start, o.rat(e.Quantity), e.Time})
+	q.uses = append(q.uses, oracleUse{0, rate, start, o.rat(e.Quantity), e.Time, usage.EventName{}, o.offset, false})
 	q.prices[rate.contract] = rate
 	for i := range q.uses {
 		used := q.uses[i].rate
@@ -632,6 +652,10 @@ func (o *oracle) totals() map[oracleLine]*big.Rat {
 		before := new(big.Rat)
 		for i, line := range f.lines {
 			total := f.total(i)
+			if f.emptied && !slices.ContainsFunc(f.uses, func(u oracleUse) bool { return u.order == i }) {
+				before = total
+				continue
+			}
 			out[line] = new(big.Rat).Sub(total, before)
 			out[line].Add(out[line], f.shared[i])
 			before = total
@@ -694,7 +718,7 @@ func (o *oracle) beforeClosed(f *oracleUses, line oracleLine) bool {
 type oracleSegment struct {
 	contract string
 	start    int64
-	quantity *big.Rat
+	uses     []oracleUse
 }
 
 // total prices the usage of the first lines of a family: segment by segment, each continuing the ones before.
@@ -709,21 +733,22 @@ func (f *oracleUses) total(upTo int) *big.Rat {
 		}
 		i := slices.IndexFunc(segments, func(s oracleSegment) bool { return s.contract == u.rate.contract })
 		if i < 0 {
-			segments = append(segments, oracleSegment{u.rate.contract, u.start, new(big.Rat)})
+			segments = append(segments, oracleSegment{u.rate.contract, u.start, nil})
 			i = len(segments) - 1
 		}
-		segments[i].quantity.Add(segments[i].quantity, u.quantity)
+		segments[i].uses = append(segments[i].uses, u)
 	}
 	sort.Slice(segments, func(i, j int) bool {
 		a, b := segments[i], segments[j]
 		return a.start < b.start || a.start == b.start && a.contract < b.contract
 	})
-	sum, total := new(big.Rat), new(big.Rat)
+	var uses []oracleUse
+	total := new(big.Rat)
 	for _, s := range segments {
 		rate := f.prices[s.contract]
-		prior := priceOf(rate, sum)
-		sum.Add(sum, s.quantity)
-		total.Add(total, new(big.Rat).Sub(priceOf(rate, sum), prior))
+		prior := priceOf(rate, quantityOf(rate, uses))
+		uses = append(uses, s.uses...)
+		total.Add(total, new(big.Rat).Sub(priceOf(rate, quantityOf(rate, uses)), prior))
 	}
 	return total
 }

@@ -46,7 +46,7 @@ func (w *world) addJob(row *simRow) {
 		return
 	}
 	next := jobs.clone()
-	j := rerate.Job{Seq: int64(len(w.defs)), Demand: row.demand != "", Account: row.demand, Phase: rerate.PhaseLooking}
+	j := rerate.Job{Seq: int64(len(w.defs)), Demand: row.demand != "", Account: row.demand, From: row.from, Until: row.until, Phase: rerate.PhaseLooking}
 	if !w.anew { // prices stay as they were when usage was charged: see oracle.totals
 		j.Phase = rerate.PhaseDone
 	}
@@ -83,7 +83,7 @@ func (s *simWorks) start(i int) {
 		Owner: fmt.Sprint("job ", s.names), Partitions: s.w.parts, Page: 1 + s.w.n(30), Sweep: 1 + s.w.n(6), Faults: s.w.faults.Job,
 		Again: func() bool { return !s.w.quiet && s.w.n(6) == 0 }, Attempts: 3,
 		Lost: func(p int32) bool { return s.w.stopped[p] },
-	}, s, simWorkDefinitions{s.w}, simWorkLog{s}, s, simWorkMetrics, simSilent)
+	}, s, simWorkDefinitions{s.w}, simWorkLog{s}, s, s, simWorkMetrics, simSilent)
 }
 
 func (s *simWorks) kill(i int) {
@@ -110,6 +110,11 @@ func (s *simWorks) waitsFor() string {
 	for _, j := range s.w.jobs.jobs {
 		if j.Phase != rerate.PhaseDone {
 			return fmt.Sprintf("the job of definition %d is %s", j.Seq, j.Phase)
+		}
+	}
+	for p := range int32(s.w.parts) {
+		if n := len(s.waiting(p)); n > 0 && !s.w.stopped[p] {
+			return fmt.Sprintf("%d corrections on partition %d", n, p)
 		}
 	}
 	return ""
@@ -362,8 +367,7 @@ func (s *simWorks) Sum(ctx context.Context, a rerate.AccountJob, m rerate.Marker
 	if err := s.interrupted(); err != nil {
 		return out, err
 	}
-	job := Summing{Definitions: simWorkDefinitions{s.w}, Usage: s, Lines: s}
-	sum, err := job.Sum(ctx, SumQuestion{Partition: a.Partition, Account: a.Account, Seq: a.Seq, Under: m.Under, Below: m.At, Product: a.Product, From: a.From, Until: a.Until, Closed: a.Closed})
+	sum, err := s.summing().Sum(ctx, simQuestion(a, m))
 	if err != nil {
 		return out, err
 	}
@@ -386,7 +390,7 @@ func simParts(r usage.Result) (parts []usage.Result) {
 		p := r
 		p.Lines, p.Part, p.Parts = r.Lines[i:i+1], i+1, len(r.Lines)
 		if i > 0 {
-			p.Corrections = nil
+			p.Corrections, p.Answers = nil, nil
 		}
 		if p.Parts > usage.MaxResultParts {
 			return []usage.Result{r}
@@ -394,6 +398,18 @@ func simParts(r usage.Result) (parts []usage.Result) {
 		parts = append(parts, p)
 	}
 	return parts
+}
+
+func (s *simWorks) summing() *Summing {
+	return &Summing{Definitions: simWorkDefinitions{s.w}, Usage: s, Lines: s, Waiting: s}
+}
+
+func simQuestion(a rerate.AccountJob, m rerate.Marker) SumQuestion {
+	return SumQuestion{Partition: a.Partition, Account: a.Account, Seq: a.Seq, Under: m.Under, Below: m.At, Product: a.Product, From: a.From, Until: a.Until, Closed: a.Closed}
+}
+
+func (s *simWorks) Unanswered(ctx context.Context, a rerate.AccountJob, m rerate.Marker) ([]usage.Answer, error) {
+	return s.summing().Unanswered(ctx, simQuestion(a, m))
 }
 
 func (s *simWorks) Each(_ context.Context, partition int32, account string, below int64, do func(*activity.Activity) error) error {
@@ -405,6 +421,75 @@ func (s *simWorks) Each(_ context.Context, partition int32, account string, belo
 		}
 	}
 	return nil
+}
+
+func (s *simWorks) EachCorrection(ctx context.Context, partition int32, account string, below int64, do func(*activity.Activity) error) error {
+	return s.Each(ctx, partition, account, below, func(a *activity.Activity) error {
+		if (a.Sent().Corrects == usage.EventName{}) || s.w.faults.CorrectedAgain {
+			return nil
+		}
+		return do(a)
+	})
+}
+
+// waiting gives the corrections that wait on a partition, in log order.
+func (s *simWorks) waiting(partition int32) (out []RejectedUsage) {
+	for _, r := range s.w.pg[partition].rej {
+		if r.Reason == ReasonCorrectionWaits {
+			out = append(out, r)
+		}
+	}
+	slices.SortFunc(out, func(a, b RejectedUsage) int {
+		return cmp.Or(cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Index, b.Index))
+	})
+	return out
+}
+
+func (s *simWorks) CorrectionsWaiting(_ context.Context, partition int32, account string, below int64, limit int) (out []RejectedUsage, err error) {
+	for _, r := range s.waiting(partition) {
+		if r.Event.Account == account && r.Offset < below && len(out) < limit {
+			out = append(out, r)
+		}
+	}
+	return out, s.interrupted()
+}
+
+func (s *simWorks) Waiting(_ context.Context, limit int) (out []rerate.Waiting, err error) {
+	of := map[string]rerate.Waiting{}
+	for p := range s.w.pg {
+		if s.w.stopped[int32(p)] {
+			continue
+		}
+		for _, r := range s.waiting(int32(p)) {
+			a, t := r.Event.Account, r.Event.Time
+			if w, known := of[a]; known {
+				of[a] = rerate.Waiting{Account: a, From: min(w.From, t), Until: max(w.Until, t+1)}
+			} else {
+				of[a] = rerate.Waiting{Account: a, From: t, Until: t + 1}
+			}
+		}
+	}
+	for _, j := range s.w.jobs.jobs {
+		if j.Demand && j.Phase != rerate.PhaseDone {
+			delete(of, j.Account)
+		}
+	}
+	for _, a := range slices.Sorted(maps.Keys(of)) {
+		if len(out) < limit {
+			out = append(out, of[a])
+		}
+	}
+	return out, s.interrupted()
+}
+
+func (s *simWorks) Demand(_ context.Context, x rerate.Waiting) error {
+	if err := s.interrupted(); err != nil {
+		return err
+	}
+	s.w.define(&simRow{demand: x.Account, from: x.From, until: x.Until})
+	s.w.synced()
+	s.w.did("rated anew for corrections")
+	return s.interrupted()
 }
 
 func (s *simWorks) LinesOfAccount(_ context.Context, partition int32, account string) (out []LineState, err error) {

@@ -113,6 +113,8 @@ var simRules = []simRule{
 	{rule: "it changes sealed lines up to the seal's definitions, and no others", faults: []string{"ResultNotOnSealed", "ResultOnAnySeal"}},
 	{rule: "lines that are rated anew take over what those before them leave then, and so do later ones", faults: []string{"MergedLevelsStay"}},
 	{rule: "a line that continues another keeps up with it", faults: []string{"ContinuationStays"}},
+	{rule: "a correction waits until a result answers it, and is remembered as if it was retried", faults: []string{"AnsweredWaits", "AnsweredForgotten"}},
+	{rule: "… and what it leaves out stays out", faults: []string{"CorrectedAgain"}},
 }
 
 // simElsewhere are faults that the simulation's definitions cannot show, or not within its schedules, and the test that catches each.

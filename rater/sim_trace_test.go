@@ -1,6 +1,7 @@
 package rater
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -57,7 +58,11 @@ func wording(r *usage.Record) string {
 		return fmt.Sprintf("marker of %s, definition %d attempt %d", r.Marker.Account, r.Marker.Seq, r.Marker.Attempt)
 	case usage.KindResult:
 		x := r.Result
-		return fmt.Sprintf("result of %s, definition %d attempt %d at %d: part %d of %d, %d lines, %d corrections", x.Account, x.Seq, x.Attempt, x.At, x.Part, x.Parts, len(x.Lines), len(x.Corrections))
+		text := fmt.Sprintf("result of %s, definition %d attempt %d at %d: part %d of %d, %d lines, %d corrections", x.Account, x.Seq, x.Attempt, x.At, x.Part, x.Parts, len(x.Lines), len(x.Corrections))
+		for i := range x.Answers {
+			text += fmt.Sprintf(", %s of offset %d: %s", x.Answers[i].Event.ID, x.Answers[i].Offset, cmp.Or(x.Answers[i].Reason, "leaves out"))
+		}
+		return text
 	}
 	var b strings.Builder
 	if r.Kind == usage.KindRetry {
@@ -73,6 +78,9 @@ func wording(r *usage.Record) string {
 			account = e.Subject
 		}
 		fmt.Fprintf(&b, "%s of %s (%s %s, %s)", e.ID, account, e.Quantity, e.Product, day(e.Time))
+		if e.Corrects != nil {
+			b.WriteString(" corrects " + e.Corrects.ID)
+		}
 	}
 	return b.String()
 }

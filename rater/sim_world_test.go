@@ -92,32 +92,33 @@ type usageEntry struct {
 }
 
 type world struct {
-	r        *rand.Rand
-	faults   simFaults
-	upgrades bool   // raters of two versions meet; a partition may stop
-	lossy    bool   // the broker loses acknowledged usage
-	rich     bool   // prices are of all methods
-	anew     bool   // usage is rated anew: prices are of few methods, and not of pools
-	lost     []bool // it did, of these partitions
-	leader   []int32
-	stopped  []bool
-	poison   *Skip               // an event on which the rater fails, nil for none
-	poisoned []bool              // partitions that wait for an operator because of it
-	skips    []map[Skip]struct{} // what the operator let them pass over
-	group    []int64
-	tracing  bool
-	trace    []string
-	done     map[string]int // what was exercised, how often
-	odds     []*simAction
-	now      int64
-	parts    int
-	usage    [][]usageEntry
-	rated    [][]ratedRecord
-	taken    [][]ratedRecord // those that any reader takes; the offset of usage is the index
-	defs     []*simRow       // index = seq-1
-	pub      int64
-	hidden   int64 // the definition that has a number and is not committed yet, 0: none
-	bill     map[string][]simBill
+	r           *rand.Rand
+	faults      simFaults
+	upgrades    bool                           // raters of two versions meet; a partition may stop
+	lossy       bool                           // the broker loses acknowledged usage
+	rich        bool                           // prices are of all methods
+	anew        bool                           // usage is rated anew: prices are of few methods, and not of pools
+	aggregation map[string]catalog.Aggregation // of products, where some usage corrects other
+	lost        []bool                         // it did, of these partitions
+	leader      []int32
+	stopped     []bool
+	poison      *Skip               // an event on which the rater fails, nil for none
+	poisoned    []bool              // partitions that wait for an operator because of it
+	skips       []map[Skip]struct{} // what the operator let them pass over
+	group       []int64
+	tracing     bool
+	trace       []string
+	done        map[string]int // what was exercised, how often
+	odds        []*simAction
+	now         int64
+	parts       int
+	usage       [][]usageEntry
+	rated       [][]ratedRecord
+	taken       [][]ratedRecord // those that any reader takes; the offset of usage is the index
+	defs        []*simRow       // index = seq-1
+	pub         int64
+	hidden      int64 // the definition that has a number and is not committed yet, 0: none
+	bill        map[string][]simBill
 
 	families map[string]int    // of rates, by id: the places in simFamilies
 	dated    map[string]int64  // where the prices of products change with time
@@ -167,6 +168,9 @@ var (
 	simKey      = map[string]string{"a0": "a0", "a1": "a0", "a2": "k2", "a3": "k3", "a4": "k2"} // on partitions of their own, of 3
 	simAccounts = []string{"a0", "a1", "a2", "a3", "a4"}
 	simProducts = []string{"p0", "p1"}
+
+	// Under these a quantity takes nothing back.
+	simAggregations = []catalog.Aggregation{catalog.AggregationCount, catalog.AggregationMax, catalog.AggregationLatest}
 )
 
 func newWorld(seed uint64, m simMutant, tracing bool) *world {
@@ -181,6 +185,9 @@ func newWorld(seed uint64, m simMutant, tracing bool) *world {
 	}
 	w.poisoned, w.skips = make([]bool, w.parts), make([]map[Skip]struct{}, w.parts)
 	w.stopped, w.group = make([]bool, w.parts), make([]int64, w.parts)
+	if w.anew && (w.n(2) == 0 || m.faults.ofCorrections()) {
+		w.aggregation = map[string]catalog.Aggregation{"p0": simAggregations[w.n(len(simAggregations))]}
+	}
 	for i := range w.parts {
 		w.usage, w.rated, w.retried = append(w.usage, nil), append(w.rated, nil), append(w.retried, map[Skip]bool{})
 		w.pg = append(w.pg, &simPG{c: Checkpoint{Partition: int32(i), Last: -1, LeaderEpoch: -1}})
@@ -350,18 +357,39 @@ func (w *world) newEvent() usage.Event {
 	default:
 		e.Time = w.now - int64(w.n(5))*simHour
 	}
+	if w.aggregation != nil && len(w.sent) > 0 && w.n(4) == 0 {
+		w.correct(&e)
+	}
 	return e
+}
+
+// correct makes the event correct one that was sent, or is still to be: mostly one of its own line.
+func (w *world) correct(e *usage.Event) {
+	last := len(w.sent) - 1
+	x := w.sent[last-w.n(min(last+1, 12))]
+	e.Corrects = &usage.EventName{Source: x.Source, ID: x.ID}
+	if e.Product, e.Attributes, e.Time = x.Product, x.Attributes, x.Time; w.n(8) > 0 {
+		e.Account, e.Subject = x.Account, x.Subject
+	}
+	e.Quantity = money.FromInt(int64(w.n(12) - 10))
+	switch w.n(12) {
+	case 0:
+		e.Corrects.ID = "e" + strconv.Itoa(w.next+1+w.n(3))
+	case 1:
+		e.Time -= simDay
+	}
 }
 
 // retry sends rejected usage again; the row is marked afterwards, unless the retrier dies in between.
 func (w *world) retry() {
 	p := w.n(w.parts)
-	keys := slices.SortedFunc(maps.Keys(w.pg[p].rej), func(a, b Skip) int {
+	keys := slices.SortedFunc(maps.Keys(w.pg[p].rej), func(a, b Skip) int { // but what waits is retried by its job
 		if a.Offset != b.Offset {
 			return int(a.Offset - b.Offset)
 		}
 		return a.Index - b.Index
 	})
+	keys = slices.DeleteFunc(keys, func(k Skip) bool { return w.pg[p].rej[k].Reason == ReasonCorrectionWaits })
 	if len(keys) == 0 {
 		return
 	}
@@ -519,6 +547,9 @@ func (w *world) apply(c *Cut) bool {
 	}
 	for _, r := range c.Rejected {
 		v.rej[Skip{r.Offset, r.Index}] = r
+	}
+	for _, at := range c.Answered {
+		delete(v.rej, at)
 	}
 	w.pg[p] = v
 	w.note()

@@ -18,6 +18,7 @@ type Summing struct {
 	Definitions Definitions
 	Usage       StoredUsage
 	Lines       AccountLines
+	Waiting     WaitingCorrections
 }
 
 // StoredUsage reads rated usage where reports are kept.
@@ -25,6 +26,15 @@ type StoredUsage interface {
 	// Each calls do with every activity of the account on the partition at an offset below, in log order. The
 	// activity is the callee's.
 	Each(ctx context.Context, partition int32, account string, below int64, do func(a *activity.Activity) error) error
+	// EachCorrection is Each for those that name an event that they correct.
+	EachCorrection(ctx context.Context, partition int32, account string, below int64, do func(a *activity.Activity) error) error
+}
+
+// WaitingCorrections reads what is committed, without a fence.
+type WaitingCorrections interface {
+	// CorrectionsWaiting reads the first of the account's corrections that wait, of those that stand on the partition at an offset below, in
+	// log order. Until a result answers them, they stay.
+	CorrectionsWaiting(ctx context.Context, partition int32, account string, below int64, limit int) ([]RejectedUsage, error)
 }
 
 // AccountLines reads what is committed, without a fence: what does not change once it is there.
@@ -52,6 +62,7 @@ type SumQuestion struct {
 type Sum struct {
 	Lines       []usage.ResultLine // of what may still change; those without events say that usage has gone elsewhere
 	Corrections []usage.Correction // of what is sealed under older definitions
+	Answers     []usage.Answer     // to corrections that have waited
 	Differences []Difference
 	Events      int64
 	Left        map[string]string // products that are left out, with the reason: some of their usage has no price any more
@@ -114,6 +125,10 @@ func (s *Summing) Sum(ctx context.Context, q SumQuestion) (*Sum, error) {
 	}
 	folds := folding{s, q, map[int64]*Fold{}}
 	out := &Sum{Left: map[string]string{}}
+	left, err := folds.leftOut(ctx, homes)
+	if err != nil {
+		return nil, fmt.Errorf("sum up account %s: corrections: %w", q.Account, err)
+	}
 	err = s.Usage.Each(ctx, q.Partition, q.Account, q.Below, func(a *activity.Activity) error {
 		if !q.holds(a) {
 			return nil
@@ -135,6 +150,9 @@ func (s *Summing) Sum(ctx context.Context, q SumQuestion) (*Sum, error) {
 		}
 		h.used = true
 		e := EventOf(a)
+		if out, err := left.takes(ctx, folds, h, a, &e); err != nil || out {
+			return err
+		}
 		on := Invoiced{Billed: a.Billed, Period: catalog.Period{Start: a.PeriodStart, End: a.PeriodEnd}, Owed: h.Owed, Usage: h.UsagePeriod, Exchanges: ExchangesOf(a)}
 		fold, err := folds.under(ctx, h.seq)
 		if err != nil {
@@ -166,12 +184,17 @@ func (s *Summing) Sum(ctx context.Context, q SumQuestion) (*Sum, error) {
 		return nil, err
 	}
 	out.collect(q, folds, homes, order)
+	out.Answers = left.answers(q.Closed, out.Left)
 	return out, nil
 }
 
 // holds says whether the activity's line is asked for.
 func (q *SumQuestion) holds(a *activity.Activity) bool {
-	return (q.Product == "" || a.Product == q.Product) && (q.From == 0 || a.UsageEnd > q.From) && (q.Until == 0 || a.UsageStart < q.Until)
+	return q.concerns(a.Product, a.UsageStart, a.UsageEnd)
+}
+
+func (q *SumQuestion) concerns(product string, start, end int64) bool {
+	return (q.Product == "" || product == q.Product) && (q.From == 0 || end > q.From) && (q.Until == 0 || start < q.Until)
 }
 
 // folding adds up usage under the definitions that price it: one fold each, since periods are sealed whole.
@@ -364,5 +387,6 @@ func (out *Sum) Results(account string, seq, attempt, at int64) ([]usage.Result,
 	for i := range parts {
 		parts[i].Parts = len(parts)
 	}
+	parts[0].Answers = out.Answers
 	return parts, nil
 }

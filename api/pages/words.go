@@ -338,7 +338,17 @@ func reasonWords(reason string) (what, help string) {
 	case "late":
 		return "Late", "Its period is sealed and the account refuses late usage."
 	case "quantity_negative":
-		return "Negative quantity", "What is counted, or its largest or latest value, cannot be taken back by a quantity. Correct the event itself."
+		return "Negative quantity", "What is counted, or its largest or latest value, cannot be taken back by a quantity. Name the event: corrects with its source and id, under a new id."
+	case "quantity_positive":
+		return "Positive quantity", "A correction leaves out the event that it names, so it cannot add. Send it with a quantity of 0 or less, and what is right as an event of its own."
+	case "correction_waits":
+		return "Correction waits", "Its line is being rated again without the event that it names. Nothing is to be done."
+	case "correction_unknown":
+		return "Nothing to correct", "The event that it names is not on the same line. Send it with that event's account, product, package, attributes and time; retry if the event came later."
+	case "correction_repeated":
+		return "Corrected before", "Another correction has left out the event that it names. Nothing is to be done."
+	case "correction_impossible":
+		return "Cannot be corrected", "Its line cannot be rated again; the job says why. Retry when that is mended."
 	case "amount_missing":
 		return "Amount missing", "Its rate charges the amount that the event carries. Send it with amount and currency, under a new id."
 	case "attribute_missing":

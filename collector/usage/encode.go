@@ -105,6 +105,10 @@ func AppendEvent(b []byte, e *Event) []byte {
 	size := e.bodySize()
 	b = slices.Grow(b, size+protowire.SizeVarint(uint64(size))+1)
 	b = appendLength(append(b, tag(recordEvents)), size)
+	return appendEventBody(b, e)
+}
+
+func appendEventBody(b []byte, e *Event) []byte {
 	b = appendString(b, eventID, e.ID)
 	b = appendString(b, eventSource, e.Source)
 	b = appendString(b, eventAccount, e.Account)

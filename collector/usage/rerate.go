@@ -11,6 +11,7 @@ const (
 	MaxSweepFamilies = 256 // line families in one Sweep
 	MaxResultLines   = 256 // lines, and corrections, in one Result
 	MaxResultParts   = 16  // results that make up one account's
+	MaxAnswers       = 64  // corrections that one result answers
 )
 
 // Sweep names line families whose prices the definition Seq has changed and that nothing may have touched since: they are priced
@@ -36,6 +37,7 @@ type Result struct {
 	Part, Parts  int   // from 1
 	Lines        []ResultLine
 	Corrections  []Correction
+	Answers      []Answer
 }
 
 // ResultLine is the usage before a marker that belongs on a line. One without events says that what stood there belongs elsewhere.
@@ -72,6 +74,16 @@ type Correction struct {
 	Amount                 money.Decimal
 }
 
+// Answer says what became of a usage event that corrects another and has waited for its line to be rated again.
+type Answer struct {
+	Offset int64 // where it was taken for waiting
+	Index  int
+	Event  Event
+	Reason string // why it cannot be done; empty: the event that it names is left out
+	// The line on which that was, with its quantity and how often it was there.
+	Line ResultLine
+}
+
 const (
 	sweepSeq      = 1
 	sweepFamilies = 2
@@ -88,6 +100,13 @@ const (
 	resultParts       = 6
 	resultLines       = 7
 	resultCorrections = 8
+	resultAnswers     = 9
+
+	answerOffset = 1
+	answerIndex  = 2
+	answerEvent  = 3
+	answerReason = 4
+	answerLine   = 5
 
 	lineProduct     = 1
 	linePackage     = 2
@@ -114,7 +133,8 @@ const (
 const (
 	sweepTypes  = "-vs"
 	markerTypes = "-svv"
-	resultTypes = "-svvvvvss"
+	resultTypes = "-svvvvvsss"
+	answerTypes = "-vvsss"
 	lineTypes   = "-sssssssffffsvss"
 	rateTypes   = "-ssss"
 	groupTypes  = "-ss"
@@ -155,7 +175,20 @@ func (r *Result) encode() []byte {
 		c := &r.Corrections[i]
 		b = appendMessage(b, resultCorrections, c.asLine().encode())
 	}
+	for i := range r.Answers {
+		b = appendMessage(b, resultAnswers, r.Answers[i].encode())
+	}
 	return b
+}
+
+func (a *Answer) encode() []byte {
+	b := appendInt(nil, answerOffset, a.Offset)
+	b = appendInt(b, answerIndex, int64(a.Index))
+	b = appendMessage(b, answerEvent, appendEventBody(nil, &a.Event))
+	if a.Reason != "" {
+		return appendString(b, answerReason, a.Reason)
+	}
+	return appendMessage(b, answerLine, a.Line.encode())
 }
 
 // asLine gives the correction in the form of a line, as which it travels: its amount in place of the quantity.
@@ -267,16 +300,42 @@ func (d *decoder) result(r *Result, end int) {
 		case resultCorrections:
 			r.Corrections = append(r.Corrections, d.correction(d.length(end)))
 			last--
+		case resultAnswers:
+			r.Answers = append(r.Answers, d.answer(d.length(end)))
+			last--
 		default:
 			switch {
 			case r.Account == "" || r.Seq == 0 || r.Attempt == 0:
 				d.fail("result without account, definition or attempt")
 			case r.Part < 1 || r.Part > r.Parts || r.Parts > MaxResultParts:
 				d.fail("parts of a result")
-			case len(r.Lines) > MaxResultLines || len(r.Corrections) > MaxResultLines:
+			case len(r.Lines) > MaxResultLines || len(r.Corrections) > MaxResultLines || len(r.Answers) > MaxAnswers:
 				d.fail("too many lines in a result")
 			}
 			return
+		}
+	}
+}
+
+func (d *decoder) answer(end int) (a Answer) {
+	var last protowire.Number
+	for {
+		switch d.field(end, &last, 0, answerTypes) {
+		case answerOffset:
+			a.Offset = d.positive(end)
+		case answerIndex:
+			a.Index = int(min(d.positive(end), MaxBatchEvents))
+		case answerEvent:
+			d.event(&a.Event, &none, d.length(end))
+		case answerReason:
+			a.Reason = d.text(end)
+		case answerLine:
+			a.Line = d.resultLine(d.length(end))
+		default:
+			if a.Event.Corrects == nil || (a.Reason == "") != (a.Line.Product != "") || a.Index == MaxBatchEvents {
+				d.fail("answer without correction, or with none or both of reason and line")
+			}
+			return a
 		}
 	}
 }

@@ -92,6 +92,8 @@ func TestWireRoundTrip(t *testing.T) {
 }
 
 func sampleResult() *Result {
+	correction := sampleEvent()
+	correction.Corrects = &EventName{"gateway-7", "e-0"}
 	return &Result{
 		Account: "acme", Seq: 7, Attempt: 2, At: 1 << 40, Part: 16, Parts: 16,
 		Lines: []ResultLine{
@@ -105,6 +107,10 @@ func sampleResult() *Result {
 		Corrections: []Correction{
 			{Product: "p", Seller: "main", Currency: "EUR", Owed: "acme", Billed: "root", UsageStart: 1, UsageEnd: 2, PeriodStart: 1, PeriodEnd: 2, Amount: money.MustParse("-3.25")},
 			{Product: "p", Owed: "acme", Billed: "acme", UsageEnd: 2, PeriodEnd: 2},
+		},
+		Answers: []Answer{
+			{Offset: 9, Index: 255, Event: correction, Line: ResultLine{Product: "p", Owed: "acme", Billed: "root", UsageEnd: 2, PeriodEnd: 2, Quantity: money.MustParse("0.5"), Events: 1}},
+			{Event: correction, Reason: "correction_unknown"},
 		},
 	}
 }
@@ -146,6 +152,8 @@ func TestDecodeRefuses(t *testing.T) {
 		"nul":                   event(func(e *Event) { e.ID = "a\x00" }),
 		"attributes unsorted":   event(func(e *Event) { e.Attributes = []Attribute{{"b", ""}, {"a", ""}} }),
 		"attribute twice":       event(func(e *Event) { e.Attributes = []Attribute{{"a", "1"}, {"a", "2"}} }),
+		"corrects no id":        event(func(e *Event) { e.Corrects = &EventName{Source: "s"} }),
+		"corrects no source":    event(func(e *Event) { e.Corrects = &EventName{ID: "e"} }),
 		"event too large":       event(func(e *Event) { e.Product = big }),
 		"too many events":       AppendRecord(nil, &many),
 		"no definitions":        AppendRecord(nil, &Record{Kind: KindDefinitions}),
@@ -164,6 +172,10 @@ func TestDecodeRefuses(t *testing.T) {
 		"result without owed":   result(func(r *Result) { r.Lines[0].Owed = "" }),
 		"result without period": result(func(r *Result) { r.Lines[0].UsageEnd = -5 }),
 		"result without name":   result(func(r *Result) { r.Lines[0].Group[0].Name = "" }),
+		"answer to no question": result(func(r *Result) { r.Answers[0].Event.Corrects = nil }),
+		"answer of nothing":     result(func(r *Result) { r.Answers[0].Line = ResultLine{} }),
+		"answer past a batch":   result(func(r *Result) { r.Answers[0].Index = MaxBatchEvents }),
+		"too many answers":      result(func(r *Result) { r.Answers = slices.Repeat(r.Answers, 33) }),
 		"marker in a result":    AppendRecord(nil, &Record{Kind: KindResult, Result: sampleResult(), Marker: &Marker{Account: "a", Seq: 1, Attempt: 1}}),
 		"seal in a batch":       AppendRecord(nil, &Record{Kind: KindBatch, Events: []Event{sampleEvent()}, Seal: &Seal{Account: "a", PeriodEnd: 4}}),
 	}

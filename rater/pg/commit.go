@@ -142,6 +142,7 @@ func writes(cuts []*rater.Cut) (*writing, error) {
 		return nil, err
 	}
 	queueRejected(w.batch, cuts)
+	queueAnswered(w.batch, cuts)
 	queueCounts(w.batch, cuts)
 	queuePools(w.batch, cuts)
 	queueValues(w.batch, cuts)
@@ -329,6 +330,20 @@ func queueIdentities(batch *pgx.Batch, cuts []*rater.Cut) {
 			}
 			batch.Queue(commitIdentitiesSQL, c.Fence.Partition, day, c.Next, encodeSegment(rest[:n]))
 			rest = rest[n:]
+		}
+	}
+}
+
+// queueAnswered ends the waiting of corrections, which are written before or here.
+func queueAnswered(batch *pgx.Batch, cuts []*rater.Cut) {
+	for _, c := range cuts {
+		var keys []RejectedKey
+		for _, at := range c.Answered {
+			keys = append(keys, RejectedKey{c.Fence.Partition, at.Offset, at.Index})
+		}
+		if len(keys) > 0 {
+			partition, offset, index := columnsOf(keys)
+			batch.Queue(rejectedMarkSQL, partition, offset, index, string(RejectedRetried))
 		}
 	}
 }

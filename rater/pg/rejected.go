@@ -61,6 +61,7 @@ var (
 	rejectedListSQL = statement("rejected_list")
 	rejectedTakeSQL = strings.TrimRight(rejectedListSQL, "\n") + "\nFOR UPDATE SKIP LOCKED"
 	rejectedMarkSQL = statement("rejected_mark")
+	waitingSQL      = statement("rejected_waiting")
 )
 
 // RejectedList reads a page, the newest arrivals first, and the cursor of the next one; ok is false at the end.
@@ -115,6 +116,23 @@ func (s *Store) RejectedTake(ctx context.Context, filter RejectedFilter, after R
 	return taken, next, ok, nil
 }
 
+// CorrectionsWaiting implements rater.WaitingCorrections.
+func (s *Store) CorrectionsWaiting(ctx context.Context, partition int32, account string, below int64, limit int) ([]rater.RejectedUsage, error) {
+	rows, err := s.pool.Query(ctx, waitingSQL, account, partition, below, limit)
+	var list []Rejected
+	if err == nil {
+		list, err = collectRejected(rows)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read corrections of account %s that wait: %w", account, err)
+	}
+	out := make([]rater.RejectedUsage, len(list))
+	for i := range list {
+		out[i] = list[i].RejectedUsage
+	}
+	return out, nil
+}
+
 // MarkRejected gives open entries another state; it returns how many were open.
 func (s *Store) MarkRejected(ctx context.Context, keys []RejectedKey, state RejectedState) (int, error) {
 	n, err := mark(ctx, s.pool, keys, state)
@@ -125,16 +143,20 @@ func (s *Store) MarkRejected(ctx context.Context, keys []RejectedKey, state Reje
 }
 
 func mark(ctx context.Context, q querier, keys []RejectedKey, state RejectedState) (int, error) {
-	partition, offset, index := make([]int32, len(keys)), make([]int64, len(keys)), make([]int32, len(keys))
-	for i, k := range keys {
-		partition[i], offset[i], index[i] = k.Partition, k.Offset, int32(k.Index)
-	}
+	partition, offset, index := columnsOf(keys)
 	rows, err := q.Query(ctx, rejectedMarkSQL, partition, offset, index, string(state))
 	if err != nil {
 		return 0, err
 	}
 	rows.Close()
 	return int(rows.CommandTag().RowsAffected()), rows.Err()
+}
+
+func columnsOf(keys []RejectedKey) (partition []int32, offset []int64, index []int32) {
+	for _, k := range keys {
+		partition, offset, index = append(partition, k.Partition), append(offset, k.Offset), append(index, int32(k.Index))
+	}
+	return partition, offset, index
 }
 
 func rejected(ctx context.Context, q querier, sql string, filter RejectedFilter, after RejectedCursor, limit int) ([]Rejected, error) {
@@ -149,11 +171,15 @@ func rejected(ctx context.Context, q querier, sql string, filter RejectedFilter,
 	if err != nil {
 		return nil, err
 	}
+	return collectRejected(rows)
+}
+
+func collectRejected(rows pgx.Rows) ([]Rejected, error) {
 	var list []Rejected
 	var r Rejected
 	var state string
 	var event []byte
-	_, err = pgx.ForEachRow(rows, []any{&r.Partition, &r.Offset, &r.Index, &r.LogTime, &r.Reason, &state, &r.Retry, &event, &r.Raw}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&r.Partition, &r.Offset, &r.Index, &r.LogTime, &r.Reason, &state, &r.Retry, &event, &r.Raw}, func() error {
 		entry := r
 		entry.State, r.Raw = RejectedState(state), nil
 		if len(entry.Raw) == 0 {

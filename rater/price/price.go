@@ -25,8 +25,8 @@ import (
 	"github.com/tollstream/tollstream/rater/catalog"
 )
 
-// ErrNegativeQuantity reports an event that takes usage back where a quantity cannot: with the
-// aggregation count, a correction must name the event that it corrects.
+// ErrNegativeQuantity reports an event that takes usage back where a quantity cannot: where events
+// are counted, a correction must name the event that it corrects.
 var ErrNegativeQuantity = errors.New("a negative quantity cannot take back a counted event: " +
 	"send a correction that names the event")
 
@@ -145,6 +145,16 @@ func (s *State) keepLater(value money.Decimal, at int64, id string) {
 		return
 	}
 	s.Peak, s.At, s.ID = value, at, id
+}
+
+// TakesBack says whether a quantity, or an amount, below zero takes back what was used under the rate. Where it does not, the event itself
+// has to be left out: of events that are counted, of the largest and the latest quantity, of distinct values, and of levels that are said.
+func TakesBack(r *catalog.Rate) bool {
+	if ofMoney(r) {
+		return true
+	}
+	a := aggregationOf(r)
+	return a != nil && a.takesNegative && !r.AbsoluteLevel
 }
 
 // Aggregate gives the state s with one more event under the rate r. It returns money.ErrOverflow,

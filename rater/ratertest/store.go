@@ -229,6 +229,9 @@ func (s *Store) commit(c *rater.Cut) rater.Outcome {
 		r.markers[m.Account] = m
 	}
 	r.rejected = append(r.rejected, c.Rejected...)
+	r.rejected = slices.DeleteFunc(r.rejected, func(x rater.RejectedUsage) bool {
+		return slices.Contains(c.Answered, rater.Skip{Offset: x.Offset, Index: x.Index})
+	})
 	r.commits = append(r.commits, c.Next)
 	return rater.OutcomeCommitted
 }

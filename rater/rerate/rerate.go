@@ -146,6 +146,8 @@ type Store interface {
 	SaveAccount(ctx context.Context, a AccountJob) error
 	Markers(ctx context.Context, accounts []AccountJob) ([]Marker, error)
 	Checkpoints(ctx context.Context) (map[int32]Checkpoint, error)
+	// Waiting reads accounts with corrections that wait, which no open job was demanded for, at most some.
+	Waiting(ctx context.Context, limit int) ([]Waiting, error)
 	// Sunk gives the offset of usage up to which the report store holds each partition.
 	Sunk(ctx context.Context) (map[int32]int64, error)
 }
@@ -165,10 +167,23 @@ type Log interface {
 	Ends(ctx context.Context) (map[int32]int64, error)
 }
 
+// Waiting is an account with usage events that correct others and wait for their lines to be rated again.
+type Waiting struct {
+	Account     string
+	From, Until int64 // of the periods of the events' times: those that end after the one and begin before the other
+}
+
+// Demands asks for accounts to be rated anew.
+type Demands interface {
+	Demand(ctx context.Context, w Waiting) error
+}
+
 // Summer sums up what stands before a marker. Asked again it gives the same.
 type Summer interface {
 	// Sum fails with ErrNever when it always will.
 	Sum(ctx context.Context, a AccountJob, m Marker) (Summed, error)
+	// Unanswered gives the answers to the corrections that would wait for the sum, where there is none.
+	Unanswered(ctx context.Context, a AccountJob, m Marker) ([]usage.Answer, error)
 }
 
 // Summed is a marker's result.

@@ -82,6 +82,7 @@ type Runner struct {
 	definitions Definitions
 	log         Log
 	summer      Summer
+	demands     Demands
 	slog        *slog.Logger
 	metrics     *Metrics
 	sent        map[string]map[int32]int64 // what was written for an account and where the log ended then
@@ -89,8 +90,8 @@ type Runner struct {
 }
 
 // New returns a runner.
-func New(c Config, store Store, definitions Definitions, log Log, summer Summer, m *Metrics, l *slog.Logger) *Runner {
-	return &Runner{config: c.withDefaults(), store: store, definitions: definitions, log: log, summer: summer, slog: l, metrics: m, sent: map[string]map[int32]int64{}}
+func New(c Config, store Store, definitions Definitions, log Log, summer Summer, demands Demands, m *Metrics, l *slog.Logger) *Runner {
+	return &Runner{config: c.withDefaults(), store: store, definitions: definitions, log: log, summer: summer, demands: demands, slog: l, metrics: m, sent: map[string]map[int32]int64{}}
 }
 
 // Run steps until ctx ends. After an error it pauses and goes on: everything may be done again.
@@ -123,6 +124,9 @@ func (r *Runner) Step(ctx context.Context) (worked bool, err error) {
 		clear(r.sent)
 		return false, err
 	}
+	if worked, err := r.correct(ctx); worked || err != nil {
+		return worked, err
+	}
 	jobs, err := r.store.Jobs(ctx, openJobs)
 	r.metrics.open.Set(float64(len(jobs)))
 	if err != nil || len(jobs) == 0 {
@@ -146,6 +150,40 @@ func (r *Runner) Step(ctx context.Context) (worked bool, err error) {
 	}
 	moved, err := r.accounts(ctx, checkpoints)
 	return worked || moved, err
+}
+
+// correct demands jobs for accounts with corrections that wait. One that is no more has none: its corrections wait until it is there again.
+func (r *Runner) correct(ctx context.Context) (demanded bool, err error) {
+	list, err := r.store.Waiting(ctx, r.config.Accounts)
+	if err != nil || len(list) == 0 {
+		return false, err
+	}
+	checkpoints, err := r.store.Checkpoints(ctx)
+	if err != nil {
+		return false, err
+	}
+	newest := int64(0)
+	for _, c := range checkpoints {
+		newest = max(newest, c.ActivatedSeq)
+	}
+	ids := make([]string, len(list))
+	for i := range list {
+		ids[i] = list[i].Account
+	}
+	accounts, err := r.definitions.Accounts(ctx, newest, ids)
+	if err != nil {
+		return false, err
+	}
+	for _, w := range list {
+		if accounts[w.Account] == nil {
+			continue
+		}
+		if err := r.demands.Demand(ctx, w); err != nil {
+			return demanded, fmt.Errorf("rate account %s anew for its corrections: %w", w.Account, err)
+		}
+		demanded = true
+	}
+	return demanded, nil
 }
 
 // advance does a job's next piece of work.
@@ -583,11 +621,15 @@ const failedPrefix = "given up: "
 
 func (r *Runner) giveUp(ctx context.Context, a AccountJob, m Marker, why string) error {
 	a.Message = failedPrefix + why
+	answers, err := r.summer.Unanswered(ctx, a, m)
+	if err != nil {
+		return err
+	}
 	if err := r.store.SaveAccount(ctx, a); err != nil {
 		return err
 	}
 	r.slog.Error("usage of an account stays as it was rated", "account", a.Account, "definition", a.Seq, "reason", why)
-	nothing := usage.Result{Account: a.Account, Seq: a.Seq, Attempt: m.Attempt, At: m.At, Part: 1, Parts: 1}
+	nothing := usage.Result{Account: a.Account, Seq: a.Seq, Attempt: m.Attempt, At: m.At, Part: 1, Parts: 1, Answers: answers}
 	return r.write(ctx, a.Partition, usage.Record{Kind: usage.KindResult, Result: &nothing})
 }
 

@@ -45,18 +45,19 @@ const (
 
 // Filter narrows a question. Empty members do not.
 type Filter struct {
-	Accounts   []string // who used: any of these
-	Billed     string   // who is invoiced
-	Product    string
-	Package    string
-	Currency   string
-	Invoice    activity.ID
-	Line       activity.ID
-	EventID    string
-	Source     string
-	Attributes []activity.Attribute // that the event must all carry, with these values
-	From, To   int64                // event time in [From, To), instants; 0: open
-	At         *Place               // the one at this place of the log; nil: any
+	Accounts    []string // who used: any of these
+	Billed      string   // who is invoiced
+	Product     string
+	Package     string
+	Currency    string
+	Invoice     activity.ID
+	Line        activity.ID
+	EventID     string
+	Source      string
+	Attributes  []activity.Attribute // that the event must all carry, with these values
+	From, To    int64                // event time in [From, To), instants; 0: open
+	At          *Place               // the one at this place of the log; nil: any
+	Corrections bool                 // usage events that correct others
 }
 
 // TotalsQuery asks for sums. Amounts of different currencies are never added up, so the currency is always a group.

@@ -10,6 +10,7 @@ import (
 	"github.com/tollstream/tollstream/api"
 	"github.com/tollstream/tollstream/collector"
 	"github.com/tollstream/tollstream/collector/usage"
+	"github.com/tollstream/tollstream/rater"
 	raterpg "github.com/tollstream/tollstream/rater/pg"
 )
 
@@ -124,7 +125,7 @@ func (r rejections) retry(ctx context.Context, list []raterpg.Rejected) (int64, 
 	var events []usage.Event
 	var keys []raterpg.RejectedKey
 	for i := range list {
-		if len(list[i].Raw) == 0 {
+		if len(list[i].Raw) == 0 && list[i].Reason != rater.ReasonCorrectionWaits { // what waits is retried by its job
 			events, keys = append(events, list[i].Event), append(keys, list[i].Key())
 		}
 	}

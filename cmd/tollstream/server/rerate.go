@@ -8,8 +8,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/rater"
 	"github.com/tollstream/tollstream/rater/activity"
+	catalogpg "github.com/tollstream/tollstream/rater/catalog/pg"
 	"github.com/tollstream/tollstream/rater/rerate"
 	reratepg "github.com/tollstream/tollstream/rater/rerate/pg"
 	"github.com/tollstream/tollstream/rater/sink"
@@ -25,7 +27,7 @@ func (p *process) startRerate(ctx context.Context) error {
 	}
 	owner := fmt.Sprintf("%x", random())
 	runner := rerate.New(rerate.Config{Owner: owner, Partitions: p.partitions, Idle: time.Second}, store, p.definitions, usageLog{p},
-		summer{p.summing()}, rerate.NewMetrics(p.registry), p.Log)
+		summer{p.summing()}, demands{p}, rerate.NewMetrics(p.registry), p.Log)
 	p.work(ctx, "jobs that rate usage anew", func(ctx context.Context) error {
 		err := runner.Run(ctx)
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -37,7 +39,7 @@ func (p *process) startRerate(ctx context.Context) error {
 
 // summing adds up stored usage again.
 func (p *process) summing() *rater.Summing {
-	return &rater.Summing{Definitions: p.definitions, Usage: storedUsage{p}, Lines: p.rater}
+	return &rater.Summing{Definitions: p.definitions, Usage: storedUsage{p}, Lines: p.rater, Waiting: p.rater}
 }
 
 // Broadcast implements rerate.Log.
@@ -50,7 +52,16 @@ type storedUsage struct{ *process }
 
 // Each implements rater.StoredUsage: it reads page by page, in log order.
 func (s storedUsage) Each(ctx context.Context, partition int32, account string, below int64, do func(*activity.Activity) error) error {
-	q := sink.ActivitiesQuery{Filter: sink.Filter{Accounts: []string{account}}, Limit: sink.MaxActivities}
+	return s.each(ctx, sink.Filter{Accounts: []string{account}}, partition, below, do)
+}
+
+// EachCorrection implements rater.StoredUsage.
+func (s storedUsage) EachCorrection(ctx context.Context, partition int32, account string, below int64, do func(*activity.Activity) error) error {
+	return s.each(ctx, sink.Filter{Accounts: []string{account}, Corrections: true}, partition, below, do)
+}
+
+func (s storedUsage) each(ctx context.Context, filter sink.Filter, partition int32, below int64, do func(*activity.Activity) error) error {
+	q := sink.ActivitiesQuery{Filter: filter, Limit: sink.MaxActivities}
 	for {
 		rows, next, err := s.reports.Reports.Activities(ctx, q)
 		if err != nil {
@@ -78,9 +89,7 @@ type summer struct{ *rater.Summing }
 
 // Sum implements rerate.Summer.
 func (s summer) Sum(ctx context.Context, a rerate.AccountJob, m rerate.Marker) (out rerate.Summed, err error) {
-	sum, err := s.Summing.Sum(ctx, rater.SumQuestion{
-		Partition: a.Partition, Account: a.Account, Seq: a.Seq, Under: m.Under, Below: m.At, Product: a.Product, From: a.From, Until: a.Until, Closed: a.Closed,
-	})
+	sum, err := s.Summing.Sum(ctx, questionOf(a, m))
 	if err != nil {
 		return out, err
 	}
@@ -94,6 +103,26 @@ func (s summer) Sum(ctx context.Context, a rerate.AccountJob, m rerate.Marker) (
 		}
 	}
 	return out, nil
+}
+
+// Unanswered implements rerate.Summer.
+func (s summer) Unanswered(ctx context.Context, a rerate.AccountJob, m rerate.Marker) ([]usage.Answer, error) {
+	return s.Summing.Unanswered(ctx, questionOf(a, m))
+}
+
+func questionOf(a rerate.AccountJob, m rerate.Marker) rater.SumQuestion {
+	return rater.SumQuestion{
+		Partition: a.Partition, Account: a.Account, Seq: a.Seq, Under: m.Under, Below: m.At, Product: a.Product, From: a.From, Until: a.Until, Closed: a.Closed,
+	}
+}
+
+// demands asks for accounts to be rated anew as people do.
+type demands struct{ *process }
+
+// Demand implements rerate.Demands.
+func (d demands) Demand(ctx context.Context, w rerate.Waiting) error {
+	_, err := d.catalog.RateAnew(ctx, catalogpg.Demand{Account: w.Account, From: w.From, Until: w.Until})
+	return err
 }
 
 // leftOf says what stays as it was, and why.

@@ -46,6 +46,7 @@ var (
 	progressSQL        = statement("progress")
 	settledSQL         = statement("settled")
 	waitsSQL           = statement("waits")
+	waitingSQL         = statement("waiting")
 )
 
 // manyAccounts are more than a job names: then it looks at all lines.
@@ -290,6 +291,22 @@ func (s *Store) SaveAccount(ctx context.Context, a rerate.AccountJob) error {
 		return fmt.Errorf("save account %s of definition %d: %w", a.Account, a.Seq, err)
 	}
 	return nil
+}
+
+// Waiting reads accounts with corrections that wait.
+func (s *Store) Waiting(ctx context.Context, limit int) ([]rerate.Waiting, error) {
+	rows, err := s.pool.Query(ctx, waitingSQL, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read corrections that wait: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (w rerate.Waiting, err error) {
+		err = r.Scan(&w.Account, &w.From, &w.Until)
+		return w, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read corrections that wait: %w", err)
+	}
+	return list, nil
 }
 
 // Markers reads what the partitions have committed of the accounts' markers.

@@ -134,6 +134,17 @@ func (w *world) Sum(_ context.Context, a rerate.AccountJob, m rerate.Marker) (re
 	return rerate.Summed{Lines: 3, Changed: 2, Results: []usage.Result{{Account: a.Account, Seq: a.Seq, Attempt: m.Attempt, At: m.At, Part: 1, Parts: 1}}}, nil
 }
 
+func (w *world) Unanswered(_ context.Context, a rerate.AccountJob, _ rerate.Marker) ([]usage.Answer, error) {
+	w.sent = append(w.sent, "nothing for "+a.Account)
+	return nil, nil
+}
+
+func (w *world) Demand(ctx context.Context, x rerate.Waiting) error {
+	w.sent = append(w.sent, fmt.Sprintf("demand for %s", x.Account))
+	_, err := w.books.RateAnew(ctx, catalogpg.Demand{Account: x.Account, From: x.From, Until: x.Until})
+	return err
+}
+
 // commit has the partitions commit everything that is in the log, under the newest definitions, and the sink take it.
 func (w *world) commit(which ...int32) {
 	seq, err := w.books.CurrentSeq(w.t.Context())
@@ -147,7 +158,7 @@ func (w *world) commit(which ...int32) {
 }
 
 func (w *world) runner(owner string) *rerate.Runner {
-	return rerate.New(rerate.Config{Owner: owner, Partitions: partitions, Lease: time.Minute, Accounts: 2}, w.store, definitions{w.books}, w, w,
+	return rerate.New(rerate.Config{Owner: owner, Partitions: partitions, Lease: time.Minute, Accounts: 2}, w.store, definitions{w.books}, w, w, w,
 		rerate.NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
 }
 

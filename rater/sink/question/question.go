@@ -112,6 +112,9 @@ func (c *conditions) filter(f sink.Filter) {
 	if f.At != nil { // the key in one store; the other reads three narrow columns, or an account's part of them
 		c.add("source_partition = %d AND usage_offset = %s AND activity_index = %d", f.At.Partition, c.dialect.Int(f.At.Offset), f.At.Index)
 	}
+	if f.Corrections {
+		c.add("corrects_id <> ''")
+	}
 	for _, a := range f.Attributes {
 		name := c.argument(a.Name)
 		c.add("%s", c.dialect.Attribute(name, c.argument(a.Value)))
