@@ -53,7 +53,7 @@ var simActions = []simAction{
 	{"late insert", 2, func(w *world, _ int32, _ *simProcess) { w.sinks.landLate() }},
 	{"rate anew", 24, func(w *world, _ int32, _ *simProcess) { w.works.step(w.n(2)) }},
 	{"kill a job", 1, func(w *world, _ int32, _ *simProcess) { w.works.kill(w.n(2)) }},
-	{"time", 18, func(w *world, _ int32, _ *simProcess) { w.now += int64(w.n(10)) * simHour }},
+	{"time", 18, func(w *world, _ int32, _ *simProcess) { w.pass(w.n(10)) }},
 	{"rebalance", 4, func(w *world, p int32, _ *simProcess) { w.rebalance(p) }},
 	{"adopt", 6, func(w *world, _ int32, _ *simProcess) { w.adopt() }},
 	{"news", 2, func(w *world, _ int32, _ *simProcess) { w.hearNews() }},
@@ -206,8 +206,8 @@ func (w *world) useOneAccount(p int32) {
 		}
 		e.Account, e.Subject, e.RoutingKey = account, "", simKey[account]
 		w.append(p, usage.Record{Kind: usage.KindBatch, Events: []usage.Event{e}})
-		if end := w.now - 2*simHour - (w.now-2*simHour-simStart)%simDay; i == seal && end > simStart {
-			w.append(p, usage.Record{Kind: usage.KindSeal, Seal: &usage.Seal{Account: account, PeriodStart: end - simDay, PeriodEnd: end}})
+		if start, end := w.cycle.over(w.now - 2*simHour); i == seal && end > simStart {
+			w.append(p, usage.Record{Kind: usage.KindSeal, Seal: &usage.Seal{Account: account, PeriodStart: start, PeriodEnd: end}})
 		}
 	}
 }

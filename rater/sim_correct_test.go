@@ -134,7 +134,7 @@ func (o *oracle) leaveOut(e *usage.Event, r *usage.Result) string {
 		return ReasonCorrectionUnknown
 	}
 	o.left[name] = true
-	if s, sealed := o.sealed(k.owed, k.usage+simDay); sealed && s < r.Seq && o.known(k.account, s) {
+	if s, sealed := o.sealed(k.owed, o.w.cycle.end(k.usage)); sealed && s < r.Seq && o.known(k.account, s) {
 		o.w.did("an event of a closed line left out")
 		for i := range f.uses {
 			f.uses[i].left = f.uses[i].left || named(f.uses[i])
@@ -147,10 +147,7 @@ func (o *oracle) leaveOut(e *usage.Event, r *usage.Result) string {
 
 // familyOf gives the lines on which an event falls, whoever is billed.
 func (o *oracle) familyOf(e *usage.Event) oracleFamily {
-	day := e.Time - (e.Time-simStart)%simDay
-	if e.Time < simStart && (e.Time-simStart)%simDay != 0 {
-		day -= simDay
-	}
+	day, _ := o.w.cycle.at(e.Time)
 	group := ""
 	if e.Product == "p1" {
 		group = e.Attribute("region")

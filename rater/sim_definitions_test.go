@@ -59,7 +59,7 @@ type simBegin struct {
 }
 
 var simBeginning = sync.OnceValue(func() *simBegin {
-	w := &world{bill: map[string][]simBill{}, accounts: map[simAccount]*catalog.Account{}}
+	w := &world{cycle: &simCycles[0], bill: map[string][]simBill{}, accounts: map[simAccount]*catalog.Account{}}
 	for _, p := range simProducts {
 		price := &simPrice{product: p, limit: 30, first: 10, second: 7}
 		if p == "p1" {
@@ -83,23 +83,28 @@ var simBeginning = sync.OnceValue(func() *simBegin {
 // begin makes the first definitions.
 func (w *world) begin() {
 	b := simBeginning()
-	w.defs, w.snapshots = slices.Clip(b.defs), slices.Clip(b.snapshots)
-	w.bill, w.accounts = maps.Clone(b.bill), maps.Clone(b.accounts)
-	if w.anew {
-		w.defs, w.snapshots = nil, nil
+	w.bill = maps.Clone(b.bill)
+	w.snapshots, w.accounts = nil, map[simAccount]*catalog.Account{}
+	usual := w.cycle == &simCycles[0]
+	switch {
+	case w.rich:
+		w.families, w.dated, w.moneys = map[string]int{}, map[string]int64{}, map[string]string{}
+		w.define(w.exchangeRow(-40, true))
+		for _, p := range simProducts {
+			w.define(priceRow(w.anyPrices(p)))
+		}
+	case w.anew:
 		for _, p := range simProducts {
 			w.define(priceRow(&simPrice{product: p, limit: 30, first: 10, second: 7, aggregation: w.aggregation[p]}))
 		}
-		w.defs = append(w.defs, b.defs[len(w.defs):]...)
+	case usual:
+		w.defs, w.snapshots = slices.Clip(b.defs[:len(simProducts)]), slices.Clip(b.snapshots)
+	default:
+		w.defs = slices.Clip(b.defs[:len(simProducts)])
 	}
-	if !w.rich {
+	if usual && !w.rich {
+		w.defs, w.accounts = append(w.defs, b.defs[len(w.defs):]...), maps.Clone(b.accounts)
 		return
-	}
-	w.families, w.dated, w.moneys = map[string]int{}, map[string]int64{}, map[string]string{}
-	w.defs, w.snapshots, w.accounts = nil, nil, map[simAccount]*catalog.Account{}
-	w.define(w.exchangeRow(-31, true))
-	for _, p := range simProducts {
-		w.define(priceRow(w.anyPrices(p)))
 	}
 	for _, a := range simAccounts {
 		w.define(w.accountRow(a))
@@ -179,7 +184,7 @@ func priceRow(p *simPrice) *simRow {
 func (w *world) accountRow(a string) *simRow {
 	var terms []any
 	for i, b := range w.bill[a] {
-		t := object{"cycle": object{"every": "daily"}}
+		t := object{"cycle": w.cycle.definition()}
 		if i > 0 {
 			t["start"] = simTime(b.from)
 		}
@@ -209,13 +214,13 @@ func (w *world) change() {
 	if !w.rich && !w.anew {
 		price.pool = simPools[w.n(len(simPools))]
 	}
+	if w.rich && w.n(4) == 0 {
+		w.define(w.exchangeRow(w.exchangeDay(), false))
+	}
 	switch w.n(6) {
 	case 5:
 		if w.anew {
 			w.define(&simRow{demand: simAccounts[w.n(len(simAccounts))]})
-		}
-		if w.rich {
-			w.define(w.exchangeRow(w.n(simDays+2)-1, false))
 		}
 	case 0, 1:
 		if w.rich {
@@ -225,7 +230,7 @@ func (w *world) change() {
 	case 2, 3:
 		price.account = simAccounts[w.n(len(simAccounts))]
 		price.contract = "c" + price.account + price.product
-		price.start = simStart + int64(w.n(simDays*24))*simHour
+		price.start = w.someHour()
 		first := true
 		keeps := w.n(3) > 0 || !w.anew
 		for _, d := range w.defs { // mostly a contract keeps its start: only its prices change, or it goes
@@ -243,7 +248,7 @@ func (w *world) change() {
 		w.define(priceRow(price))
 	case 4:
 		a := simAccounts[1+w.n(2)]
-		from := w.now - (w.now-simStart)%simDay + simDay
+		_, from := w.cycle.at(w.now)
 		if last := w.bill[a][len(w.bill[a])-1]; last.from >= from {
 			return
 		}

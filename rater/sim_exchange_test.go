@@ -23,6 +23,14 @@ type simDayRates struct {
 	yen     *big.Rat
 }
 
+// exchangeDay draws a day for exchange rates, often one that has some.
+func (w *world) exchangeDay() int {
+	if row := w.defs[w.n(len(w.defs))]; row.day != nil && row.day.day >= simStart-simDay {
+		return int((row.day.day - simStart) / simDay)
+	}
+	return w.n(w.cycle.days+2) - 1
+}
+
 // exchangeRow draws the exchange rates of a day, numbered from the first of the simulation.
 func (w *world) exchangeRow(day int, first bool) *simRow {
 	at := simStart + int64(day)*simDay
@@ -66,7 +74,7 @@ func (w *world) currency(id, family string) string {
 			return known
 		}
 	default:
-		if known, ok := w.moneys[id]; ok && w.n(3) > 0 {
+		if known, ok := w.moneys[id]; ok && w.n(2) > 0 {
 			return known
 		}
 	}
@@ -82,14 +90,19 @@ type simPinned struct {
 	rate     *big.Rat
 }
 
-// pin looks the exchange rate up where the family has none of the rate's currency yet.
+// pin looks the exchange rate up where the family has none of the rate's currency yet: that of the day on which the rate begins to hold
+// in the period.
 func (o *oracle) pin(f *oracleUses, r *priceoracle.Rate, period, seq int64, did string) {
 	switch {
 	case r.Currency == "":
 		delete(f.pinned, r.ID)
 	case f.pinned[r.ID].currency != r.Currency:
 		o.w.did(did)
-		f.pinned[r.ID] = simPinned{r.Currency, o.exchange(r.Currency, "USD", period, seq)}
+		at := period
+		if !r.Start.IsZero() {
+			at = max(at, r.Start.UnixNano())
+		}
+		f.pinned[r.ID] = simPinned{r.Currency, o.exchange(r.Currency, "USD", at, seq)}
 	}
 }
 

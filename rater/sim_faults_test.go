@@ -147,7 +147,7 @@ var simSteered = map[string]simSteering{
 	"UnfencedPools":          {"sleep long": 40, "time": 20, "publish": 20, "client": 60, "seal": 2},
 	"UnfencedSeals":          zombies,
 	"UnfencedValues":         zombies,
-	"UnfencedLevels":         {"sleep long": 40, "time": 20, "publish": 20, "client": 40, "seal": 30},
+	"UnfencedLevels":         {"sleep long": 60, "time": 30, "publish": 20, "client": 40, "seal": 60, "define": 0, "crash": 0},
 	"UnfencedIdentities":     failovers,
 	"FoldingUnseen":          failovers,
 	"KeepRoutingKey":         retries,

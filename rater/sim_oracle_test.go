@@ -396,6 +396,10 @@ func (w *world) oracle(p int, ref [][]byte) *oracle {
 			s := o.through[r.Seal.Account]
 			if len(s) == 0 || s[len(s)-1].Through < r.Seal.PeriodEnd {
 				o.w.did("seal")
+				o.w.did("seal of " + o.w.cycle.name)
+				if len(s) > 0 && o.w.cycle.every != "daily" {
+					o.w.did("another long period of an account sealed")
+				}
 				o.through[r.Seal.Account] = append(s, SealPoint{r.Seal.PeriodEnd, o.act})
 			}
 			if s = o.through[r.Seal.Account]; s[len(s)-1].Through == r.Seal.PeriodEnd {
@@ -477,13 +481,10 @@ func (o *oracle) refusal(e *usage.Event, logTime int64) string {
 
 // place puts the event on its line, or says why it is rejected.
 func (o *oracle) place(e *usage.Event) string {
-	day := e.Time - (e.Time-simStart)%simDay
-	if e.Time < simStart && (e.Time-simStart)%simDay != 0 {
-		day -= simDay
-	}
+	day, _ := o.w.cycle.at(e.Time)
 	owed := o.root(e.Account, e.Time)
 	billed, period, seq := owed, day, o.act
-	if s, late := o.sealed(owed, day+simDay); late {
+	if s, late := o.sealed(owed, o.w.cycle.end(day)); late {
 		if e.Account == "a4" {
 			return ReasonLate
 		}
@@ -530,7 +531,7 @@ func (o *oracle) place(e *usage.Event) string {
 	}
 	if rate.pool != "" {
 		poolSeq := o.act
-		if s, late := o.sealed(owed, day+simDay); late {
+		if s, late := o.sealed(owed, o.w.cycle.end(day)); late {
 			poolSeq = s
 		}
 		o.touch(f, seq)
@@ -569,7 +570,7 @@ func (o *oracle) share(e *usage.Event, rate *simPrice, start int64, owed string,
 		q = &oracleShared{oracleUses{prices: map[string]*simPrice{}}, new(big.Rat)}
 		o.pools[k] = q
 	}
-	o.w.did("usage in a pool")
+	o.w.did("usage in a pool of an " + string(rate.pool))
 	q.uses = append(q.uses, oracleUse{0, rate, start, o.rat(e.Quantity), e.Time, usage.EventName{}, o.offset, false})
 	q.prices[rate.contract] = rate
 	for i := range q.uses {
@@ -687,12 +688,19 @@ func (f *oracleUses) arrange() {
 // leave it.
 func (o *oracle) rateAnew(k oracleFamily, f *oracleUses) {
 	seq := o.act
-	if s, sealed := o.sealed(k.owed, k.usage+simDay); sealed && o.known(k.account, s) {
+	if s, sealed := o.sealed(k.owed, o.w.cycle.end(k.usage)); sealed && o.known(k.account, s) {
 		seq = s
 	}
 	for i := range f.uses {
 		u := &f.uses[i]
+		was := u.rate
 		u.rate, u.start = o.rate(k.account, k.product, u.time, seq)
+		switch {
+		case u.rate.contract != was.contract:
+			o.w.did("usage rated anew under another rate")
+		case u.rate != was:
+			o.w.did("usage rated anew at other prices")
+		}
 		f.prices[u.rate.contract] = u.rate
 	}
 }
@@ -700,9 +708,9 @@ func (o *oracle) rateAnew(k oracleFamily, f *oracleUses) {
 // carried is the first open period behind one, of whoever is billed then.
 func (o *oracle) carried(owed string, period int64) (billed string, next int64) {
 	for late := true; late; {
-		period += simDay
+		period = o.w.cycle.end(period)
 		billed = o.root(owed, period)
-		_, late = o.sealed(billed, period+simDay)
+		_, late = o.sealed(billed, o.w.cycle.end(period))
 	}
 	return billed, period
 }
@@ -710,7 +718,7 @@ func (o *oracle) carried(owed string, period int64) (billed string, next int64) 
 // beforeClosed says whether a line that the other would stand before is on a closed invoice.
 func (o *oracle) beforeClosed(f *oracleUses, line oracleLine) bool {
 	return slices.ContainsFunc(f.lines, func(l oracleLine) bool {
-		_, closed := o.sealed(l.billed, l.period+simDay)
+		_, closed := o.sealed(l.billed, o.w.cycle.end(l.period))
 		return closed && cmp.Or(cmp.Compare(l.period, line.period), cmp.Compare(l.billed, line.billed)) > 0
 	})
 }

@@ -194,7 +194,7 @@ func (w *world) anyPrices(product string) *simPrice {
 	if w.n(3) > 0 {
 		at, known := w.dated[product]
 		if !known || w.n(3) == 0 { // else it is a change of prices that are there
-			at = simStart + int64(w.n(simDays*24))*simHour
+			at = w.someHour()
 			w.dated[product] = at
 		}
 		id := fmt.Sprintf("%s@%d", base, (at-simStart)/simHour)
@@ -254,8 +254,7 @@ func (o *oracle) rich(e *usage.Event, r *priceoracle.Rate, seq int64) priceoracl
 // take puts the event on the line at a place of the family, under the price that answers for it.
 func (o *oracle) take(f *oracleUses, line oracleLine, price *simPrice, e *usage.Event, seq int64) string {
 	if f.ledger == nil {
-		day := time.Unix(0, line.usage).UTC()
-		f.ledger = &priceoracle.Ledger{Usage: priceoracle.Usage{Start: day, End: day.Add(time.Duration(simDay)), Zone: time.UTC}}
+		f.ledger = &priceoracle.Ledger{Usage: priceoracle.Usage{Start: time.Unix(0, line.usage).UTC(), End: time.Unix(0, o.w.cycle.end(line.usage)).UTC(), Zone: time.UTC}}
 	}
 	o.reprice(f, line.usage, seq)
 	id := price.terms.rate.ID
@@ -305,8 +304,10 @@ func (o *oracle) level(f *oracleUses, line oracleLine, e *usage.Event) {
 	}
 	if f.ledger.Usage.Carried == nil {
 		f.ledger.Usage.Carried = new(big.Rat)
-		for n := int64(1); n <= mostQuiet; n++ {
-			if before := on(line.usage - n*simDay); before != nil && before.own != nil {
+		day := line.usage
+		for range mostQuiet {
+			day, _ = o.w.cycle.at(day - 1)
+			if before := on(day); before != nil && before.own != nil {
 				f.ledger.Usage.Carried = before.left()
 				o.w.did("level carried over")
 				break
@@ -321,9 +322,9 @@ func (o *oracle) level(f *oracleUses, line oracleLine, e *usage.Event) {
 	}
 	f.own.Add(f.own, o.rat(e.Quantity))
 	level := f.left()
-	for day := line.usage + simDay; day <= o.logTime+simHour; day += simDay {
+	for day := o.w.cycle.end(line.usage); day <= o.logTime+simHour; day = o.w.cycle.end(day) {
 		next := on(day)
-		if _, sealed := o.sealed(key.owed, day+simDay); sealed {
+		if _, sealed := o.sealed(key.owed, o.w.cycle.end(day)); sealed {
 			break
 		}
 		if next == nil || next.ledger == nil || next.ledger.Usage.Carried == nil {
@@ -347,7 +348,7 @@ func (o *oracle) level(f *oracleUses, line oracleLine, e *usage.Event) {
 func (o *oracle) goOn(s *usage.Seal) {
 	var days []oracleFamily
 	for k, f := range o.families {
-		if k.owed == s.Account && k.usage+simDay <= s.PeriodEnd && f.own != nil && !f.wentOn {
+		if k.owed == s.Account && o.w.cycle.end(k.usage) <= s.PeriodEnd && f.own != nil && !f.wentOn {
 			days = append(days, k)
 		}
 	}
@@ -356,11 +357,11 @@ func (o *oracle) goOn(s *usage.Seal) {
 		k := days[0]
 		f := o.families[k]
 		f.wentOn = true
-		day := k.usage + simDay
+		day := o.w.cycle.end(k.usage)
 		next := oracleFamily{k.account, k.product, k.group, day, o.root(k.account, day)}
 		seq := o.act
 		for _, p := range o.through[next.owed] {
-			if p.Through >= day+simDay {
+			if p.Through >= o.w.cycle.end(day) {
 				if seq = p.Seq; p.Through < s.PeriodEnd || next.owed != s.Account {
 					seq = 0
 				}
@@ -394,7 +395,7 @@ func (o *oracle) goOn(s *usage.Seal) {
 		}
 		x.orders = append(x.orders, at)
 		o.w.did("level begins a day without usage")
-		if day+simDay <= s.PeriodEnd {
+		if o.w.cycle.end(day) <= s.PeriodEnd {
 			days = append(days, next)
 		}
 	}

@@ -542,7 +542,7 @@ func (w *world) rateAnewUnderLoad() {
 			w.sealSome()
 		case 10:
 			if w.now < simStart+20*simDay { // a rebuild shows forty days
-				w.now += int64(w.n(8)) * simHour
+				w.pass(w.n(8))
 			}
 		}
 		for p := range int32(w.parts) {

@@ -27,6 +27,9 @@ var simMust = []string{
 	"seal", "late usage carried", "rejected: " + ReasonLate, "duplicate", "rejected: " + ReasonDuplicateConflict, "sent again behind the window",
 	"lines swept", "marker", "result merged", "usage behind a marker", "seal while a marker is open", "job killed", "a job sleeps", "correction of what is sealed",
 	"retry rated", "event skipped", "invoice on several partitions", "day of identities folded",
+	"usage in a pool of an account", "usage in a pool of an invoice", "values asked for", "level carried over", "level carried on", "level begins a day without usage",
+	"usage rated anew under another rate", "usage rated anew at other prices",
+	"seal of a day", "seal of a week", "seal of a month", "another long period of an account sealed",
 	"usage at prices in another currency", "prices in another currency than before", "amount converted", "amount that nothing converts", "exchange rates changed", "exchange rates deleted",
 	"rejected: " + ReasonNegative, "rejected: " + ReasonNoAmount, "rejected: " + ReasonNoRate,
 }

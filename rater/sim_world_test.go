@@ -29,7 +29,6 @@ const (
 	simDay    = 24 * simHour
 	simWindow = 2 * simDay
 	simStart  = int64(1_767_225_600) * int64(time.Second) // 2026-01-01T00:00:00Z
-	simDays   = 4
 )
 
 type simPG struct { // one committed, immutable version of a partition's rows
@@ -118,6 +117,7 @@ type world struct {
 	defs        []*simRow       // index = seq-1
 	pub         int64
 	hidden      int64 // the definition that has a number and is not committed yet, 0: none
+	cycle       *simCycle
 	bill        map[string][]simBill
 
 	families map[string]int    // of rates, by id: the places in simFamilies
@@ -192,6 +192,9 @@ func newWorld(seed uint64, m simMutant, tracing bool) *world {
 		w.usage, w.rated, w.retried = append(w.usage, nil), append(w.rated, nil), append(w.retried, map[Skip]bool{})
 		w.pg = append(w.pg, &simPG{c: Checkpoint{Partition: int32(i), Last: -1, LeaderEpoch: -1}})
 		w.redis = append(w.redis, &simRedis{lines: map[activity.ID]simShown{}})
+	}
+	if w.cycle = &simCycles[0]; w.n(3) == 0 && !m.faults.ofLevels() { // levels go on at seals: the more of them the better
+		w.cycle = &simCycles[w.n(len(simCycles))]
 	}
 	w.begin()
 	w.jobs = &simJobs{} // those of the beginning have nothing to rate anew
@@ -412,12 +415,11 @@ func (w *world) retry() {
 }
 
 func (w *world) sealSome() {
-	end := w.now - 2*simHour
-	end -= (end - simStart) % simDay
+	start, end := w.cycle.over(w.now - 2*simHour)
 	if end <= simStart {
 		return
 	}
-	s := usage.Seal{Account: simAccounts[w.n(5)], PeriodStart: end - simDay, PeriodEnd: end}
+	s := usage.Seal{Account: simAccounts[w.n(5)], PeriodStart: start, PeriodEnd: end}
 	for p := range int32(w.parts) {
 		if w.n(4) > 0 {
 			w.send(p, usage.Record{Kind: usage.KindSeal, Seal: &s})
