@@ -45,7 +45,7 @@ simulate: need-go ## the rater under SCHEDULES (100000) seeded schedules, and ev
 	@$(GO) test ./rater -run 'TestSimulationReport$$' -count=1 -timeout 0 -v -schedules $(SCHEDULES) -report "$(CURDIR)/bench/results"
 
 bench: need-go ## measure on real servers, write bench/results; BENCH="-help" lists what can be set
-	@$(with-servers) $(GO) run ./bench $(BENCH)
+	@$(with-servers) $(GO) run -pgo=cmd/tollstream/default.pgo ./bench $(BENCH)
 
 chaos: need-go ## disturb an installation on real servers for 200 rounds, write bench/results; CHAOS="-help" lists what can be set
 	@deploy/servers/servers install
