@@ -18,6 +18,8 @@ func TestLossShowsInWhatComesAgain(t *testing.T) {
 		{"the same record", 7, 3, 7, false},
 		{"of a later leader", 7, 3, 8, true},
 		{"an earlier record, of the leader before", 7, 2, 6, false},
+		{"an earlier record, of the same leader", 7, 2, 7, false},
+		{"an earlier record, of a later leader, in a log that may end there", 7, 2, 8, true},
 		{"of a broker that knows no epochs", -1, 3, 8, false},
 		{"from a broker that tells none", 7, 3, -1, false},
 	} {

@@ -172,11 +172,15 @@ func (p *Partition) rate(ctx context.Context, w *work, in *Input) error {
 }
 
 // again looks at a record that was rated already. A client whose delivery begins anew may still hand out what it had fetched before; when
-// the broker has lost that meanwhile, the last such record comes again under another leader.
+// the broker has lost that meanwhile, the last such record comes again under another leader, or one before it under a later leader than
+// the last one's: leaders follow one another in the log. The log may be shorter than what was rated, so the last one need not come.
 func (p *Partition) again(in *Input) error {
-	if in.Offset == p.machine.last && in.LeaderEpoch >= 0 && p.leaderEpoch >= 0 && in.LeaderEpoch != p.leaderEpoch {
-		return fmt.Errorf("partition %d offset %d was rated as leader epoch %d wrote it and now stands there of %d: %w",
-			p.fence.Partition, in.Offset, p.leaderEpoch, in.LeaderEpoch, ErrLost)
+	if in.LeaderEpoch < 0 || p.leaderEpoch < 0 {
+		return nil
+	}
+	if in.LeaderEpoch > p.leaderEpoch || in.Offset == p.machine.last && in.LeaderEpoch != p.leaderEpoch {
+		return fmt.Errorf("partition %d was rated up to offset %d as leader epoch %d wrote it, and now offset %d stands there of %d: %w",
+			p.fence.Partition, p.machine.last, p.leaderEpoch, in.Offset, in.LeaderEpoch, ErrLost)
 	}
 	return nil
 }
