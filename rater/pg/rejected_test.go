@@ -124,3 +124,49 @@ func TestRetryTakesOnce(t *testing.T) {
 		t.Errorf("discarded %d, %v, want the open one", n, err)
 	}
 }
+
+// Corrections are read as long as they wait. A cut that answers one ends that, also one that is written by the same cut.
+func TestCorrectionsWait(t *testing.T) {
+	s, _ := open(t)
+	_, f := acquire(t, s, 0, alice)
+	correction := func(offset int64, index int, account, id, reason string) rater.RejectedUsage {
+		return rater.RejectedUsage{Offset: offset, Index: index, Reason: reason, LogTime: 5, Event: usage.Event{
+			ID: id, Source: "gw", Account: account, RoutingKey: account, Product: "p", Time: 1, Quantity: money.One.Neg(), Corrects: &usage.EventName{Source: "gw", ID: "x-" + id},
+		}}
+	}
+	c := cut(f, 10)
+	c.Rejected = []rater.RejectedUsage{
+		correction(7, 1, "acme", "c", rater.ReasonCorrectionWaits), correction(3, 0, "acme", "a", rater.ReasonCorrectionWaits),
+		correction(7, 0, "acme", "b", rater.ReasonCorrectionWaits), correction(5, 0, "other", "d", rater.ReasonCorrectionWaits),
+		correction(6, 0, "acme", "e", rater.ReasonCorrectionUnknown), correction(8, 0, "acme", "f", rater.ReasonCorrectionWaits),
+	}
+	c.Answered = []rater.Skip{{Offset: 8}}
+	commit(t, s, rater.OutcomeCommitted, c)
+	waiting := func(partition int32, below int64, limit int, want string) {
+		t.Helper()
+		list, err := s.CorrectionsWaiting(t.Context(), partition, "acme", below, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, r := range list {
+			got += fmt.Sprintf("%d/%d %s of %s, ", r.Offset, r.Index, r.Event.ID, r.Event.Corrects.ID)
+		}
+		if got != want {
+			t.Errorf("partition %d below %d: %q, want %q", partition, below, got, want)
+		}
+	}
+	waiting(0, 100, 10, "3/0 a of x-a, 7/0 b of x-b, 7/1 c of x-c, ")
+	waiting(0, 100, 2, "3/0 a of x-a, 7/0 b of x-b, ")
+	waiting(0, 7, 10, "3/0 a of x-a, ")
+	waiting(1, 100, 10, "")
+	f.Next = 10
+	c = cut(f, 20)
+	c.Answered = []rater.Skip{{Offset: 3}, {Offset: 7, Index: 1}}
+	commit(t, s, rater.OutcomeCommitted, c)
+	waiting(0, 100, 10, "7/0 b of x-b, ")
+	list, _, _, err := s.RejectedList(t.Context(), pg.RejectedFilter{State: pg.RejectedRetried}, pg.RejectedCursor{}, 10)
+	if err != nil || len(list) != 3 {
+		t.Errorf("%d are retried, %v", len(list), err)
+	}
+}

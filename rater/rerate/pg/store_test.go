@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -286,6 +287,49 @@ func TestJobsInOrder(t *testing.T) {
 	}
 	if p := w.progress(two); p.Job.Swept == 0 {
 		t.Errorf("nothing was swept: %+v", p)
+	}
+}
+
+// A job is demanded for an account with corrections that wait, over the periods of all of them, and no second one before it is done.
+func TestCorrectionsAreDemanded(t *testing.T) {
+	w := newWorld(t)
+	w.apply(first)
+	w.used("a", 1)
+	at := time.Date(2026, 11, 5, 0, 0, 0, 0, time.UTC).UnixNano()
+	for i, r := range []struct {
+		account, reason, state string
+		time                   int64
+	}{
+		{"a", "correction_waits", "open", at}, {"a", "correction_waits", "open", at - 9}, {"a", "correction_waits", "retried", at - 99},
+		{"b", "no_rate", "open", at}, {"gone", "correction_waits", "open", at}, {"c", "correction_waits", "open", -5},
+	} {
+		w.exec(`INSERT INTO rejected_usage (partition, usage_offset, event_index, log_time, reason, state, retry, account, product, source, event_id, event_time, event, raw)
+			VALUES (0, $1, 0, 1, $2, $3, false, $4, 'calls', 's', 'e', $5, '', '')`, i, r.reason, r.state, r.account, r.time)
+	}
+	list, err := w.store.Waiting(t.Context(), 10)
+	want := []rerate.Waiting{{Account: "a", From: at - 9, Until: at + 1}, {Account: "c", From: 1, Until: 2}, {Account: "gone", From: at, Until: at + 1}}
+	if err != nil || !slices.Equal(list, want) {
+		t.Fatalf("%+v, %v, want %+v", list, err, want)
+	}
+	if list, err := w.store.Waiting(t.Context(), 1); err != nil || len(list) != 1 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	w.exec("DELETE FROM rejected_usage WHERE account = 'c'")
+	r := w.runner("one")
+	for range 2 {
+		w.commit(0, 1)
+		if _, err := r.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	jobs, err := w.store.Jobs(t.Context(), 10)
+	if err != nil || len(jobs) != 1 || !jobs[0].Demand || jobs[0].Account != "a" || jobs[0].From != at-9 || jobs[0].Until != at+1 {
+		t.Errorf("jobs %+v, %v", jobs, err)
+	}
+	w.exec("DELETE FROM rejected_usage WHERE account = 'a'") // as its result does
+	w.steps(r)                                               // an account that is gone is demanded nothing for
+	if got := fmt.Sprint(w.sent); strings.Count(got, "demand for") != 1 || strings.Count(got, "result 2 of a") != 1 {
+		t.Errorf("%s", got)
 	}
 }
 
