@@ -19,7 +19,7 @@ import (
 // Config is a collector's configuration, parsed and checked.
 type Config struct {
 	Source   SourceConfig
-	Format   format.Delimited
+	Format   format.Format
 	Mapping  format.Mapping
 	Every    time.Duration // of the schedule; 0: only by hand
 	Backfill bool
@@ -67,7 +67,7 @@ func ParseConfig(document []byte) (*Config, error) {
 		return nil, &ConfigError{Line: max(second.Line, 1), Message: "more than one document; a file holds one collector"}
 	}
 	d := &reading{}
-	config := &Config{Format: format.DefaultDelimited()}
+	config := &Config{}
 	d.config(config, root.Content[0])
 	if len(d.problems) > 0 {
 		return nil, errors.Join(d.problems...)
@@ -198,11 +198,12 @@ func (d *reading) config(c *Config, node *yaml.Node) {
 	if c.Source.Type == "" {
 		c.Source.Type = "upload"
 	}
-	if !c.Format.Header {
-		for name, field := range c.Mapping.Fields() {
-			if field.From != "" {
-				d.fail("mapping."+name, node, "names the column %q, but format.header is false; give the column's number", field.From)
-			}
+	if c.Format == nil {
+		return
+	}
+	for p := range c.Mapping.Paths() {
+		if message := c.Format.CheckPath(p); message != "" {
+			d.fail(p.Member, node, "%s", message)
 		}
 	}
 }
@@ -228,32 +229,6 @@ func (d *reading) schedule(c *Config, path string, node *yaml.Node) {
 		return
 	}
 	c.Every = parsed
-}
-
-func (d *reading) format(f *format.Delimited, path string, node *yaml.Node) {
-	kind := "delimited"
-	lines := map[string]*yaml.Node{}
-	noted := func(name string, read func(string, *yaml.Node)) member {
-		return member{name, func(path string, n *yaml.Node) { lines[name] = n; read(path, n) }}
-	}
-	before := len(d.problems)
-	d.object(path, node, noted("type", d.text(&kind)), noted("delimiter", d.text(&f.Delimiter)), noted("quote", d.text(&f.Quote)),
-		noted("escape", d.text(&f.Escape)), noted("header", d.flag(&f.Header)), noted("columns", d.number(&f.Columns)),
-		noted("skip_rows", d.number(&f.SkipRows)), noted("encoding", d.text(&f.Encoding)), noted("decimal", d.text(&f.Decimal)),
-		noted("thousands", d.text(&f.Thousands)), noted("null", d.texts(&f.Null)), noted("final_newline", d.flag(&f.FinalNewline)))
-	if f.Delimiter == "tab" || f.Delimiter == `\t` {
-		f.Delimiter = "\t"
-	}
-	if kind != "delimited" {
-		d.fail(joined(path, "type"), lines["type"], "unknown type %q; this version reads delimited", kind)
-	}
-	if name, message := f.Check(); message != "" && len(d.problems) == before {
-		at := lines[name]
-		if at == nil {
-			at = node
-		}
-		d.fail(joined(path, name), at, "%s", message)
-	}
 }
 
 func (d *reading) mapping(m *format.Mapping, path string, node *yaml.Node) {

@@ -127,8 +127,8 @@ type run struct {
 	started  time.Time
 
 	reporting sync.Mutex   // around progress
-	readBytes atomic.Int64 // raw bytes of the file up to where it is being read
-	skipped   int64        // of them, what an earlier run had read
+	readBytes atomic.Int64 // raw bytes of the file that were read
+	reached   atomic.Int64 // the end of what was read of it
 
 	// Of the rows whose fate is known, in the file's order; the committing goroutine's own.
 	next        format.Position
@@ -149,7 +149,7 @@ func (r *run) insist(ctx context.Context, do func() error) error {
 		if n == 1 {
 			r.Log.Warn("collector waits", "collector", r.request.Collector, "file", r.request.File.Name, "error", err)
 		}
-		r.progress(Progress{Phase: PhaseWait, Bytes: r.readBytes.Load(), TotalBytes: r.request.File.Size, Waiting: err})
+		r.progress(Progress{Phase: PhaseWait, Bytes: r.reached.Load(), TotalBytes: r.request.File.Size, Waiting: err})
 		wait := time.NewTimer(r.Backoff(n))
 		select {
 		case <-wait.C:
@@ -199,7 +199,7 @@ func (r *run) finish(ctx context.Context, begun Begun, failure error) (RunResult
 
 func (r *run) tally() Counts {
 	c := r.counts
-	c.Bytes, c.Seconds = r.readBytes.Load()-r.skipped, r.Now().Sub(r.started).Seconds()
+	c.Bytes, c.Seconds = r.readBytes.Load(), r.Now().Sub(r.started).Seconds()
 	if r.first != 0 || r.last != 0 {
 		first, last := time.Unix(0, r.first).UTC(), time.Unix(0, r.last).UTC()
 		c.FirstEvent, c.LastEvent = &first, &last
@@ -269,90 +269,47 @@ func (r *run) process(parent context.Context, begun Begun) error {
 
 // input is the file from the start position on.
 type input struct {
-	rows   *format.Rows
-	mapper *format.Mapper
-	close  func()
+	records format.Reader
+	mapper  *format.Mapper
+	file    io.Closer
 }
 
-// open reads the header and goes to the position.
+func (in *input) close() {
+	in.records.Close() //nolint:errcheck,gosec // only read
+	in.file.Close()    //nolint:errcheck,gosec // only read
+}
+
+// open goes to the position.
 func (r *run) open(from format.Position) (*input, error) {
-	f := &r.request.Config.Format
-	file, err := r.request.File.Open(0)
+	file, err := r.request.File.Open()
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the file already
 	}
-	closeFile := func() { file.Close() } //nolint:errcheck,gosec // only read
-	text, plain := f.Decode(countBytes{file, &r.readBytes, r.Metrics})
-	rows := format.NewRows(text, f, format.Start)
-	header, err := readHeader(rows, f)
+	f := r.request.Config.Format
+	mapper := format.NewMapper(&r.request.Config.Mapping, f.Notation(), r.key.Hash)
+	records, err := f.Open(format.Plain(counted{file, r}, r.request.File.Size), mapper.Paths(), from)
 	if err != nil {
-		closeFile()
-		return nil, err
+		return nil, errors.Join(err, file.Close())
 	}
-	mapper, err := format.NewMapper(f, &r.request.Config.Mapping, header, r.key.Hash)
-	if err != nil {
-		closeFile()
-		return nil, err //nolint:wrapcheck // names the member already
-	}
-	if from.Offset <= rows.Position().Offset {
-		return &input{rows, mapper, closeFile}, nil
-	}
-	closeFile()
-	return r.openAt(from, mapper, plain)
+	return &input{records, mapper, file}, nil
 }
 
-// openAt opens the file at a checkpoint: by seeking, or where the file is in another encoding by
-// decoding what stands before it.
-func (r *run) openAt(from format.Position, mapper *format.Mapper, plain bool) (*input, error) {
-	f, offset := &r.request.Config.Format, int64(0)
-	if plain {
-		offset = from.Offset
-	}
-	file, err := r.request.File.Open(offset)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // names the file already
-	}
-	r.readBytes.Store(offset)
-	r.skipped = offset
-	text, _ := f.Decode(countBytes{file, &r.readBytes, r.Metrics})
-	if !plain {
-		if _, err := io.CopyN(io.Discard, text, from.Offset); err != nil {
-			return nil, errors.Join(fmt.Errorf("go to line %d: %w", from.Line, err), file.Close())
+// counted counts what is read of the file.
+type counted struct {
+	io.ReaderAt
+	r *run
+}
+
+func (c counted) ReadAt(b []byte, offset int64) (int, error) {
+	n, err := c.ReaderAt.ReadAt(b, offset)
+	c.r.readBytes.Add(int64(n))
+	for end := offset + int64(n); ; {
+		reached := c.r.reached.Load()
+		if end <= reached || c.r.reached.CompareAndSwap(reached, end) {
+			break
 		}
 	}
-	return &input{format.NewRows(text, f, from), mapper, func() { file.Close() }}, nil //nolint:errcheck,gosec // only read
-}
-
-func readHeader(rows *format.Rows, f *format.Delimited) ([]string, error) {
-	err := rows.SkipLines(f.SkipRows)
-	var header format.Row
-	if err == nil && f.Header {
-		err = rows.Next(&header)
-	}
-	switch {
-	case errors.Is(err, io.EOF) && f.Header:
-		return nil, fmt.Errorf("the file ends before its header (skip_rows is %d)", f.SkipRows)
-	case errors.Is(err, io.EOF):
-		return nil, nil
-	case err != nil:
-		return nil, err //nolint:wrapcheck // names the line already
-	case header.Code != "":
-		return nil, fmt.Errorf("line %d: the header cannot be read: %s", header.Line, header.Message)
-	}
-	return header.Fields, nil
-}
-
-// countBytes counts what is read of the file.
-type countBytes struct {
-	io.Reader
-	n       *atomic.Int64
-	metrics *Metrics
-}
-
-func (c countBytes) Read(b []byte) (int, error) {
-	n, err := c.Reader.Read(b)
-	c.n.Add(int64(n))
-	c.metrics.fileBytes.Add(float64(n))
+	c.r.Metrics.fileBytes.Add(float64(n))
 	return n, err //nolint:wrapcheck // a reader's errors pass
 }
 
@@ -367,7 +324,7 @@ func (r *run) read(ctx context.Context, in *input, inOrder chan<- *chunk) error 
 			return ctx.Err() //nolint:wrapcheck // the caller names what was stopped
 		}
 		if c.rows > 0 {
-			c.next = in.rows.Position()
+			c.next = in.records.Position()
 			select {
 			case slots <- struct{}{}:
 			case <-ctx.Done():
@@ -392,7 +349,7 @@ func (r *run) read(ctx context.Context, in *input, inOrder chan<- *chunk) error 
 // fill reads the rows of a chunk.
 func (in *input) fill(c *chunk, row *format.Row) error {
 	for c.rows < chunkRows {
-		if err := in.rows.Next(row); err != nil {
+		if err := in.records.Next(row); err != nil {
 			return err //nolint:wrapcheck // names the line already
 		}
 		var sent usage.Sent
@@ -435,7 +392,7 @@ func (r *run) commit(ctx context.Context, id int64, c *chunk) error {
 		r.unsaved = append(r.unsaved, c.errors[:n]...)
 		r.kept += n
 	}
-	r.progress(Progress{Phase: PhaseSend, Rows: r.counts.Rows, Rejected: r.counts.Rejected, Bytes: r.readBytes.Load(), TotalBytes: r.request.File.Size})
+	r.progress(Progress{Phase: PhaseSend, Rows: r.counts.Rows, Rejected: r.counts.Rejected, Bytes: r.reached.Load(), TotalBytes: r.request.File.Size})
 	if r.Now().Sub(r.lastSave) < saveEvery && len(r.unsaved) < saveErrors {
 		return nil
 	}

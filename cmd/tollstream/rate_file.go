@@ -65,14 +65,14 @@ func (a *app) eventsIn(file string, in io.Reader, o rateOptions) (eventSource, e
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", o.collector, err)
 		}
-		return rowEvents(buffered, config.Format, &config.Mapping)
+		return mappedEvents(buffered, config)
 	}
 	begin, _ := buffered.Peek(4096)
 	begin = bytes.TrimLeft(begin, " \t\r\n\ufeff")
 	name := strings.ToLower(file)
 	switch {
 	case strings.HasSuffix(name, ".csv"):
-		return rowEvents(buffered, format.DefaultDelimited(), nil)
+		return namedEvents(buffered)
 	case len(begin) > 0 && begin[0] == '[':
 		return arrayEvents(buffered)
 	case len(begin) > 0 && begin[0] == '{', strings.HasSuffix(name, ".ndjson"), strings.HasSuffix(name, ".jsonl"):
@@ -80,7 +80,7 @@ func (a *app) eventsIn(file string, in io.Reader, o rateOptions) (eventSource, e
 	case len(begin) == 0:
 		return nil, fmt.Errorf("%s has no events", file)
 	}
-	return rowEvents(buffered, format.DefaultDelimited(), nil)
+	return namedEvents(buffered)
 }
 
 // lineEvents reads NDJSON.
@@ -144,31 +144,34 @@ type sentEvent struct {
 	Attributes map[string]string `json:"attributes,omitempty"`
 }
 
-// rowEvents reads delimited text by a mapping; nil: the header names the members of an event, and attributes.
-func rowEvents(in io.Reader, f format.Delimited, mapping *format.Mapping) (eventSource, error) {
-	text, _ := f.Decode(in)
-	rows := format.NewRows(text, &f, format.Start)
-	if err := rows.SkipLines(f.SkipRows); err != nil {
-		return nil, fmt.Errorf("the file ends before its first row: %w", err)
-	}
-	var header []string
-	if f.Header {
-		var row format.Row
-		if err := rows.Next(&row); err != nil || row.Code != "" {
-			return nil, fmt.Errorf("line %d: the header cannot be read: %s %w", row.Line, row.Message, err)
-		}
-		header = slices.Clone(row.Fields)
-	}
-	if mapping == nil {
-		mapping = namedColumns(header)
-	}
-	mapper, err := format.NewMapper(&f, mapping, header, "rate")
+// mappedEvents reads records as a collector does.
+func mappedEvents(in io.Reader, config *collector.Config) (eventSource, error) {
+	mapper := format.NewMapper(&config.Mapping, config.Format.Notation(), "rate")
+	records, err := config.Format.Open(format.Once(in), mapper.Paths(), format.Start)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the member already
 	}
+	return recordEvents(records, mapper), nil
+}
+
+// namedEvents reads delimited text whose header names the members of an event, and attributes.
+func namedEvents(in io.Reader) (eventSource, error) {
+	f := format.DefaultDelimited()
+	rows, err := f.Read(in)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the line already
+	}
+	mapper := format.NewMapper(namedColumns(rows.Header), f.Notation(), "rate")
+	if err := rows.Bind(mapper.Paths()); err != nil {
+		return nil, err //nolint:wrapcheck // names the column already
+	}
+	return recordEvents(rows, mapper), nil
+}
+
+func recordEvents(records format.Reader, mapper *format.Mapper) eventSource {
 	return func() ([]byte, int64, *api.EventError, error) {
 		var row format.Row
-		if err := rows.Next(&row); err != nil {
+		if err := records.Next(&row); err != nil {
 			return nil, row.Line, nil, err //nolint:wrapcheck // names the line already
 		}
 		var s usage.Sent
@@ -193,7 +196,7 @@ func rowEvents(in io.Reader, f format.Delimited, mapping *format.Mapping) (event
 		}
 		text, err := json.Marshal(e)
 		return text, row.Line, nil, err
-	}, nil
+	}
 }
 
 // namedColumns maps each column to the member of its name, and those of other names to attributes.

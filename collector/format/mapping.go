@@ -11,7 +11,7 @@ import (
 	"github.com/tollstream/tollstream/ledger/money"
 )
 
-// Mapping says which columns become which members of an event. A member without a Field is not sent;
+// Mapping says which values of a record become which members of an event. A member without a Field is not sent;
 // without ID, the id is made of the file's identity and the row's line.
 type Mapping struct {
 	ID, Source, Account, Product, Package *Field
@@ -25,13 +25,13 @@ type Attribute struct {
 	Field *Field
 }
 
-// Field is where the text of a member comes from: a column, or Value.
+// Field is where the text of a member comes from: a value of the record, or Value.
 type Field struct {
-	From    string // the column's name in the header
-	Column  int    // or its number, from 1
+	From    string // the path of a record's value: a column's name, a member, an element
+	Column  int    // or the number of a column, from 1
 	Value   string // or a constant
-	Default string // stands where the column is empty or null
-	Steps   []Step // done to the column's text in this order; not to Value and Default
+	Default string // stands where the value is empty or null
+	Steps   []Step // done to the record's text in this order; not to Value and Default
 	Layouts []string
 	Zone    *time.Location // of layouts that say none
 	Strict  bool           // a local time that the zone skips or repeats is refused
@@ -58,61 +58,38 @@ const (
 	StepMultiply    StepOp = "multiply" // a number, by By: 0.001, 60
 )
 
-// Mapper maps the rows of one file.
+// Mapper maps the records of one file.
 type Mapper struct {
-	format  *Delimited
-	mapping *Mapping
-	columns map[*Field]int // from 0
-	fileID  string
-	width   int  // columns that a row must have
-	exact   bool // or at least
+	mapping  *Mapping
+	notation *Notation
+	places   map[*Field]int // of a record's fields
+	paths    []Path
+	fileID   string
 }
 
-// NewMapper binds the mapping to the header (nil when the format has none). fileID names the file's
-// content. An error names a column that the header lacks or has twice.
-func NewMapper(format *Delimited, mapping *Mapping, header []string, fileID string) (*Mapper, error) {
-	m := &Mapper{format: format, mapping: mapping, columns: map[*Field]int{}, fileID: fileID}
-	if header != nil {
-		m.width, m.exact = len(header), true
-	} else if format.Columns > 0 {
-		m.width, m.exact = format.Columns, true
+// NewMapper prepares the mapping of a file's records, whose values are written in the notation. fileID
+// names the file's content.
+func NewMapper(mapping *Mapping, notation *Notation, fileID string) *Mapper {
+	m := &Mapper{mapping: mapping, notation: notation, places: map[*Field]int{}, fileID: fileID}
+	for path, field := range mapping.Paths() {
+		m.places[field] = len(m.paths)
+		m.paths = append(m.paths, path)
 	}
-	for member, field := range mapping.Fields() {
-		if field.From == "" && field.Column == 0 {
-			continue
-		}
-		at := field.Column - 1
-		if field.From != "" {
-			at = slices.Index(header, field.From)
-			if at < 0 {
-				return nil, fmt.Errorf("mapping.%s: the header has no column %q; it has %s", member, field.From, listed(header))
-			}
-			if slices.Index(header[at+1:], field.From) >= 0 {
-				return nil, fmt.Errorf("mapping.%s: the header has column %q twice; give its number instead", member, field.From)
-			}
-		}
-		if m.exact && at >= m.width {
-			return nil, fmt.Errorf("mapping.%s: column %d, but a row has %d", member, at+1, m.width)
-		}
-		if !m.exact {
-			m.width = max(m.width, at+1)
-		}
-		m.columns[field] = at
-	}
-	return m, nil
+	return m
 }
 
-func listed(header []string) string {
-	const most = 40
-	more := ""
-	if len(header) > most {
-		header, more = header[:most], ", …"
+// Paths are the values that the mapper reads of a record, in the order of its fields.
+func (m *Mapper) Paths() []Path { return m.paths }
+
+// Paths walks over the paths of all members that read one.
+func (m *Mapping) Paths() func(yield func(Path, *Field) bool) {
+	return func(yield func(Path, *Field) bool) {
+		for member, f := range m.Fields() {
+			if (f.From != "" || f.Column != 0) && !yield(Path{Name: f.From, Column: f.Column, Member: "mapping." + member}, f) {
+				return
+			}
+		}
 	}
-	names := make([]string, len(header))
-	for i, name := range header {
-		names[i] = strconv.Quote(cut(name))
-	}
-	return strings.Join(names, ", ") + more
 }
 
 // Fields walks over all mapped members with their names in the configuration.
@@ -141,10 +118,6 @@ func (m *Mapping) Fields() func(yield func(string, *Field) bool) {
 func (m *Mapper) Map(row *Row, s *usage.Sent) bool {
 	*s = usage.Sent{Attributes: nil}
 	if row.Code != "" {
-		return false
-	}
-	if n := len(row.Fields); n < m.width || m.exact && n > m.width {
-		m.failWidth(row, n)
 		return false
 	}
 	w := mapping{m: m, row: row}
@@ -176,21 +149,6 @@ func (m *Mapper) Map(row *Row, s *usage.Sent) bool {
 	return row.Code == ""
 }
 
-func (m *Mapper) failWidth(row *Row, n int) {
-	torn := ""
-	if row.torn && n < m.width {
-		torn = ": the last line is torn"
-	}
-	switch {
-	case !m.exact:
-		row.Fail(usage.CodeRow, fmt.Sprintf("the row has %d columns, the mapping needs %d%s", n, m.width, torn))
-	case m.format.Header:
-		row.Fail(usage.CodeRow, fmt.Sprintf("the row has %d columns, the header %d%s", n, m.width, torn))
-	default:
-		row.Fail(usage.CodeRow, fmt.Sprintf("the row has %d columns instead of %d%s", n, m.width, torn))
-	}
-}
-
 // mapping maps one row.
 type mapping struct {
 	m        *Mapper
@@ -203,12 +161,12 @@ func (w *mapping) text(what string, f *Field, code usage.Code) (string, bool) {
 	if f == nil {
 		return "", false
 	}
-	at, column := w.m.columns[f]
-	if w.fromFile = column; !column {
+	at, read := w.m.places[f]
+	if w.fromFile = read; !read {
 		return f.Value, f.Value != ""
 	}
 	text := w.row.Fields[at]
-	if text != "" && slices.Contains(w.m.format.Null, text) {
+	if text != "" && slices.Contains(w.m.notation.Null, text) {
 		text = ""
 	}
 	for i := 0; i < len(f.Steps) && text != ""; i++ {
@@ -238,7 +196,7 @@ func (w *mapping) step(what string, s *Step, text string, code usage.Code) strin
 	case StepReplace:
 		return strings.ReplaceAll(text, s.A, s.B)
 	case StepMultiply:
-		d, message := usage.ParseNumber(what, w.m.format.number(text))
+		d, message := usage.ParseNumber(what, w.m.notation.number(text))
 		if message == "" {
 			var err error
 			if d, err = d.Mul(s.By); err != nil {
@@ -250,7 +208,7 @@ func (w *mapping) step(what string, s *Step, text string, code usage.Code) strin
 			return ""
 		}
 		// The rest reads numbers in the file's notation.
-		return strings.Replace(d.String(), ".", w.m.format.Decimal, 1)
+		return strings.Replace(d.String(), ".", w.m.notation.Decimal, 1)
 	}
 	return text
 }
@@ -270,8 +228,8 @@ func (w *mapping) decimal(what string, f *Field, code usage.Code) (d money.Decim
 	}
 	plain := text
 	if w.fromFile { // a configuration writes its numbers with a point
-		if plain = w.m.format.number(text); plain == "" {
-			w.row.Fail(code, fmt.Sprintf("%s %q does not fit the format's decimal sign %q and thousands %q", what, cut(text), w.m.format.Decimal, w.m.format.Thousands))
+		if plain = w.m.notation.number(text); plain == "" {
+			w.row.Fail(code, fmt.Sprintf("%s %q does not fit the format's decimal sign %q and thousands %q", what, cut(text), w.m.notation.Decimal, w.m.notation.Thousands))
 			return d, false
 		}
 	}
@@ -280,31 +238,6 @@ func (w *mapping) decimal(what string, f *Field, code usage.Code) (d money.Decim
 		w.row.Fail(code, message)
 	}
 	return d, true
-}
-
-// number rewrites a number of the file with a point and without grouping; empty when its signs are
-// not where they belong, for 1.234 must not be read as one when the point groups thousands.
-func (d *Delimited) number(text string) string {
-	if d.Decimal == "." && d.Thousands == "" {
-		return text
-	}
-	whole, fraction, hasFraction := strings.Cut(text, d.Decimal)
-	if d.Thousands != "" && strings.Contains(whole, d.Thousands) {
-		groups := strings.Split(whole, d.Thousands)
-		for i, g := range groups {
-			if i > 0 && len(g) != 3 || i == 0 && (len(strings.TrimLeft(g, "+-")) < 1 || len(strings.TrimLeft(g, "+-")) > 3) {
-				return ""
-			}
-		}
-		whole = strings.Join(groups, "")
-	}
-	if d.Decimal == "," && strings.Contains(whole+fraction, ".") || strings.Contains(fraction, d.Decimal) {
-		return ""
-	}
-	if !hasFraction {
-		return whole
-	}
-	return whole + "." + fraction
 }
 
 func (w *mapping) instant(f *Field) (instant int64, sent bool) {

@@ -13,17 +13,16 @@ import (
 
 func mapOne(t *testing.T, f *Delimited, m *Mapping, header, line string) (usage.Sent, *Row) {
 	t.Helper()
-	rows := NewRows(strings.NewReader(line), f, Start)
-	var row Row
-	if err := rows.Next(&row); err != nil {
+	if header != "" {
+		line = header + "\n" + line
+	}
+	mapper := NewMapper(m, f.Notation(), "00ff")
+	records, err := f.Open(Plain(strings.NewReader(line), int64(len(line))), mapper.Paths(), Start)
+	if err != nil {
 		t.Fatal(err)
 	}
-	var names []string
-	if header != "" {
-		names = strings.Split(header, ",")
-	}
-	mapper, err := NewMapper(f, m, names, "00ff")
-	if err != nil {
+	var row Row
+	if err := records.Next(&row); err != nil {
 		t.Fatal(err)
 	}
 	var s usage.Sent
@@ -37,7 +36,7 @@ func from(name string, steps ...Step) *Field { return &Field{From: name, Steps: 
 
 func TestMap(t *testing.T) {
 	f := DefaultDelimited()
-	f.Null = []string{"NULL", `\N`}
+	f.Values.Null = []string{"NULL", `\N`}
 	m := &Mapping{
 		Account: from("who", Step{Op: StepTrim}, Step{Op: StepStripPrefix, A: "00"}, Step{Op: StepReplace, A: " ", B: ""}),
 		Product: &Field{Value: "voice"},
@@ -56,7 +55,7 @@ func TestMap(t *testing.T) {
 		t.Fatalf("%+v", row)
 	}
 	got := fmt.Sprintln(s.ID, s.Account, s.Product, s.Package, s.Quantity, s.Time, s.Attributes)
-	if want := fmt.Sprintln("00ff:1", "49301", "voice", "basic", "1.5", int64(1795255200e9), []usage.Attribute{{Name: "cell", Value: "AB"}, {Name: "kind", Value: "mobile"}}); got != want {
+	if want := fmt.Sprintln("00ff:2", "49301", "voice", "basic", "1.5", int64(1795255200e9), []usage.Attribute{{Name: "cell", Value: "AB"}, {Name: "kind", Value: "mobile"}}); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	s, row = mapOne(t, &f, m, header, `1,NULL,NULL,\N,`)
@@ -93,15 +92,19 @@ func TestMapByNumber(t *testing.T) {
 	}
 }
 
-func TestNewMapperNamesTheColumn(t *testing.T) {
-	f := DefaultDelimited()
+func TestOpenNamesTheColumn(t *testing.T) {
+	open := func(header string, m *Mapping) error {
+		f := DefaultDelimited()
+		_, err := f.Open(Plain(strings.NewReader(header), int64(len(header))), NewMapper(m, f.Notation(), "x").Paths(), Start)
+		return err
+	}
 	m := &Mapping{Account: from("a"), Product: from("b")}
-	for header, says := range map[string]string{"a,c": `no column "b"; it has "a", "c"`, "a,b,a": `"a" twice`} {
-		if _, err := NewMapper(&f, m, strings.Split(header, ","), "x"); err == nil || !strings.Contains(err.Error(), says) {
+	for header, says := range map[string]string{"a,c": `mapping.product: the header has no column "b"; it has "a", "c"`, "a,b,a": `mapping.account: the header has column "a" twice`} {
+		if err := open(header, m); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", header, err)
 		}
 	}
-	if _, err := NewMapper(&f, &Mapping{Account: &Field{Column: 3}}, []string{"a", "b"}, "x"); err == nil {
+	if err := open("a,b", &Mapping{Account: &Field{Column: 3}}); err == nil {
 		t.Error("a column number beyond the header was taken")
 	}
 }
@@ -126,42 +129,24 @@ func TestNumbers(t *testing.T) {
 		{",", " ", "12 345,6", "12345.6"},
 	}
 	for _, c := range cases {
-		f := DefaultDelimited()
-		f.Decimal, f.Thousands = c.decimal, c.thousands
-		if got := f.number(c.text); got != c.want {
+		n := Notation{Decimal: c.decimal, Thousands: c.thousands}
+		if got := n.number(c.text); got != c.want {
 			t.Errorf("%q with %q %q: got %q, want %q", c.text, c.decimal, c.thousands, got, c.want)
 		}
 	}
 	f := DefaultDelimited()
-	f.Decimal, f.Thousands = ",", "."
+	f.Values.Decimal, f.Values.Thousands = ",", "."
 	f.Delimiter = ";"
 	// A default is in the configuration's notation, also where the file says the same letters.
 	defaulted := &Mapping{Account: &Field{Value: "a"}, Product: &Field{Value: "p"}, Quantity: &Field{From: "q", Default: "1.000"}}
 	for text, want := range map[string]int64{"x;": 1, "x;1.000": 1000} {
-		rows := NewRows(strings.NewReader(text), &f, Start)
-		mapper, err := NewMapper(&f, defaulted, []string{"x", "q"}, "id")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var row Row
-		var s usage.Sent
-		if err := rows.Next(&row); err != nil || !mapper.Map(&row, &s) || s.Quantity != money.FromInt(want) {
-			t.Errorf("%q: %v %+v %s", text, err, row, s.Quantity)
+		if sent, row := mapOne(t, &f, defaulted, "x;q", text); row.Code != "" || sent.Quantity != money.FromInt(want) {
+			t.Errorf("%q: %+v %s", text, row, sent.Quantity)
 		}
 	}
 	m := &Mapping{Account: from("a"), Product: from("p"), Quantity: from("q", Step{Op: StepMultiply, By: money.FromInt(60)})}
-	rows := NewRows(strings.NewReader("x;y;1.000,5"), &f, Start)
-	var row Row
-	if err := rows.Next(&row); err != nil {
-		t.Fatal(err)
-	}
-	mapper, err := NewMapper(&f, m, []string{"a", "p", "q"}, "x")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var s usage.Sent
-	if !mapper.Map(&row, &s) || s.Quantity != money.FromInt(60030) {
-		t.Errorf("%+v %s", row, s.Quantity)
+	if sent, row := mapOne(t, &f, m, "a;p;q", "x;y;1.000,5"); row.Code != "" || sent.Quantity != money.FromInt(60030) {
+		t.Errorf("%+v %s", row, sent.Quantity)
 	}
 }
 

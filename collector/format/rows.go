@@ -19,41 +19,14 @@ const (
 	readBytes   = 64 << 10
 )
 
-// Position is a place between two rows of the decoded text.
-type Position struct {
-	Offset int64 // bytes before it
-	Line   int64 // number of the line that starts there, from 1
-}
-
-// Start is the position before everything.
-var Start = Position{Offset: 0, Line: 1}
-
-// Row is a row, or a bad one: then Code and Message say why, Raw shows it, and Fields is of no use.
-type Row struct {
-	Line    int64 // of its first line, as an editor counts
-	Fields  []string
-	Code    usage.Code
-	Message string
-	Raw     string // of a bad row, the beginning of its text
-	text    string // of a good row
-	torn    bool   // it is the last and its line has no end
-}
-
-// Fail makes the row a bad one.
-func (r *Row) Fail(code usage.Code, message string) {
-	if r.Code == "" {
-		r.Code, r.Message = code, message
-		if r.Raw == "" {
-			r.Raw = cut(strings.TrimRight(r.text, "\r\n"))
-		}
-	}
-}
-
 // Rows cuts text into rows. After a row that cannot be cut (an open quote, text behind a closing
 // one, too long) it goes on at the line after that row's first line, so that a quote that was lost
 // costs one row and not the file.
 type Rows struct {
+	Header []string // the names of the columns; nil when the format has none
+
 	in     io.Reader
+	closer io.Closer
 	format *Delimited
 	quote  int // the quote's byte, -1 for none
 	escape int
@@ -63,10 +36,14 @@ type Rows struct {
 	err    error
 	at     Position
 	skip   bool // in the middle of a line that is too long
+
+	columns []int // from 0, of the paths; nil: a row has all its columns
+	width   int   // columns that a row must have; 0: any
+	exact   bool  // or at least
 }
 
-// NewRows reads from the position, at which in already stands.
-func NewRows(in io.Reader, format *Delimited, at Position) *Rows {
+// newRows reads from the position, at which in already stands.
+func newRows(in io.Reader, format *Delimited, at Position) *Rows {
 	rows := &Rows{in: in, format: format, quote: -1, escape: -1, at: at}
 	if format.Quote != "" {
 		rows.quote = int(format.Quote[0])
@@ -77,11 +54,19 @@ func NewRows(in io.Reader, format *Delimited, at Position) *Rows {
 	return rows
 }
 
-// Position is where the next row starts.
+// Position implements Reader.
 func (r *Rows) Position() Position { return r.at }
 
-// SkipLines passes over lines, whatever they hold.
-func (r *Rows) SkipLines(n int) error {
+// Close implements Reader.
+func (r *Rows) Close() error {
+	if r.closer == nil {
+		return nil
+	}
+	return r.closer.Close() //nolint:wrapcheck // only read
+}
+
+// skipLines passes over lines, whatever they hold.
+func (r *Rows) skipLines(n int) error {
 	for range n {
 		for {
 			i := bytes.IndexByte(r.buffer[r.from:], '\n')
@@ -134,8 +119,7 @@ func (r *Rows) fill() {
 	}
 }
 
-// Next reads the next row; empty lines are passed over. It gives io.EOF at the end, and the
-// reader's error if reading failed: what was read of the last row then does not count.
+// Next implements Reader; empty lines are passed over.
 func (r *Rows) Next(row *Row) error {
 	for {
 		if r.skip {
@@ -183,6 +167,7 @@ func (r *Rows) Next(row *Row) error {
 		r.advance(n, lines)
 		row.torn = r.eof && r.from == len(r.buffer) && !strings.HasSuffix(row.text, "\n")
 		r.checkText(row)
+		r.checkWidth(row)
 		return nil
 	}
 }
@@ -215,7 +200,7 @@ func (r *Rows) startsWithMark(data []byte) bool {
 
 // skipRest passes over the rest of a line that was too long.
 func (r *Rows) skipRest() error {
-	if err := r.SkipLines(1); err != nil {
+	if err := r.skipLines(1); err != nil {
 		return err
 	}
 	r.skip = false
@@ -390,15 +375,46 @@ func (r *Rows) finish(data []byte, i int, lines int64, columns []column, row *Ro
 	if len(columns) == 1 && columns[0].from == 0 && columns[0].to == 0 {
 		return n, lines, rowEmpty
 	}
-	row.text = string(data[:n])
-	for _, c := range columns {
-		field := row.text[c.from:c.to]
-		if c.unescape {
-			field = r.unescape(field)
+	row.text, row.width = string(data[:n]), len(columns)
+	if r.columns == nil {
+		for _, c := range columns {
+			row.Fields = append(row.Fields, r.field(row.text, c))
 		}
-		row.Fields = append(row.Fields, field)
+		return n, lines, rowDone
+	}
+	for _, at := range r.columns {
+		if at < len(columns) {
+			row.Fields = append(row.Fields, r.field(row.text, columns[at]))
+		}
 	}
 	return n, lines, rowDone
+}
+
+func (r *Rows) field(text string, c column) string {
+	if c.unescape {
+		return r.unescape(text[c.from:c.to])
+	}
+	return text[c.from:c.to]
+}
+
+// checkWidth looks whether the row has as many columns as it must.
+func (r *Rows) checkWidth(row *Row) {
+	n := row.width
+	if r.columns == nil || n >= r.width && (!r.exact || n == r.width) {
+		return
+	}
+	torn := ""
+	if row.torn && n < r.width {
+		torn = ": the last line is torn"
+	}
+	switch {
+	case !r.exact:
+		row.Fail(usage.CodeRow, fmt.Sprintf("the row has %d columns, the mapping needs %d%s", n, r.width, torn))
+	case r.format.Header:
+		row.Fail(usage.CodeRow, fmt.Sprintf("the row has %d columns, the header %d%s", n, r.width, torn))
+	default:
+		row.Fail(usage.CodeRow, fmt.Sprintf("the row has %d columns instead of %d%s", n, r.width, torn))
+	}
 }
 
 func (r *Rows) unescape(s string) string {

@@ -14,8 +14,8 @@ import (
 // readAll gives the rows as "line:field|field", bad ones as "line!raw".
 func readAll(t testing.TB, in io.Reader, f *Delimited) []string {
 	t.Helper()
-	decoded, _ := f.Decode(in)
-	rows := NewRows(decoded, f, Start)
+	decoded, _ := Decode(in, f.Encoding)
+	rows := newRows(decoded, f, Start)
 	var got []string
 	var row Row
 	for {
@@ -93,7 +93,7 @@ func TestRowsTooLong(t *testing.T) {
 
 func TestRowsReadError(t *testing.T) {
 	f := DefaultDelimited()
-	rows := NewRows(io.MultiReader(strings.NewReader("a,b\nc,"), iotest.ErrReader(io.ErrUnexpectedEOF)), &f, Start)
+	rows := newRows(io.MultiReader(strings.NewReader("a,b\nc,"), iotest.ErrReader(io.ErrUnexpectedEOF)), &f, Start)
 	var row Row
 	if err := rows.Next(&row); err != nil || row.Fields[1] != "b" {
 		t.Fatal(err, row)
@@ -124,7 +124,7 @@ func TestRowsProperty(t *testing.T) {
 		at := Start
 		for i, fields := range want {
 			in := strings.NewReader(text.String()[at.Offset:])
-			rows := NewRows(iotest.HalfReader(in), &f, at)
+			rows := newRows(iotest.HalfReader(in), &f, at)
 			var row Row
 			if err := rows.Next(&row); err != nil {
 				t.Fatal(err)
@@ -150,7 +150,7 @@ func FuzzRows(f *testing.F) {
 		if _, message := d.Check(); message != "" {
 			return
 		}
-		rows := NewRows(iotest.HalfReader(strings.NewReader(text)), &d, Start)
+		rows := newRows(iotest.HalfReader(strings.NewReader(text)), &d, Start)
 		var row Row
 		last := int64(0)
 		for {

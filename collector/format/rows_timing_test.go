@@ -33,7 +33,7 @@ func (e *endless) Read(b []byte) (int, error) {
 func TestRowsMemory(t *testing.T) {
 	f := DefaultDelimited()
 	in := &endless{row: strings.Repeat("acme-17,\"1 500\",2026-11-21 10:00:00,\"x \"\"y\"\"\"\n", 1000), left: 48 << 20}
-	rows := NewRows(in, &f, Start)
+	rows := newRows(in, &f, Start)
 	var row Row
 	var before, after runtime.MemStats
 	runtime.GC()
@@ -56,18 +56,21 @@ func TestRowsMemory(t *testing.T) {
 func BenchmarkRowsAndMap(b *testing.B) {
 	f := DefaultDelimited()
 	line := "acme-17,1500,2026-11-21 10:00:00,eu\n"
-	in := &endless{row: strings.Repeat(line, 1000), left: int64(b.N+1) * int64(len(line))}
+	in := io.MultiReader(strings.NewReader("who,seconds,at,region\n"), &endless{row: strings.Repeat(line, 1000), left: int64(b.N+1) * int64(len(line))})
 	m := &Mapping{
 		Account: from("who"), Product: &Field{Value: "voice"},
 		Quantity:   from("seconds", Step{Op: StepMultiply, By: money.MustParse("0.001")}),
 		Time:       &Field{From: "at", Layouts: []string{"2006-01-02 15:04:05"}, Zone: time.UTC},
 		Attributes: []Attribute{{"region", from("region")}},
 	}
-	mapper, err := NewMapper(&f, m, []string{"who", "seconds", "at", "region"}, "0123456789abcdef0123456789abcdef")
+	mapper := NewMapper(m, f.Notation(), "0123456789abcdef0123456789abcdef")
+	rows, err := f.Read(in)
+	if err == nil {
+		err = rows.Bind(mapper.Paths())
+	}
 	if err != nil {
 		b.Fatal(err)
 	}
-	rows := NewRows(in, &f, Start)
 	var row Row
 	var s usage.Sent
 	b.ReportAllocs()

@@ -39,19 +39,13 @@ func Local(path string) (*File, error) {
 	return &File{Name: filepath.Base(path), Path: path, Size: info.Size(), modified: info.ModTime()}, nil
 }
 
-// Open opens the file at the offset; what was appended since Local is not read.
-func (f *File) Open(offset int64) (io.ReadCloser, error) {
+// Open opens the file; what lies behind Size was appended since Local, and is not read.
+func (f *File) Open() (*os.File, error) {
 	file, err := os.Open(f.Path)
 	if err != nil {
 		return nil, fmt.Errorf("open file: %w", err)
 	}
-	if _, err := file.Seek(offset, io.SeekStart); err != nil {
-		return nil, errors.Join(fmt.Errorf("open file %s: %w", f.Name, err), file.Close())
-	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{io.LimitReader(file, f.Size-offset), file}, nil
+	return file, nil
 }
 
 // Unchanged gives ErrChanged when the file is not the one that Local saw.
@@ -69,11 +63,12 @@ func (f *File) Unchanged() error {
 // Hash reads the file and gives 128 bits of its content's SHA-256 in hex. progress is told how many
 // bytes were read.
 func (f *File) Hash(ctx context.Context, progress func(bytes int64)) (string, error) {
-	in, err := f.Open(0)
+	file, err := f.Open()
 	if err != nil {
 		return "", err
 	}
-	defer in.Close() //nolint:errcheck // only read
+	defer file.Close() //nolint:errcheck // only read
+	in := io.LimitReader(file, f.Size)
 	hash := sha256.New()
 	buffer := make([]byte, 1<<20)
 	for read := int64(0); ; {

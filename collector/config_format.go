@@ -1,0 +1,72 @@
+package collector
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/tollstream/tollstream/collector/format"
+)
+
+// formats are the types of a format. Each starts with its defaults and has its members read into it.
+var formats = map[string]func(d *reading) (format.Format, []member){
+	"delimited": func(d *reading) (format.Format, []member) {
+		f := format.DefaultDelimited()
+		return &f, append([]member{
+			{"delimiter", d.delimiter(&f.Delimiter)}, {"quote", d.text(&f.Quote)}, {"escape", d.text(&f.Escape)}, {"header", d.flag(&f.Header)},
+			{"columns", d.number(&f.Columns)}, {"skip_rows", d.number(&f.SkipRows)}, {"encoding", d.text(&f.Encoding)},
+			{"final_newline", d.flag(&f.FinalNewline)},
+		}, d.notation(&f.Values)...)
+	},
+}
+
+// notation are the members that say how values are written.
+func (d *reading) notation(n *format.Notation) []member {
+	return []member{{"decimal", d.text(&n.Decimal)}, {"thousands", d.text(&n.Thousands)}, {"null", d.texts(&n.Null)}}
+}
+
+func (d *reading) delimiter(into *string) func(string, *yaml.Node) {
+	return func(path string, node *yaml.Node) {
+		d.text(into)(path, node)
+		if *into == "tab" || *into == `\t` {
+			*into = "\t"
+		}
+	}
+}
+
+// format reads the description of a format; its type decides which members it has.
+func (d *reading) format(into *format.Format, path string, node *yaml.Node) {
+	kind, at := "delimited", node
+	if node.Kind == yaml.MappingNode {
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			if node.Content[i].Value == "type" {
+				at = node.Content[i+1]
+				d.text(&kind)(joined(path, "type"), at)
+			}
+		}
+	}
+	start, known := formats[kind]
+	if !known {
+		d.fail(joined(path, "type"), at, "unknown type %q; known are %s", kind, strings.Join(slices.Sorted(maps.Keys(formats)), ", "))
+		return
+	}
+	f, members := start(d)
+	lines := map[string]*yaml.Node{}
+	for i, m := range members {
+		members[i].read = func(path string, n *yaml.Node) { lines[m.name] = n; m.read(path, n) }
+	}
+	before := len(d.problems)
+	d.object(path, node, append([]member{{"type", d.text(&kind)}}, members...)...)
+	if len(d.problems) > before {
+		return
+	}
+	*into = f
+	if name, message := f.Check(); message != "" {
+		if at := lines[name]; at != nil {
+			node = at
+		}
+		d.fail(joined(path, name), node, "%s", message)
+	}
+}
