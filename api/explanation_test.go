@@ -38,6 +38,16 @@ func TestExplainAnActivity(t *testing.T) {
 			t.Error(bad)
 		}
 	}
+	o.world.Apply("products: [{id: shared, rates: [{model: graduated, pool: invoice, tiers: [{up_to: 100, unit_price: 0.10}, {unit_price: 0.05}]}]}]")
+	pooled := invoicertest.NewRated(o.world)
+	for _, account := range []string{"acme", "lab"} {
+		pooled.Use(usage.Event{ID: account, Source: "s", Account: account, Product: "shared", Quantity: money.MustParse("60"), Time: noon.UnixNano()})
+	}
+	desk.History = &pooled.Log
+	o.want(o.as(api.RoleCustomer, http.MethodGet, path(pooled.History[1].Place.String()), ""), http.StatusOK, `"equation":"(100 × 0.1 + 20 × 0.05) - 60 × 0.1 = 5"`,
+		`"before":"0.000000000000","after":"5.000000000000"`, `"shared":{"pool":"invoice","words":"tiers are shared by all usage of shared that account acme pays for",`+
+			`"before":{"used":"60","tier":"tier 1: up to 100","amount":"6.000000000000"},"after":{"used":"120","tier":"tier 2: above 100","amount":"11.000000000000"}}`)
+	desk.History = log
 	o.want(o.as(api.RoleCustomer, http.MethodGet, path("0-1-0")+"?account=acme", ""), http.StatusOK)
 	o.want(o.as(api.RoleCustomer, http.MethodGet, path("0-3-0"), ""), http.StatusOK, `"account":"lab"`) // below its own
 	o.want(o.as(api.RoleSupport, http.MethodGet, path("0-2-0"), ""), http.StatusOK, `"account":"other"`)

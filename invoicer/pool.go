@@ -10,6 +10,7 @@ import (
 	"github.com/tollstream/tollstream/rater"
 	"github.com/tollstream/tollstream/rater/activity"
 	"github.com/tollstream/tollstream/rater/catalog"
+	"github.com/tollstream/tollstream/rater/price"
 )
 
 // Shared is what a line has in one pool.
@@ -37,6 +38,40 @@ func wordsOf(pool catalog.Pool, account, pkg, billed, product string) string {
 		return fmt.Sprintf("tiers are shared by all %s that account %s pays for", of, billed)
 	}
 	return ""
+}
+
+// SharedUse is what all who share tiers have used, without an activity and with it.
+type SharedUse struct {
+	Pool   string   `json:"pool" enum:"account,package,invoice" doc:"who shares: one account's lines, all inside one package, or all that is billed together"`
+	Words  string   `json:"words" doc:"whose tiers these are"`
+	Before Standing `json:"before"`
+	After  Standing `json:"after" doc:"what this costs more than before is the charge"`
+}
+
+// Standing is where usage stands in shared tiers.
+type Standing struct {
+	Used   money.Decimal `json:"used" doc:"by all who share, under the activity's rate and those that it goes on from; of a matrix at this price of it, of a capacity of this product"`
+	Tier   string        `json:"tier,omitempty" doc:"that this has reached" example:"tier 2: above 100"`
+	Amount money.Fixed   `json:"amount" doc:"what all that they have used costs"`
+}
+
+// shared tells what all had used who share the tiers of the activity's usage, before it and after it.
+func (w *working) shared(before, after []price.Segment, c price.ChargeExplanation) (*SharedUse, error) {
+	a, product, cell := w.of, w.of.Product, w.priced.Cell
+	if w.pool.Model == catalog.ModelCapacity {
+		product, cell = "", product
+	}
+	out := &SharedUse{Pool: string(w.pool.Pool), Words: wordsOf(w.pool.Pool, a.Account, a.Package, w.owed, product)}
+	out.Before.Amount.Decimal, out.After.Amount.Decimal = c.Before, c.After
+	at := slices.IndexFunc(after, func(s price.Segment) bool { return s.Rate.ID == w.priced.ID && s.Cell == cell })
+	if at < 0 {
+		return out, nil
+	}
+	var err error
+	if out.Before.Used, out.Before.Tier, err = price.Standing(before, after[at].Rate, cell); err == nil {
+		out.After.Used, out.After.Tier, err = price.Standing(after, after[at].Rate, cell)
+	}
+	return out, err
 }
 
 // sharedWords says whose the tiers are that price a quote, "": the line's own.

@@ -1,6 +1,7 @@
 package invoicer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -117,9 +118,9 @@ func ParsePlace(text string) (p Place, err error) {
 	return p, nil
 }
 
-// before says whether p stands in the log before q, of the same partition.
-func (p Place) before(q Place) bool {
-	return p.Offset < q.Offset || p.Offset == q.Offset && p.Index < q.Index
+// compare orders places of one partition as the log has them.
+func (p Place) compare(q Place) int {
+	return cmp.Or(cmp.Compare(p.Offset, q.Offset), cmp.Compare(p.Index, q.Index))
 }
 
 // Charged is a rated activity with its place in the log.
@@ -129,9 +130,10 @@ type Charged struct {
 	activity.Activity
 }
 
-// HistoryQuery asks for the activities of an account and product with event times in [From, To).
+// HistoryQuery asks for activities with event times in [From, To), of an account or on an invoice.
 type HistoryQuery struct {
-	Account, Product string
+	Account, Product string      // "": all
+	Invoice          activity.ID // zero: any
 	Line             activity.ID // zero: of all lines
 	From, To         int64       // 0: open
 	After            *Place      // the last one of the page before; nil: from the first on

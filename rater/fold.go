@@ -1,6 +1,8 @@
 package rater
 
 import (
+	"bytes"
+	"slices"
 	"time"
 
 	"github.com/tollstream/tollstream/collector/usage"
@@ -288,6 +290,18 @@ func (f *Fold) share(r *resolution, e *usage.Event) {
 		f.pools[id] = &pool{id: id}
 	}
 	r.pool, r.poolSeq, r.pooled = f.pools[id], r.seq, pooled{rate: r.rate}
+}
+
+// Pools gives every pool that something was used in as the machine would store it, but for its version.
+func (f *Fold) Pools() []PoolState {
+	var pools []PoolState
+	for _, q := range f.pools {
+		if len(q.segments) > 0 {
+			pools = append(pools, q.state())
+		}
+	}
+	slices.SortFunc(pools, func(a, b PoolState) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	return pools
 }
 
 // Lines gives every line as the machine would store it, but for its version: families in the order in which usage first fell on them,

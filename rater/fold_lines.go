@@ -56,6 +56,9 @@ func (f *Fold) unread(e *usage.Event, r *resolution) ValueKey {
 // Know says in which places a value was seen; 0: in none.
 func (f *Fold) Know(v ValueState) { f.distinct.recent[v.ValueKey] = v.Places }
 
+// TakeValues takes over which values another fold has counted, whose lines were loaded; that one must not be used any more.
+func (f *Fold) TakeValues(of *Fold) { f.distinct = of.distinct }
+
 // Segments gives what prices the line: the usage on it and on the lines of its family before it, which it continues. The line's
 // amount is price.LineTotal of them, less that of the lines before. Of a spot in a pool it is what prices the pool, whose amount is
 // price.PoolTotal.

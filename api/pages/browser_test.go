@@ -125,7 +125,7 @@ func views() []view {
 		{"overview-10000", many, "/c/acme", true}, {"overview-1000-dense", many, "/c/acme?per=1000", false}, {"overview-no-match", many, "/c/acme?q=zzz", false},
 		{"overview-broken", broken, "/c/acme", false}, {"overview-unknown", usual, "/c/nobody", false},
 		{"line", usual, line, true}, {"line-no-match", usual, line + "?attr.region=mars", false}, {"line-bad-day", usual, line + "?day=someday", false},
-		{"charge", usual, "/c/acme/activities/3-18231-0", true}, {"adjustment", usual, "/c/acme/activities/3-18224-0", false}, {"charge-unknown", usual, "/c/acme/activities/0-0-0", false},
+		{"charge", usual, "/c/acme/activities/3-18231-0", true}, {"adjustment", usual, "/c/acme/activities/3-18224-0", false}, {"charge-shared", usual, "/c/acme/activities/3-18231-1", true}, {"charge-unknown", usual, "/c/acme/activities/0-0-0", false},
 		{"ops", usual, "/ops", true}, {"ops-calm", calm, "/ops", false}, {"rejected", usual, "/ops/rejected", true}, {"rejected-retried", usual, "/ops/rejected?retried=31", false},
 		{"rejected-none", usual, "/ops/rejected?account=nobody", false}, {"events", usual, "/ops/events?id=req-90210", true},
 		{"events-unseen", usual, "/ops/events?id=unseen", false}, {"events-bad", usual, "/ops/events?id=", false}, {"collectors", usual, "/ops/collectors", true},

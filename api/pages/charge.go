@@ -30,11 +30,21 @@ type chargeView struct {
 	Steps         []explainedStep
 	Equation      string
 	Explained     []explainedView
+	Shared        *sharedView
 	Asked         []askedView
 	Cause         string
 	Changes       []changeView
 	Note          string
 }
+
+// sharedView is what all who share the line's tiers have used.
+type sharedView struct {
+	Words string
+	Rows  []sharedRow
+}
+
+// sharedRow is that without the charge, or with it.
+type sharedRow struct{ When, Used, Tier, Amount string }
 
 type changeView struct{ What, Before, After string }
 
@@ -94,6 +104,7 @@ func (s *server) viewCharge(d *invoicer.ChargeDetail, account string, l locale) 
 		}
 	}
 	v.setTotal(d, l)
+	v.setShared(d, l)
 	for i := range d.Asked {
 		a := &d.Asked[i]
 		from := ""
@@ -127,6 +138,22 @@ func (v *chargeView) setTotal(d *invoicer.ChargeDetail, l locale) {
 			}
 		}
 		v.Explained = append(v.Explained, part)
+	}
+}
+
+// setShared writes where the usage stands in tiers that others fill as well.
+func (v *chargeView) setShared(d *invoicer.ChargeDetail, l locale) {
+	if d.Shared == nil {
+		return
+	}
+	v.Shared = &sharedView{Words: capital(d.Shared.Words) + "."}
+	for _, x := range []struct {
+		when string
+		at   *invoicer.Standing
+	}{{"Without it", &d.Shared.Before}, {"With it", &d.Shared.After}} {
+		v.Shared.Rows = append(v.Shared.Rows, sharedRow{
+			x.when, l.units(x.at.Used, d.Unit), orElse(capital(l.equation(x.at.Tier)), "–"), l.exact(x.at.Amount.Decimal, d.Currency),
+		})
 	}
 }
 

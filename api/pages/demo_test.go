@@ -249,7 +249,7 @@ func (d *demo) Line(_ context.Context, account, id string) (*pages.LineDetail, e
 	}, nil
 }
 
-// Charge explains the event that reaches the second tier, and the adjustment 3-18224-0.
+// Charge explains the event that reaches the second tier, the adjustment 3-18224-0, and 3-18231-1 on a line whose tiers are shared.
 func (d *demo) Charge(_ context.Context, account, id string) (*invoicer.ChargeDetail, error) {
 	if account == "nobody" || id == "0-0-0" {
 		return nil, pages.ErrNotFound
@@ -278,6 +278,12 @@ func (d *demo) Charge(_ context.Context, account, id string) (*invoicer.ChargeDe
 	c, total := price.ExplainCharge(before, after), price.Explain(after)
 	x.Charge, x.Before, x.After, x.Equation, x.Total = money.Fixed{Decimal: c.Amount}, money.Fixed{Decimal: c.Before}, money.Fixed{Decimal: c.After}, c.Equation, &total
 	x.Arithmetic = &invoicer.Arithmetic{Equation: c.Equation, Short: c.Short, Steps: c.Steps}
+	if id == "3-18231-1" {
+		x.Before, x.After = fix("120"), fix("120.9")
+		x.Shared = &invoicer.SharedUse{Pool: "invoice", Words: "tiers are shared by all usage of api-calls that account acme pays for",
+			Before: invoicer.Standing{Used: dec("19990"), Tier: "tier 1: up to 20000", Amount: money.Fixed{Decimal: c.Before}},
+			After:  invoicer.Standing{Used: dec("20010"), Tier: "tier 2: above 20000", Amount: money.Fixed{Decimal: c.After}}}
+	}
 	return x, nil
 }
 

@@ -65,6 +65,9 @@ func (a *app) explainActivity(ctx context.Context, id, account string) error {
 			rows = append(rows, []string{"", s.Label + ": " + s.Text + " = " + s.Amount.String()})
 		}
 	}
+	if s := x.Shared; s != nil {
+		rows = append(rows, []string{"shared", s.Words}, []string{"", "before: " + standingText(&s.Before, x.Currency)}, []string{"", "after: " + standingText(&s.After, x.Currency)})
+	}
 	if c := x.Cause; c != nil && c.Seq > 0 {
 		rows = append(rows, []string{"cause", fmt.Sprintf("definitions %d", c.Seq)})
 		for _, change := range c.Changes {
@@ -105,10 +108,23 @@ func (a *app) explainLine(ctx context.Context, account, line, period string) err
 			rows = append(rows, segmentRows(&d.Explanation.Segments[i], rate)...)
 		}
 	}
+	for _, s := range d.Shared {
+		rows = append(rows, []string{"shared", s.Words}, []string{"", fmt.Sprintf("%s of %s, which costs %s; of that %s on this line",
+			s.Used, s.Of, amount(s.Amount, d.Currency), amount(s.Charged, d.Currency))})
+	}
 	if err := a.table(rows); err != nil {
 		return err
 	}
 	return a.print(askedText(d.Asked))
+}
+
+// standingText says where usage stands in shared tiers.
+func standingText(s *invoicer.Standing, currency string) string {
+	text := s.Used.String()
+	if s.Tier != "" {
+		text += " in " + s.Tier
+	}
+	return text + ", which costs " + amount(s.Amount, currency)
 }
 
 // segmentRows shows the part of one rate with its tiers.

@@ -121,6 +121,16 @@ func TestExplain(t *testing.T) {
 	line := w.prices.Use("acme", "api-calls", "105", noon)
 	code, out, _ = w.tollstream(t, "", "explain", "--account", "acme", "--line", line.Line.String())
 	check(t, "a line", code, 0, out, "10.25 USD", "100 × 0.1 + 5 × 0.05 = 10.25", "tier 1: up to 100: 100 × 0.1 = 10", "tier 2: above 100: 5 × 0.05 = 0.25")
+	w.prices.Apply("products: [{id: shared, group_by: [region], rates: [{model: graduated, pool: account, tiers: [{up_to: 100, unit_price: 0.10}, {unit_price: 0.05}]}]}]")
+	for i, region := range []string{"eu", "us"} {
+		e := usage.Event{ID: region, Source: "gw", Account: "acme", Product: "shared", Quantity: money.MustParse("60"), Time: noon.UnixNano() + int64(i), Attributes: []usage.Attribute{{Name: "region", Value: region}}}
+		if _, reason := w.log.Add(e, rater.Invoiced{}); reason != "" {
+			t.Fatal(reason)
+		}
+	}
+	code, out, _ = w.tollstream(t, "", "explain", "0-3-0")
+	check(t, "a line that shares its tiers", code, 0, out, "(100 × 0.1 + 20 × 0.05) - 60 × 0.1 = 5", "0.00 USD → 5.00 USD", "tiers are shared by all usage of shared of account acme",
+		"before: 60 in tier 1: up to 100, which costs 6.00 USD", "after: 120 in tier 2: above 100, which costs 11.00 USD")
 	code, _, errs := w.tollstream(t, "", "explain", "0-7-0")
 	check(t, "an unknown activity", code, 1, errs, "0-7-0", "report store")
 	code, _, errs = w.tollstream(t, "", "explain", "--line", "x")

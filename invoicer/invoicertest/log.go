@@ -69,6 +69,7 @@ func (l *Log) under(plan *catalog.Plan) {
 		if err := next.Load(own, plan, func(seq int64) (*catalog.Plan, error) { return l.World.planAt(plan.Account().ID, seq), nil }); err != nil {
 			l.World.T.Fatal(err)
 		}
+		next.TakeValues(l.fold)
 	}
 	l.fold, l.seq = next, l.World.seq
 	l.settle(activity.ID{})
@@ -135,7 +136,8 @@ func (l *Log) Charges(_ context.Context, q invoicer.HistoryQuery) ([]invoicer.Ch
 	var page []invoicer.Charged
 	for _, c := range l.History {
 		after := q.After == nil || cmp.Or(cmp.Compare(c.Offset, q.After.Offset), cmp.Compare(c.Place.Index, q.After.Index)) > 0
-		if after && c.Account == q.Account && c.Product == q.Product && (q.Line.IsZero() || c.Line == q.Line) && (q.From == 0 || q.From <= c.EventTime) && (q.To == 0 || c.EventTime < q.To) && len(page) < q.Limit {
+		of := (q.Account == "" || c.Account == q.Account) && (q.Product == "" || c.Product == q.Product) && (q.Invoice.IsZero() || c.Invoice == q.Invoice) && (q.Line.IsZero() || c.Line == q.Line)
+		if after && of && (q.From == 0 || q.From <= c.EventTime) && (q.To == 0 || c.EventTime < q.To) && len(page) < q.Limit {
 			page = append(page, c)
 		}
 	}

@@ -77,11 +77,7 @@ func partOfCapacity(segments []Segment) ([]part, error) {
 	}
 	last := &segments[len(segments)-1]
 	p := part{rate: last.Rate, amount: total, plus: flatTerms(&catalog.Rate{Amount: total}, money.Decimal{})}
-	var all capacity
-	for i := range segments {
-		all.segments = append(all.segments, &segments[i])
-	}
-	used, err := all.add(nil)
+	used, err := usedTogether(segments)
 	if err != nil {
 		return nil, err
 	}
@@ -91,6 +87,15 @@ func partOfCapacity(segments []Segment) ([]part, error) {
 	}
 	p.note = "used together: " + strings.Join(words, ", ")
 	return []part{p}, nil
+}
+
+// usedTogether gives what capacities hold of each product.
+func usedTogether(segments []Segment) ([]Used, error) {
+	var all capacity
+	for i := range segments {
+		all.segments = append(all.segments, &segments[i])
+	}
+	return all.add(nil)
 }
 
 // capacity is what was used under one rate id.

@@ -219,10 +219,11 @@ func (c charges) Charge(ctx context.Context, at invoicer.Place, account string) 
 	return &charged, nil
 }
 
-// Charges implements invoicer.History. The usage of an account stands on one partition.
+// Charges implements invoicer.History. What is asked for stands on one partition: an account's usage, and what shares tiers on an invoice.
 func (c charges) Charges(ctx context.Context, q invoicer.HistoryQuery) ([]invoicer.Charged, error) {
-	query := sink.ActivitiesQuery{
-		Filter: sink.Filter{Accounts: []string{q.Account}, Product: q.Product, Line: q.Line, From: q.From, To: q.To}, Limit: q.Limit,
+	query := sink.ActivitiesQuery{Filter: sink.Filter{Product: q.Product, Invoice: q.Invoice, Line: q.Line, From: q.From, To: q.To}, Limit: q.Limit}
+	if q.Account != "" {
+		query.Accounts = []string{q.Account}
 	}
 	if q.After != nil {
 		query.After = q.After.String()
