@@ -19,7 +19,7 @@ func (s *Server) registerRejected() {
 	register(s, ReadRejected, huma.Operation{
 		OperationID: "list-rejected", Method: http.MethodGet, Path: "/v1/rejected", Tags: []string{"usage"},
 		Summary:     "Usage that was accepted and could not be rated, newest first",
-		Description: "With counts by reason of everything that the filter matches. Reasons: account_unknown, product_unknown, no_rate, not_provisioned, too_old, too_new, duplicate_conflict, late, quantity_overflow, quantity_negative, amount_missing, attribute_missing, period_unbounded; of corrections quantity_positive, correction_waits (until its line is rated again: it is not retried before), correction_unknown, correction_repeated, correction_impossible.",
+		Description: "With counts by reason of everything that the filter matches. Reasons: account_unknown, product_unknown, no_rate, not_provisioned, too_old, too_new, duplicate_conflict, late, quantity_overflow, quantity_negative, amount_missing, attribute_missing, values_gone (distinct values of its sealed period are kept no more), period_unbounded; of corrections quantity_positive, correction_waits (until its line is rated again: it is not retried before), correction_unknown, correction_repeated, correction_impossible.",
 		Metadata:    map[string]any{csvCapable: true},
 	}, func(ctx context.Context, in *struct {
 		RejectedFilter

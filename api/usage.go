@@ -57,7 +57,7 @@ func (s *Server) registerUsage() {
 			"A malformed event is refused by itself; at most 8 MiB (also after decompression) and 10,000 events. After 413, 429 or 503 nothing of the request was accepted: send it again, " +
 			"the same ids make that harmless.",
 		Parameters: []*huma.Param{
-			queryParam("backfill", huma.TypeBoolean, "old usage loaded on purpose: it lands in the period of its event time"),
+			queryParam("backfill", huma.TypeBoolean, "old usage loaded on purpose: it lands in the period of its event time; where distinct values are counted, in a sealed one for 400 days after its end"),
 			{Name: "Content-Encoding", In: "header", Description: "gzip or identity", Schema: &huma.Schema{Type: huma.TypeString}},
 		},
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{

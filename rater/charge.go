@@ -33,7 +33,10 @@ type pricer struct {
 	all        map[activity.ID]*family // the machine's or the fold's
 	reads      bool                    // … which are not all there are
 	distinct   values                  // where they are counted …
-	value      price.Value             // … that of the event, if p.in has it
+	within     uint64                  // … in such places, see price.Value
+	offset     int64                   // of the record in work, which names the sets that begin
+	value      price.Value             // that of the event, if p.in has it
+	behind     price.Value             // … and in what is gathered behind a marker
 	valueKey   ValueKey
 }
 
@@ -71,7 +74,7 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 	if reason == "" {
 		charged := m.commitPrices(rec, f, at, r.seq, "")
 		m.emitUsage(rec, sent, r, &f.lines[at], charged)
-		if marker != nil && !price.CountsValues(m.rate) {
+		if marker != nil {
 			m.gather(f, at, e, r, marker)
 		}
 		if r.carries {
@@ -169,7 +172,7 @@ func (p *pricer) put(f *family, e *usage.Event, r *resolution, words words) (at 
 	if p.in.Value != nil {
 		key := keyOf(p.rate)
 		i, _ := placeOf(l.segments, &key)
-		p.seen(&l.segments[i].state)
+		p.seen(f, &l.segments[i].state)
 	}
 	l.ordered, l.capped = len(l.segments), l.capped || hasMaximum(p.rate)
 	l.quantity, l.events, l.last, l.selected = quantity, events+max(p.events, 1), r.rate, p.rate
@@ -194,7 +197,7 @@ func (p *pricer) chargeAlone(l *line, e *usage.Event, r *resolution) (charged mo
 		return charged, reason
 	}
 	if len(l.segments) == 1 && l.segments[0].rate == p.rate && r.rate == p.rate && !l.segments[0].gone {
-		charged, reason = p.chargeSegment(l, &l.segments[0], r.seq)
+		charged, reason = p.chargeSegment(l, &l.segments[0], r)
 	} else {
 		charged, reason = p.chargeCell(l, r)
 	}
@@ -205,7 +208,7 @@ func (p *pricer) chargeAlone(l *line, e *usage.Event, r *resolution) (charged mo
 }
 
 // chargeSegment puts the event into the line's only segment, where it is one of its rate.
-func (p *pricer) chargeSegment(l *line, s *segment, seq int64) (charged money.Decimal, reason string) {
+func (p *pricer) chargeSegment(l *line, s *segment, r *resolution) (charged money.Decimal, reason string) {
 	state := s.state
 	if p.in.Value != nil {
 		p.value.Of, _ = state.Rest.UniqueOf()
@@ -221,10 +224,10 @@ func (p *pricer) chargeSegment(l *line, s *segment, seq int64) (charged money.De
 		return charged, ReasonOverflow
 	}
 	if p.in.Value != nil {
-		p.seen(&state)
+		p.seen(r.f, &state)
 	}
 	charged = difference(total, l.amount)
-	s.state, s.seq, l.amount = state, seq, total
+	s.state, s.seq, l.amount = state, r.seq, total
 	return charged, ""
 }
 
@@ -274,7 +277,7 @@ func (p *pricer) chargeCell(l *line, r *resolution) (charged money.Decimal, reas
 		return charged, ReasonOverflow
 	}
 	if p.in.Value != nil {
-		p.seen(&cell[own].State)
+		p.seen(r.f, &cell[own].State)
 	}
 	if !found {
 		at = l.insert(at, segment{owner: rate.Owner, segmentKey: keyOf(rate)})

@@ -30,6 +30,10 @@ type Faults struct {
 	PartLost                 bool // a result is merged though parts of it are missing
 	MarkersOutside           bool // markers are not part of the checkpoint
 	SecondOutside            bool // … or second states
+	ValuesUnread             bool // a result is merged though distinct values that it counts are not read
+	BothPartsCount           bool // a distinct value that stands before and behind a marker counts twice
+	SetsGoneInUse            bool // distinct values that are counted anew may be deleted when they have taken the place of others
+	LateValuesTaken          bool // usage is taken though distinct values of its period are kept no more
 	AnsweredWaits            bool // a correction that was answered goes on waiting
 	AnsweredForgotten        bool // … or its identity is not remembered
 	EvictDirty               bool // a family is let go of before its changes are committed
@@ -58,6 +62,7 @@ type Faults struct {
 	LiveLines            bool // lines are taken live instead of as of the cut
 	LivePools            bool // … or pools
 	ValuesOutside        bool // distinct values are not part of the checkpoint
+	SetsOutside          bool // … or which sets of them are of use
 	LevelsOutside        bool // … or which lines' levels wait for a seal
 	LiveNext             bool // … or the offset
 	MovedAsUsual         bool // lines that have moved in their family are saved as usage changes lines

@@ -46,7 +46,11 @@ func (f *Fold) unread(e *usage.Event, r *resolution) ValueKey {
 	if rate == nil {
 		return ValueKey{}
 	}
-	key := f.valueOf(r.f, rate, e.Attribute(rate.Attribute))
+	set, begun := r.f.setOf(rate)
+	if !begun {
+		return ValueKey{}
+	}
+	key := ValueKey{set, f.hashOf(rate, e.Attribute(rate.Attribute))}
 	if _, known := f.distinct.places(&key); known {
 		return ValueKey{}
 	}

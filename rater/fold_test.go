@@ -14,6 +14,7 @@ import (
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/activity"
 	"github.com/tollstream/tollstream/rater/catalog"
+	"github.com/tollstream/tollstream/rater/price"
 	priceoracle "github.com/tollstream/tollstream/rater/price/oracle"
 )
 
@@ -243,11 +244,22 @@ func sum(t testing.TB, a, b money.Decimal) money.Decimal {
 	return c
 }
 
-// linesText tells all of the lines but their versions, in the order of their ids.
+// linesText tells all of the lines but their versions and the names of their sets of values, in the order of their ids.
 func linesText(lines []LineState) string {
 	var text []string
 	for _, l := range lines {
-		l.Version = 0
+		segments, err := DecodeSegments(l.Segments)
+		if err != nil {
+			panic(err)
+		}
+		for i := range segments {
+			if u, places := segments[i].State.Rest.UniqueOf(); u != nil {
+				nameless := *u
+				nameless.Set = activity.ID{}
+				segments[i].State.Rest = price.RestOfUnique(&nameless, places)
+			}
+		}
+		l.Version, l.Segments = 0, appendSegments(nil, segmentsOf(segments))
 		text = append(text, fmt.Sprintf("%+v", l))
 	}
 	slices.Sort(text)

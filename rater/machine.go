@@ -26,6 +26,7 @@ const (
 	ReasonNoAmount          = "amount_missing"    // the rate charges the event's own amount
 	ReasonNoAttribute       = "attribute_missing" // the rate counts the values of an attribute
 	ReasonNoPeriod          = "period_unbounded"  // the rate averages over the period
+	ReasonValuesGone        = "values_gone"       // the rate counts values, and those of the period, which is sealed, are kept no more
 	ReasonUndecodable       = "undecodable"
 
 	// Of a correction where a quantity takes nothing back, see correct.go.
@@ -55,6 +56,7 @@ type Input struct {
 type machine struct {
 	partition int32
 	window    time.Duration
+	keeps     time.Duration // distinct values of sealed periods
 	faults    Faults
 
 	last    int64 // offset of the last record, -1 before the first
@@ -101,12 +103,13 @@ type machine struct {
 	merges      []merging    // what a result makes of families
 	corrections []correcting
 	answers     []answering
-	inWork      int // index of the event in work
+	unread      bool // values that the result counts are
+	inWork      int  // index of the event in work
 }
 
 func newMachine(c *Checkpoint, window time.Duration, faults Faults) *machine {
 	m := &machine{
-		partition: c.Partition, window: window, faults: faults,
+		partition: c.Partition, window: window, keeps: DefaultLimits().LateValues, faults: faults,
 		last: c.Last, logTime: c.LogTime, act: c.ActivatedSeq, sum: c.ActivatedSum,
 		index:    dedup.New(remembered(window, faults)),
 		families: map[activity.ID]*family{}, pools: map[activity.ID]*pool{}, terms: map[activity.Terms]*activity.Terms{}, words: words{}, seals: map[string]*SealState{}, skips: c.Skips,
@@ -139,7 +142,7 @@ func (m *machine) step(in *Input) (*activity.Record, error) {
 		Offset: in.Offset, Previous: m.last, Version: activity.PricingVersion,
 		Activities: rec.Activities[:0], Rejected: rec.Rejected[:0],
 	}
-	m.extras = m.extras[:0]
+	m.extras, m.offset = m.extras[:0], in.Offset
 	if m.faults.OtherVersion {
 		rec.Version++
 	}
@@ -166,6 +169,10 @@ func (m *machine) step(in *Input) (*activity.Record, error) {
 	case usage.KindResult:
 		if !m.skipped(rec.Offset, 0) {
 			m.result(rec, m.record.Result)
+		}
+	case usage.KindValues:
+		if !m.skipped(rec.Offset, 0) {
+			m.countedBefore(m.record.Values)
 		}
 	default:
 		m.undecodable(rec, in)
@@ -242,6 +249,8 @@ func (m *machine) refusal(e *usage.Event, r *resolution) string {
 		return ReasonTooNew
 	case e.Time < m.logTime-int64(m.window) && !e.Backfill:
 		return ReasonTooOld
+	case r.reason == "" && r.counts && r.sealed && e.Corrects == nil && r.usagePeriod.End < m.logTime-int64(m.keeps) && !m.faults.LateValuesTaken:
+		return ReasonValuesGone
 	}
 	return r.reason
 }

@@ -28,14 +28,15 @@ type Stores struct {
 
 // Limits bound what a partition holds in memory, and how many processors it uses.
 type Limits struct {
-	Window    time.Duration // of the duplicates index
-	Families  int           // line families kept, dirty ones not counted
-	Pools     int           // … and pools
-	Values    int           // distinct values kept, beside those that are not saved yet
-	Dirty     int           // line families changed since the last commit; beyond it rating pauses
-	Unacked   int           // rated records produced and not acknowledged
-	PageLines int           // lines in a page of a rebuild, line families in a projection
-	Unfolded  int           // commits whose changed lines are folded into their rows together, sooner where nothing changes
+	Window     time.Duration // of the duplicates index
+	Families   int           // line families kept, dirty ones not counted
+	Pools      int           // … and pools
+	Values     int           // distinct values kept, beside those that are not saved yet
+	LateValues time.Duration // how long after its end usage of a sealed period is taken where distinct values are counted; then they are deleted
+	Dirty      int           // line families changed since the last commit; beyond it rating pauses
+	Unacked    int           // rated records produced and not acknowledged
+	PageLines  int           // lines in a page of a rebuild, line families in a projection
+	Unfolded   int           // commits whose changed lines are folded into their rows together, sooner where nothing changes
 
 	// A partition with so many bytes before it has an assistant as long as fewer goroutines rate than there are processors.
 	AheadBytes int
@@ -45,7 +46,7 @@ type Limits struct {
 // DefaultLimits suit a process of 1 GiB.
 func DefaultLimits() Limits {
 	return Limits{
-		Window: 35 * 24 * time.Hour, Families: 200_000, Pools: 100_000, Values: 65_536, Dirty: 200_000, Unacked: 4096, PageLines: 2000, Unfolded: 8,
+		Window: 35 * 24 * time.Hour, Families: 200_000, Pools: 100_000, Values: 65_536, LateValues: 400 * 24 * time.Hour, Dirty: 200_000, Unacked: 4096, PageLines: 2000, Unfolded: 8,
 		AheadBytes: 128 << 10, Processors: runtime.GOMAXPROCS(0),
 	}
 }
@@ -77,6 +78,7 @@ type Partition struct {
 	inCut     []*family
 	poolsCut  []*pool // in the cut
 	committed int64   // log time of the last commit
+	useless   bool    // sets of values may be gone that the store still has
 	own       work
 	encoder   activity.Encoder
 
@@ -99,9 +101,9 @@ func Open(ctx context.Context, partition int32, stores Stores, limits Limits, fa
 	p := &Partition{
 		machine: newMachine(&c, limits.Window, faults), stores: stores, limits: limits, faults: faults, random: random,
 		fence:       Fence{Partition: partition, Epoch: c.Epoch, Owner: owner, Next: c.Next, InFlight: -1},
-		leaderEpoch: c.LeaderEpoch, taken: c.Last, ratedNext: c.RatedNext, mine: map[int64]uint64{}, committed: c.LogTime,
+		leaderEpoch: c.LeaderEpoch, useless: true, taken: c.Last, ratedNext: c.RatedNext, mine: map[int64]uint64{}, committed: c.LogTime,
 	}
-	p.machine.distinct.keep = limits.Values
+	p.machine.distinct.keep, p.machine.keeps = limits.Values, limits.LateValues
 	entries, end, err := stores.Rated.Read(ctx, partition, c.RatedNext, -1)
 	if err != nil {
 		return nil, fmt.Errorf("read the tail of rated partition %d from %d: %w", partition, c.RatedNext, err)
@@ -312,6 +314,9 @@ func (p *Partition) Freeze() bool {
 	if c.Values = m.distinct.freeze(); p.faults.ValuesOutside {
 		c.Values = nil
 	}
+	if c.Sets = m.distinct.freezeSets(); p.faults.SetsOutside {
+		c.Sets = nil
+	}
 	if c.Levels = m.waiting.freeze(); p.faults.LevelsOutside {
 		c.Levels = nil
 	}
@@ -397,6 +402,7 @@ func (p *Partition) CutFound(epoch int64, owner Owner, next int64) error {
 
 func (p *Partition) commit() {
 	last := p.cut.Last
+	p.useless = p.useless || slices.ContainsFunc(p.cut.Sets, func(s SetState) bool { return s.Gone }) || dedup.Day(p.cut.LogTime) != dedup.Day(p.committed)
 	for _, f := range p.inCut {
 		f.inCut, f.stored = false, f.cutLines
 	}
@@ -447,6 +453,14 @@ func (p *Partition) Compacted(days []dedup.Compacted) {
 		p.machine.index.Sealed(d.Day, d.Filter)
 	}
 }
+
+// Forgets says up to which end distinct values of sealed periods are of no use, and whether the store may have some that are not.
+func (p *Partition) Forgets() (before int64, ok bool) {
+	return p.committed - int64(p.machine.keeps), p.useless
+}
+
+// Forgot takes what the store says of values that are of no use.
+func (p *Partition) Forgot(more bool) { p.useless = more }
 
 // Fence is the partition's present claim.
 func (p *Partition) Fence() Fence { return p.fence }

@@ -158,14 +158,21 @@ type SealPoint struct {
 // read; then result and second states are merged and take the lines' place.
 type MarkerState struct {
 	Account string
-	Seq     int64    // of the definition because of which it is done
-	Attempt int64    // from 1; numbers the markers of one definition
-	At      int64    // offset of the marker
-	Under   int64    // the definitions that were active there: what stands before it is summed up under them
-	Open    bool     // its result is awaited
-	Over    bool     // it cannot be finished: more came after it than is kept, or too much for the arithmetic
-	Done    int64    // the newest definition that is finished: older markers are ignored
-	Parts   [][]byte // of the result, encoded as they were read; nil: missing
+	Seq     int64       // of the definition because of which it is done
+	Attempt int64       // from 1; numbers the markers of one definition
+	At      int64       // offset of the marker
+	Under   int64       // the definitions that were active there: what stands before it is summed up under them
+	Open    bool        // its result is awaited
+	Over    bool        // it cannot be finished: more came after it than is kept, or too much for the arithmetic
+	Done    int64       // the newest definition that is finished: older markers are ignored
+	Parts   [][]byte    // of the result, encoded as they were read; nil: missing
+	Sets    []MarkerSet // in which distinct values are counted anew; ascending
+}
+
+// MarkerSet is a set in which distinct values are counted anew behind a marker.
+type MarkerSet struct {
+	Set  activity.ID
+	Read int64 // how many values that were counted before the marker are read
 }
 
 // Cut is a partition's state frozen at a record boundary, ready to be committed.
@@ -182,6 +189,7 @@ type Cut struct {
 	Stored       []bool // of each of Lines: it stands in the store, at its position, and only what usage usually changes has changed
 	Pools        []PoolState
 	Values       []ValueState // that were counted in another place since the cut before
+	Sets         []SetState   // of values that have begun since then, or are gone
 	Levels       []LevelState // that wait for their seal since then, or no more
 	Rejected     []RejectedUsage
 	Answered     []Skip              // rejected usage that is none any more: corrections that have waited
@@ -236,6 +244,9 @@ type Store interface {
 	// Fold folds the changed lines that commits have appended into their rows. What is read of them does not change by it. It
 	// may be refused with ErrFenced, or end early, and be tried again.
 	Fold(ctx context.Context, f Fence) error
+	// Forget deletes some values of sets that are gone, or of sealed periods that end before the instant, and says whether there may be more.
+	// A claim that is over deletes nothing.
+	Forget(ctx context.Context, f Fence, before int64) (more bool, err error)
 	// OpenLines reads a page of the lines whose period ends after the instant, ordered by (family, position),
 	// from the cursor on (zero: the first page); it returns the next cursor, ok false at the end.
 	OpenLines(ctx context.Context, f Fence, endsAfter int64, from activity.ID, limit int) (lines []LineState, next activity.ID, ok bool, err error)

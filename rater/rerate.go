@@ -111,6 +111,9 @@ func (m *machine) mark(r *usage.Marker, offset int64) {
 	if (r.Seq < s.Seq || r.Seq == s.Seq && r.Attempt <= s.Attempt) && !(m.faults.MarkerAgain && r.Seq == s.Seq) {
 		return
 	}
+	for i := range s.Sets {
+		m.distinct.gone(s.Sets[i].Set)
+	}
 	m.setMarker(s, MarkerState{Account: s.Account, Seq: r.Seq, Attempt: r.Attempt, At: offset, Under: m.act, Open: true, Done: s.Done})
 }
 
@@ -206,9 +209,13 @@ func (m *machine) gather(f *family, at int, e *usage.Event, r *resolution, marke
 		}
 	}
 	quantity, err := s.quantity.Add(e.Quantity)
+	counts := price.CountsValues(m.rate)
+	if counts {
+		m.seeBehind(f, e, marker)
+	}
 	switch {
 	case err != nil:
-	case n == 0 && !price.InLogOrder(m.rate):
+	case counts || n == 0 && !price.InLogOrder(m.rate):
 		var segments []segment
 		if segments, err = addTo(m.scratch, s.segments, m.rate, m.conversion, m.in, nil); err == nil {
 			m.scratch = segments
@@ -216,6 +223,9 @@ func (m *machine) gather(f *family, at int, e *usage.Event, r *resolution, marke
 			key := keyOf(m.rate)
 			i, _ := placeOf(s.segments, &key)
 			s.segments[i].seq, s.segments[i].pinned = r.seq, m.conversion
+			if counts {
+				marker = m.seenBehind(f, &s.segments[i].state, marker)
+			}
 		}
 	case n == maxKept:
 		err = money.ErrOverflow

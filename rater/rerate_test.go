@@ -26,11 +26,13 @@ type anew struct {
 	log    []activity.Activity
 	offset int64
 	sent   int
+	values map[ValueKey]uint64 // that are saved
+	keep   int                 // of them in memory, 0: as many as usual
 }
 
 // newAnew begins with the first of the definitions, each a product "p" by its rate or a contract of account a: "contract:start:rate".
 func newAnew(t *testing.T, rates ...object) *anew {
-	a := &anew{t: t}
+	a := &anew{t: t, values: map[ValueKey]uint64{}}
 	for i, r := range rates {
 		start, isContract := r["start"]
 		delete(r, "start")
@@ -175,11 +177,11 @@ func (a *anew) useAt(quantity string, at int64) string { return a.send(a.later()
 
 func (a *anew) later() int64 { return benchStart + 100*24*benchHour }
 
-func (a *anew) send(now int64, quantity string, at int64) string {
+func (a *anew) send(now int64, quantity string, at int64, attributes ...usage.Attribute) string {
 	a.sent++
 	e := usage.Event{
 		ID: fmt.Sprint("e", a.sent), Source: "s", Account: "a", RoutingKey: "a", Product: "p", Quantity: money.MustParse(quantity),
-		Time: at, Backfill: true, Hash: uint64(a.sent),
+		Time: at, Backfill: true, Hash: uint64(a.sent), Attributes: attributes,
 	}
 	return a.step(now, usage.Record{Kind: usage.KindBatch, Events: []usage.Event{e}})
 }
@@ -211,6 +213,9 @@ func (a *anew) result(seq, attempt, at int64) string {
 	parts, err := sum.Results("a", seq, attempt, at)
 	if err != nil {
 		a.t.Fatal(err)
+	}
+	for v := range sum.Values("a", seq, attempt, at) {
+		a.want(a.step(a.now(), usage.Record{Kind: usage.KindValues, Values: v}), "")
 	}
 	out := ""
 	for i := range parts {
@@ -280,8 +285,33 @@ func (a *anew) reload() {
 		}
 		m.families[f.id] = loaded
 	}
+	a.save()
+	m.distinct.keep = max(a.keep, 1)
 	m.seals, m.index, m.counts, m.rejected, m.answered = a.m.seals, a.m.index, a.m.counts, a.m.rejected, a.m.answered
 	a.m = m
+}
+
+// save saves distinct values.
+func (a *anew) save() {
+	for _, v := range a.m.distinct.freeze() {
+		a.values[v.ValueKey] = v.Places
+	}
+	for _, s := range a.m.distinct.freezeSets() {
+		if s.Gone {
+			maps.DeleteFunc(a.values, func(k ValueKey, _ uint64) bool { return k.Set == s.Set })
+		}
+	}
+	a.m.distinct.committed()
+}
+
+// Values gives those that are saved.
+func (a *anew) Values(_ context.Context, _ Fence, keys []ValueKey) (out []ValueState, err error) {
+	for _, k := range keys {
+		if places, known := a.values[k]; known {
+			out = append(out, ValueState{k, places})
+		}
+	}
+	return out, nil
 }
 
 // TestMarkersInOrder: only a marker above the last one begins, and only its own result ends it.

@@ -25,6 +25,7 @@ type resolution struct {
 	pool    *pool         // that has the rate's tiers, nil: the line has them
 	invoice activity.ID
 	counts  bool // distinct values, which are in memory when it is rated
+	sealed  bool // its period
 	carries bool // its level into the next period
 
 	pooled      pooled
@@ -75,7 +76,7 @@ func (m *machine) resolve(e *usage.Event, r *resolution, need *needs) bool {
 	if m.faults.LateUnderNewDefinitions {
 		seq = m.act
 	}
-	if late {
+	if r.sealed = late; late {
 		if plan.Account().LateReject {
 			r.reason = ReasonLate
 			return true
@@ -240,6 +241,11 @@ func (m *machine) prepare(offset, logTime int64, need *needs) {
 	case usage.KindResult:
 		if !m.skipped(offset, 0) {
 			m.prepareResult(m.record.Result, logTime, need)
+		}
+		return
+	case usage.KindValues:
+		if !m.skipped(offset, 0) {
+			m.prepareValues(m.record.Values, need)
 		}
 		return
 	default:

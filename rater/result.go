@@ -3,6 +3,7 @@ package rater
 import (
 	"cmp"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -74,7 +75,7 @@ func partsWith(s *MarkerState, r *usage.Result) (parts [][]byte, missing int) {
 
 // prepareResult works out the merges when the last part is read. It changes nothing.
 func (m *machine) prepareResult(r *usage.Result, logTime int64, need *needs) {
-	m.merges, m.corrections, m.answers = m.merges[:0], m.corrections[:0], m.answers[:0]
+	m.merges, m.corrections, m.answers, m.unread = m.merges[:0], m.corrections[:0], m.answers[:0], false
 	s, ok := m.markerOf(r.Account, need)
 	if !ok || !m.takes(s, r) {
 		return
@@ -97,6 +98,14 @@ func (m *machine) prepareResult(r *usage.Result, logTime int64, need *needs) {
 		}
 		lines, corrections = append(lines, rec.Result.Lines...), append(corrections, rec.Result.Corrections...)
 		answers = append(answers, rec.Result.Answers...)
+	}
+	read, err := m.countsRead(s, lines)
+	if err != nil {
+		need.fail(fmt.Errorf("the result of account %s: %w", r.Account, err))
+		return
+	}
+	if m.unread = !read; !read { // the job writes them again, and the part
+		return
 	}
 	for i := range corrections {
 		if c, ok := m.prepareCorrection(s.Account, &corrections[i], need); ok {
@@ -145,7 +154,7 @@ func (m *machine) prepareMerge(s *MarkerState, id activity.ID, results []*usage.
 	for _, l := range results {
 		used = used || l.Events > 0 || len(l.Segments) > 0
 	}
-	if len(f.lines) == 0 && !used || f.shares() || f.counts() { // what is shared goes on as it is, and what is counted value by value
+	if len(f.lines) == 0 && !used || f.shares() { // what is shared goes on as it is
 		return merging{}, true
 	}
 	m.uses++
@@ -155,7 +164,11 @@ func (m *machine) prepareMerge(s *MarkerState, id activity.ID, results []*usage.
 		plan, seq = m.defs.plans.of(s.Account).plan, m.act
 		out.seq = m.act
 	}
-	if err := out.join(f, s, results); err != nil {
+	err := out.join(f, s, results)
+	if errors.Is(err, money.ErrOverflow) {
+		return merging{}, true
+	}
+	if err != nil {
 		need.fail(fmt.Errorf("the result of account %s: %w", s.Account, err))
 		return merging{}, false
 	}
@@ -216,7 +229,23 @@ func (g *merging) join(f *family, s *MarkerState, results []*usage.ResultLine) e
 		}
 		g.lines = append(g.lines, l)
 	}
-	for _, r := range results {
+	segments := make([][]segment, len(results))
+	for i, r := range results {
+		if len(r.Segments) == 0 {
+			continue
+		}
+		decoded, err := DecodeSegments(r.Segments)
+		if err != nil {
+			return err
+		}
+		for j := range decoded {
+			segments[i] = append(segments[i], decoded[j].segment())
+		}
+	}
+	if err := g.countTogether(segments); err != nil {
+		return err
+	}
+	for i, r := range results {
 		invoice := activity.InvoiceID(r.Seller, r.Billed, r.PeriodStart)
 		at := slices.IndexFunc(g.lines, func(l line) bool { return l.target.Invoice == invoice })
 		if at < 0 {
@@ -237,18 +266,7 @@ func (g *merging) join(f *family, s *MarkerState, results []*usage.ResultLine) e
 		if l.last == nil && l.shown == (lineRate{}) {
 			l.shown = lineRate{level: r.RateLevel, account: r.RateAccount, id: r.RateID, model: r.RateModel}
 		}
-		if len(r.Segments) == 0 {
-			continue
-		}
-		decoded, err := DecodeSegments(r.Segments)
-		if err != nil {
-			return err
-		}
-		segments := make([]segment, len(decoded))
-		for i := range decoded {
-			segments[i] = decoded[i].segment()
-		}
-		if l.segments, err = merged(l.segments, segments); err != nil {
+		if l.segments, err = merged(l.segments, segments[i]); err != nil {
 			return err
 		}
 	}
@@ -378,9 +396,30 @@ func (m *machine) result(rec *activity.Record, r *usage.Result) {
 		m.setMarker(s, next)
 		return
 	}
+	if m.unread {
+		return
+	}
 	anew := map[*family]bool{}
+	sets := map[activity.ID]bool{} // of values: whether they are counted from now on
+	for i := range s.Sets {
+		sets[s.Sets[i].Set] = false
+	}
 	for i := range m.merges {
-		anew[m.merges[i].f] = m.merge(rec, s, &m.merges[i])
+		f := m.merges[i].f
+		before := map[activity.ID]bool{}
+		setsOf(f.lines, before)
+		for set := range before {
+			sets[set] = false
+		}
+		anew[f] = m.merge(rec, s, &m.merges[i])
+	}
+	for i := range m.merges {
+		setsOf(m.merges[i].f.lines, sets)
+	}
+	for set, counted := range sets {
+		if !counted || m.faults.SetsGoneInUse {
+			m.distinct.gone(set)
+		}
 	}
 	for i := range m.merges {
 		if m.faults.MergedLevelsStay {
@@ -395,7 +434,7 @@ func (m *machine) result(rec *activity.Record, r *usage.Result) {
 		m.answer(rec, i, anew)
 	}
 	m.merges, m.corrections, m.answers = m.merges[:0], m.corrections[:0], m.answers[:0]
-	next.Open, next.Done, next.Parts = false, s.Seq, nil
+	next.Open, next.Done, next.Parts, next.Sets = false, s.Seq, nil, nil
 	m.setMarker(s, next)
 }
 

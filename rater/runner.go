@@ -39,6 +39,7 @@ type runner struct {
 
 	appended     int  // commits since lines were folded into their rows, one for those of owners before
 	foldingLines bool // that is being done
+	forgetting   bool // values that are of no use are being deleted
 
 	cleared  bool // failures below the first commit are forgotten
 	failing  bool // reads of rating fail
@@ -50,7 +51,7 @@ type runner struct {
 	shown    time.Time // when nothing waited to be shown
 	saved    time.Time // when nothing was unsaved
 	// from when on something may be done, or done again after it failed
-	rateAt, commitAt, readAt, projectAt, foldAt, foldLinesAt, lookAt, giveUpAt time.Time
+	rateAt, commitAt, readAt, projectAt, foldAt, foldLinesAt, forgetAt, lookAt, giveUpAt time.Time
 }
 
 type ack struct {
@@ -141,6 +142,7 @@ func (r *runner) turn() error {
 	r.project(now, caughtUp)
 	r.fold(now)
 	r.foldLines(now)
+	r.forget(now)
 	return r.look(now)
 }
 
@@ -239,6 +241,33 @@ func (r *runner) haveFoldedLines(appended int, err error) {
 	}
 	r.foldLinesAt = r.w.host.now().Add(r.w.Intervals.Look)
 	r.w.Log.Debug("lines are not folded yet", "partition", r.partition, "error", err)
+}
+
+// forget lets the store delete distinct values that are of no use, a part at a time.
+func (r *runner) forget(now time.Time) {
+	before, ok := r.p.Forgets()
+	if !ok || r.forgetting || now.Before(r.forgetAt) {
+		return
+	}
+	r.forgetting = true
+	r.p.Forgot(false) // a commit that comes meanwhile may bring others
+	fence := r.p.Fence()
+	r.ask(func(ctx context.Context) {
+		more, err := r.w.Stores.Store.Forget(ctx, fence, before)
+		r.answer(func() error { r.haveForgotten(more, err); return nil })
+	})
+}
+
+func (r *runner) haveForgotten(more bool, err error) {
+	r.forgetting = false
+	if more || err != nil {
+		r.p.Forgot(true)
+		r.forgetAt = r.w.host.now().Add(r.w.Intervals.Checkpoint)
+	}
+	if err != nil {
+		r.forgetAt = r.w.host.now().Add(r.w.Intervals.Look)
+		r.w.Log.Debug("distinct values that are of no use are not deleted yet", "partition", r.partition, "error", err)
+	}
 }
 
 // project turns to the live view when it is time to, at once when nothing waits to be rated.

@@ -158,12 +158,12 @@ func (s *segment) appendUnique(b []byte) []byte {
 	b = binary.AppendUvarint(b, s.attribute())
 	b = append(b, u.Set[:]...)
 	b = binary.AppendUvarint(b, uint64(u.Changes))
-	b = binary.AppendUvarint(b, uint64(u.Places))
+	b = binary.AppendUvarint(b, uint64(u.NumberOfPlaces()))
 	b = binary.AppendUvarint(b, places)
 	b = binary.AppendUvarint(b, uint64(len(u.Spreads)))
 	for _, spread := range u.Spreads {
 		b = binary.AppendUvarint(b, spread.Places)
-		b = binary.AppendUvarint(b, uint64(spread.Values))
+		b = binary.AppendUvarint(b, uint64(spread.Values)) // of a second state it may be below zero
 	}
 	return b
 }
@@ -323,19 +323,23 @@ func (d *decoder) unique(s *Segment, flags uint64) {
 	u := &price.Unique{}
 	copy(u.Set[:], d.take(uint64(len(u.Set))))
 	changes, places, own, n := d.uvarint(), d.uvarint(), d.uvarint(), d.uvarint()
-	if attribute == 0 || attribute > math.MaxUint64>>8 || changes > math.MaxInt64 || places == 0 || places > 64 || own == 0 || n > uint64(len(d.b)) ||
+	if attribute == 0 || attribute > math.MaxUint64>>8 || changes > math.MaxInt64 || own == 0 || n > uint64(len(d.b)) ||
 		flags&(hasID|hasDays|hasLevels) != 0 {
 		d.b, d.bad = nil, true
 		return
 	}
-	u.Changes, u.Places, u.Spreads = int64(changes), int(places), make([]price.Spread, 0, n)
+	u.Changes, u.Spreads = int64(changes), make([]price.Spread, 0, n)
 	for range n {
 		in, values := d.uvarint(), d.uvarint()
-		if k := len(u.Spreads); values == 0 || values > math.MaxInt64 || k > 0 && u.Spreads[k-1].Places >= in {
+		if k := len(u.Spreads); values == 0 || k > 0 && u.Spreads[k-1].Places >= in {
 			d.b, d.bad = nil, true
 			return
 		}
-		u.Spreads = append(u.Spreads, price.Spread{Places: in, Values: int64(values)})
+		u.Spreads = append(u.Spreads, price.Spread{Places: in, Values: int64(values)}) //nolint:gosec // as it was written
+	}
+	if places == 0 || places != uint64(u.NumberOfPlaces()) {
+		d.b, d.bad = nil, true
+		return
 	}
 	s.Shape |= attribute << 8
 	s.State.Rest = price.RestOfUnique(u, own)

@@ -63,8 +63,8 @@ func TestFullSegments(t *testing.T) {
 	for name, list := range map[string][]segment{
 		"none": {},
 		"values": {
-			counting("user", with("", price.State{Events: 3, Rest: price.RestOfUnique(&price.Unique{Set: [16]byte{7}, Changes: 5, Places: 2, Spreads: []price.Spread{{Places: 1, Values: 1}, {Places: 3, Values: 2}}}, 2)})),
-			counting("host", with("c", price.State{Events: 1, Rest: price.RestOfUnique(&price.Unique{Set: [16]byte{8}, Changes: 1, Places: 64, Spreads: []price.Spread{{Places: 1 << 63, Values: 1}}}, 1<<63)})),
+			counting("user", with("", price.State{Events: 3, Rest: price.RestOfUnique(&price.Unique{Set: [16]byte{7}, Changes: 5, Spreads: []price.Spread{{Places: 1, Values: 1}, {Places: 3, Values: 2}}}, 2)})),
+			counting("host", with("c", price.State{Events: 1, Rest: price.RestOfUnique(&price.Unique{Set: [16]byte{8}, Changes: 1, Spreads: []price.Spread{{Places: 1 << 3, Values: -2}, {Places: 1 << 63, Values: 1}}}, 1<<63)})),
 		},
 		"a cell": {with("region=eu", price.State{Events: 1})},
 		"max":    {with("", price.State{Events: 3, Peak: money.MustParse("7.5")})},
@@ -169,11 +169,11 @@ func TestDamagedLevels(t *testing.T) {
 func TestDamagedValues(t *testing.T) {
 	for name, u := range map[string]price.Unique{
 		"no place":     {Changes: 1},
-		"many places":  {Changes: 1, Places: 65},
-		"no values":    {Changes: 1, Places: 1, Spreads: []price.Spread{{Places: 1}}},
-		"not in order": {Changes: 2, Places: 2, Spreads: []price.Spread{{Places: 2, Values: 1}, {Places: 1, Values: 1}}},
-		"twice":        {Changes: 2, Places: 2, Spreads: []price.Spread{{Places: 2, Values: 1}, {Places: 2, Values: 1}}},
-		"negative":     {Changes: -1, Places: 1, Spreads: []price.Spread{{Places: 1, Values: 1}}},
+		"nowhere":      {Changes: 1, Spreads: []price.Spread{{Values: 1}}},
+		"no values":    {Changes: 1, Spreads: []price.Spread{{Places: 1}}},
+		"not in order": {Changes: 2, Spreads: []price.Spread{{Places: 2, Values: 1}, {Places: 1, Values: 1}}},
+		"twice":        {Changes: 2, Spreads: []price.Spread{{Places: 2, Values: 1}, {Places: 2, Values: 1}}},
+		"negative":     {Changes: -1, Spreads: []price.Spread{{Places: 1, Values: 1}}},
 	} {
 		b := appendSegments(nil, []segment{counting("user", segment{segmentKey: segmentKey{id: "r"}, state: price.State{Events: 1, Rest: price.RestOfUnique(&u, 1)}})})
 		if got, err := DecodeSegments(b); !errors.Is(err, errSegments) {
@@ -183,7 +183,7 @@ func TestDamagedValues(t *testing.T) {
 }
 
 func FuzzDecodeSegments(f *testing.F) {
-	f.Add(appendSegments(nil, []segment{counting("user", segment{segmentKey: segmentKey{id: "r"}, state: price.State{Events: 2, Rest: price.RestOfUnique(&price.Unique{Changes: 1, Places: 1, Spreads: []price.Spread{{Places: 1, Values: 1}}}, 1)}})}))
+	f.Add(appendSegments(nil, []segment{counting("user", segment{segmentKey: segmentKey{id: "r"}, state: price.State{Events: 2, Rest: price.RestOfUnique(&price.Unique{Changes: 1, Spreads: []price.Spread{{Places: 1, Values: 1}}}, 1)}})}))
 	f.Add(appendSegments(nil, []segment{{segmentKey: segmentKey{id: "r"}, state: price.State{Events: 2, Rest: price.RestOfLevels([]price.Level{{At: 5, ID: "a"}, {At: 5, ID: "b"}})}}}))
 	f.Add(appendSegments(nil, []segment{{segmentKey: segmentKey{id: "r"}, state: price.State{Sum: money.One, Events: 1}}}))
 	f.Add(appendSegments(nil, []segment{{segmentKey: segmentKey{id: "r", cell: "c"}, state: price.State{Peak: money.One, At: 5, ID: "x"}}}))

@@ -41,6 +41,12 @@ func quantityOf(p *simPrice, uses []oracleUse) *big.Rat {
 	switch p.aggregation {
 	case catalog.AggregationCount:
 		return q.SetInt64(int64(len(uses)))
+	case catalog.AggregationUnique:
+		values := map[string]bool{}
+		for i := range uses {
+			values[uses[i].value] = true
+		}
+		return q.SetInt64(int64(len(values)))
 	case catalog.AggregationMax, catalog.AggregationLatest:
 		if len(uses) == 0 {
 			return q

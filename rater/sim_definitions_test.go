@@ -150,6 +150,9 @@ func priceRow(p *simPrice) *simRow {
 	rate := fmt.Sprintf(`"model":%q,"currency":"USD","tiers":[{"up_to":"%d","unit_price":%q},{"unit_price":%q}]`, model, p.limit, cents(p.first), cents(p.second))
 	if p.aggregation != "" {
 		rate += fmt.Sprintf(`,"aggregation":%q`, p.aggregation)
+		if p.aggregation == catalog.AggregationUnique {
+			rate += fmt.Sprintf(`,"attribute":%q`, simCounted)
+		}
 	}
 	if p.pool != "" {
 		rate += fmt.Sprintf(`,"pool":%q`, p.pool)

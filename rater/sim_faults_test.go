@@ -52,6 +52,7 @@ type cutFaults struct {
 	LosesLine       bool
 	LosesPool       bool
 	LosesValue      bool
+	LosesSet        bool
 	LosesLevel      bool
 	LosesRejected   bool
 	LosesIdentity   bool
@@ -81,6 +82,8 @@ func (w *world) spoil(c *Cut) *Cut {
 		v.Pools = v.Pools[1:]
 	case f.LosesValue && len(v.Values) > 0:
 		v.Values = v.Values[1:]
+	case f.LosesSet && len(v.Sets) > 0:
+		v.Sets = nil
 	case f.LosesLevel && len(v.Levels) > 0:
 		v.Levels = v.Levels[1:]
 	case f.LosesRejected && len(v.Rejected) > 0:
@@ -124,7 +127,12 @@ func (w *world) spoilProjection(lines []LineState) []LineState {
 
 // ofValues says whether the fault is one of distinct values, which few schedules have many of.
 func (f *simFaults) ofValues() bool {
-	return f.CountedByPlace || f.ForgottenValueIsNew || f.ValuesOutside || f.UnfencedValues || f.Cut.LosesValue
+	return f.CountedByPlace || f.ForgottenValueIsNew || f.ValuesOutside || f.UnfencedValues || f.Cut.LosesValue || f.LateValuesTaken
+}
+
+// ofSets is ofValues for what is counted anew.
+func (f *simFaults) ofSets() bool {
+	return f.ValuesUnread || f.BothPartsCount || f.SetsGoneInUse || f.SetsOutside || f.Cut.LosesSet
 }
 
 // ofLevels is ofValues for levels that are carried over.
@@ -162,6 +170,12 @@ var simSteered = map[string]simSteering{
 	"NoSecondState":          reratings,
 	"SecondOutside":          reratings,
 	"JobSinkNotAwaited":      reratings,
+	"ValuesUnread":           reratings,
+	"BothPartsCount":         reratings,
+	"SetsGoneInUse":          reratings,
+	"SetsOutside":            reratings,
+	"CutLosesSet":            reratings,
+	"LateValuesTaken":        {"seal": 40, "time": 40},
 	"AnsweredForgotten":      corrections,
 	"AnsweredWaits":          corrections,
 	"CorrectedAgain":         corrections,

@@ -86,6 +86,7 @@ type simVersion struct {
 // replay rates the whole log with a fresh machine over empty stores: no fault can happen.
 func (w *world) replay(p int) ([][]byte, map[simVersion]money.Decimal) {
 	m := newMachine(&Checkpoint{Partition: int32(p), Last: -1, Skips: w.skips[p]}, time.Duration(simWindow), w.faults.Faults) // what its rules have wrong it has wrong as well
+	m.keeps = time.Duration(simKeeps)
 	var (
 		out    [][]byte
 		buffer []byte
@@ -205,6 +206,9 @@ func (w *world) checkState(p int, ref [][]byte) string {
 	if len(got) != len(want) {
 		return fmt.Sprintf("%d lines, the oracle knows %d", len(got), len(want))
 	}
+	if why := w.checkSets(p); why != "" {
+		return why
+	}
 	for _, m := range pg.marks {
 		if m.Open {
 			return fmt.Sprintf("the marker of %s for definition %d stays open", m.Account, m.Seq)
@@ -214,6 +218,27 @@ func (w *world) checkState(p int, ref [][]byte) string {
 		return why
 	}
 	return w.checkSums(p, lines, o.counts)
+}
+
+// checkSets: no values are kept but those that lines count.
+func (w *world) checkSets(p int) string {
+	counted := map[activity.ID]bool{}
+	for _, lines := range w.pg[p].lines {
+		for i := range lines {
+			segments, _ := DecodeSegments(lines[i].Segments)
+			for j := range segments {
+				if u, _ := segments[j].State.Rest.UniqueOf(); u != nil {
+					counted[u.Set] = true
+				}
+			}
+		}
+	}
+	for k := range w.pg[p].vals {
+		if !counted[k.Set] {
+			return fmt.Sprintf("values of set %s are kept, which no line counts", k.Set)
+		}
+	}
+	return ""
 }
 
 // begun says whether the line has a level.
@@ -353,6 +378,7 @@ type oracleUse struct {
 	event    usage.EventName
 	offset   int64
 	left     bool // out, though it stands on a closed line
+	value    string
 }
 
 type oracle struct {
@@ -483,8 +509,9 @@ func (o *oracle) refusal(e *usage.Event, logTime int64) string {
 func (o *oracle) place(e *usage.Event) string {
 	day, _ := o.w.cycle.at(e.Time)
 	owed := o.root(e.Account, e.Time)
-	billed, period, seq := owed, day, o.act
-	if s, late := o.sealed(owed, o.w.cycle.end(day)); late {
+	billed, period, seq, late := owed, day, o.act, false
+	if s, sealed := o.sealed(owed, o.w.cycle.end(day)); sealed {
+		late = true
 		if e.Account == "a4" {
 			return ReasonLate
 		}
@@ -500,6 +527,10 @@ func (o *oracle) place(e *usage.Event) string {
 	rate, start := o.rate(e.Account, e.Product, e.Time, seq)
 	if rate == nil {
 		return ReasonNoRate
+	}
+	unique := rate.aggregation == catalog.AggregationUnique || rate.terms != nil && rate.terms.rate.Aggregation == "unique"
+	if unique && late && e.Corrects == nil && o.w.cycle.end(day) < o.logTime-simKeeps {
+		return ReasonValuesGone
 	}
 	group := ""
 	if e.Product == "p1" {
@@ -518,6 +549,9 @@ func (o *oracle) place(e *usage.Event) string {
 	}
 	if rate.aggregation != "" && (e.Corrects != nil || e.Quantity.Sign() < 0) {
 		return reasonWithout(e)
+	}
+	if rate.aggregation == catalog.AggregationUnique && e.Attribute(simCounted) == "" {
+		return ReasonNoAttribute
 	}
 	at := slices.Index(f.lines, line)
 	if rate.terms != nil {
@@ -543,7 +577,7 @@ func (o *oracle) place(e *usage.Event) string {
 		f.orders = append(f.orders, at)
 		return ""
 	}
-	f.uses = append(f.uses, oracleUse{at, rate, start, o.rat(e.Quantity), e.Time, usage.EventName{Source: e.Source, ID: e.ID}, o.offset, false})
+	f.uses = append(f.uses, oracleUse{at, rate, start, o.rat(e.Quantity), e.Time, usage.EventName{Source: e.Source, ID: e.ID}, o.offset, false, e.Attribute(simCounted)})
 	o.touch(f, seq)
 	return ""
 }
@@ -571,7 +605,7 @@ func (o *oracle) share(e *usage.Event, rate *simPrice, start int64, owed string,
 		o.pools[k] = q
 	}
 	o.w.did("usage in a pool of an " + string(rate.pool))
-	q.uses = append(q.uses, oracleUse{0, rate, start, o.rat(e.Quantity), e.Time, usage.EventName{}, o.offset, false})
+	q.uses = append(q.uses, oracleUse{0, rate, start, o.rat(e.Quantity), e.Time, usage.EventName{}, o.offset, false, ""})
 	q.prices[rate.contract] = rate
 	for i := range q.uses {
 		used := q.uses[i].rate

@@ -80,7 +80,7 @@ func (w *world) startProcess() *simProcess {
 	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 	x.worker = NewWorker(Config{
 		Stores: Stores{Store: simStore{x}, Definitions: x, Rated: simRatedLog{x}}, Live: x, Producer: x, Poison: x,
-		Limits: Limits{Window: 2 * 24 * 3600 * 1e9, Families: 1 + w.n(2)*w.n(200), Pools: w.n(2) * w.n(20), Values: w.n(2) * w.n(12), Dirty: 12, Unacked: 40, PageLines: 1 + w.n(12), Unfolded: 1 + w.n(8), AheadBytes: 1, Processors: x.id % 3},
+		Limits: Limits{Window: 2 * 24 * 3600 * 1e9, Families: 1 + w.n(2)*w.n(200), Pools: w.n(2) * w.n(20), Values: w.n(2) * w.n(12), LateValues: time.Duration(simKeeps), Dirty: 12, Unacked: 40, PageLines: 1 + w.n(12), Unfolded: 1 + w.n(8), AheadBytes: 1, Processors: x.id % 3},
 		Intervals: Intervals{
 			Project: ms(5 + w.n(60)), ProjectBehind: ms(100), Checkpoint: ms(1 + w.n(100)), CheckpointBehind: ms(200), Fold: ms(w.n(600)), Look: ms(100 + w.n(200)),
 			Drain: ms(500), Retry: ms(1 + w.n(50)), Answer: ms(1000), Reopen: ms(1 + w.n(50)), Skip: ms(100),
@@ -228,6 +228,14 @@ func (x simStore) Values(ctx context.Context, f Fence, values []ValueKey) ([]Val
 	}
 	found, err := x.w.Values(ctx, f, values)
 	return found, errors.Join(err, x.travel(ctx))
+}
+
+func (x simStore) Forget(ctx context.Context, f Fence, before int64) (bool, error) {
+	if err := x.reached(ctx); err != nil {
+		return false, err
+	}
+	more, err := x.w.Forget(ctx, f, before)
+	return more, errors.Join(err, x.travel(ctx))
 }
 
 func (x simStore) Levels(ctx context.Context, f Fence, owed string, through int64, limit int) ([]LevelState, error) {

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -378,10 +379,27 @@ func (s *simWorks) Sum(ctx context.Context, a rerate.AccountJob, m rerate.Marker
 		s.w.did("correction of what is sealed")
 	}
 	out.Results, err = sum.Results(a.Account, a.Seq, m.Attempt, m.At)
+	out.Values = s.simValues(sum.Values(a.Account, a.Seq, m.Attempt, m.At))
 	if len(sum.Lines) > 1 { // several parts, as of a large account
 		out.Results = simParts(out.Results[0])
 	}
 	return out, errors.Join(err, s.interrupted())
+}
+
+// simValues cuts values into smaller records.
+func (s *simWorks) simValues(all iter.Seq[*usage.Values]) iter.Seq[*usage.Values] {
+	return func(yield func(*usage.Values) bool) {
+		for v := range all {
+			for chunk := range slices.Chunk(v.Values, 1+s.w.n(4)) {
+				part := *v
+				part.Values = chunk
+				s.w.did("values counted before a marker")
+				if !yield(&part) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // simParts cuts a result into smaller parts.

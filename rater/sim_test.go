@@ -31,6 +31,7 @@ var simMust = []string{
 	"usage rated anew under another rate", "usage rated anew at other prices",
 	"seal of a day", "seal of a week", "seal of a month", "another long period of an account sealed",
 	"usage at prices in another currency", "prices in another currency than before", "amount converted", "amount that nothing converts", "exchange rates changed", "exchange rates deleted",
+	"values counted before a marker", "values that are of no use deleted", "values of a sealed period deleted", "rejected: " + ReasonValuesGone,
 	"rejected: " + ReasonNegative, "rejected: " + ReasonNoAmount, "rejected: " + ReasonNoRate,
 }
 

@@ -28,6 +28,7 @@ const (
 	simHour   = int64(time.Hour)
 	simDay    = 24 * simHour
 	simWindow = 2 * simDay
+	simKeeps  = 20 * simHour                              // distinct values of sealed periods
 	simStart  = int64(1_767_225_600) * int64(time.Second) // 2026-01-01T00:00:00Z
 )
 
@@ -38,6 +39,7 @@ type simPG struct { // one committed, immutable version of a partition's rows
 	lines  map[activity.ID][]LineState // as they are read, see seeLines
 	pools  map[activity.ID]PoolState
 	vals   map[ValueKey]uint64
+	sets   map[activity.ID]SetState
 	levels map[LevelState]struct{}
 	seals  map[string]SealState
 	marks  map[string]MarkerState
@@ -170,7 +172,7 @@ var (
 	simProducts = []string{"p0", "p1"}
 
 	// Under these a quantity takes nothing back.
-	simAggregations = []catalog.Aggregation{catalog.AggregationCount, catalog.AggregationMax, catalog.AggregationLatest}
+	simAggregations = []catalog.Aggregation{catalog.AggregationCount, catalog.AggregationMax, catalog.AggregationLatest, catalog.AggregationUnique}
 )
 
 func newWorld(seed uint64, m simMutant, tracing bool) *world {
@@ -185,8 +187,11 @@ func newWorld(seed uint64, m simMutant, tracing bool) *world {
 	}
 	w.poisoned, w.skips = make([]bool, w.parts), make([]map[Skip]struct{}, w.parts)
 	w.stopped, w.group = make([]bool, w.parts), make([]int64, w.parts)
-	if w.anew && (w.n(2) == 0 || m.faults.ofCorrections()) {
+	if w.anew && (w.n(2) == 0 || m.faults.ofCorrections() || m.faults.ofSets()) {
 		w.aggregation = map[string]catalog.Aggregation{"p0": simAggregations[w.n(len(simAggregations))]}
+		if m.faults.ofSets() {
+			w.aggregation["p0"] = catalog.AggregationUnique
+		}
 	}
 	for i := range w.parts {
 		w.usage, w.rated, w.retried = append(w.usage, nil), append(w.rated, nil), append(w.retried, map[Skip]bool{})
@@ -342,6 +347,9 @@ func (w *world) newEvent() usage.Event {
 	if w.rich {
 		w.enrich(&e)
 	}
+	if user := w.n(8); user > 0 && w.aggregation["p0"] == catalog.AggregationUnique {
+		e.Attributes = append(e.Attributes, usage.Attribute{Name: simCounted, Value: strconv.Itoa(user)})
+	}
 	switch w.n(12) {
 	case 0:
 		e.Subject, e.Account = "late-"+e.Account, ""
@@ -365,6 +373,9 @@ func (w *world) newEvent() usage.Event {
 	}
 	return e
 }
+
+// simCounted is the attribute whose values are counted where usage is rated anew.
+const simCounted = "user"
 
 // correct makes the event correct one that was sent, or is still to be: mostly one of its own line.
 func (w *world) correct(e *usage.Event) {
@@ -509,10 +520,10 @@ func (w *world) apply(c *Cut) bool {
 		}
 		return false
 	}
-	v := &simPG{epoch: o.epoch, owner: o.owner, rows: o.rows, changes: o.changes, seals: maps.Clone(o.seals), pools: maps.Clone(o.pools), vals: maps.Clone(o.vals), levels: maps.Clone(o.levels), marks: maps.Clone(o.marks), ids: maps.Clone(o.ids), rej: maps.Clone(o.rej), days: o.days, sunk: o.sunk}
+	v := &simPG{epoch: o.epoch, owner: o.owner, rows: o.rows, changes: o.changes, seals: maps.Clone(o.seals), pools: maps.Clone(o.pools), vals: maps.Clone(o.vals), sets: maps.Clone(o.sets), levels: maps.Clone(o.levels), marks: maps.Clone(o.marks), ids: maps.Clone(o.ids), rej: maps.Clone(o.rej), days: o.days, sunk: o.sunk}
 	if v.seals == nil {
 		v.seals, v.marks, v.pools = map[string]SealState{}, map[string]MarkerState{}, map[activity.ID]PoolState{}
-		v.vals, v.levels = map[ValueKey]uint64{}, map[LevelState]struct{}{}
+		v.vals, v.sets, v.levels = map[ValueKey]uint64{}, map[activity.ID]SetState{}, map[LevelState]struct{}{}
 		v.ids, v.rej = map[usage.Identity]dedup.Entry{}, map[Skip]RejectedUsage{}
 	}
 	v.c = Checkpoint{
@@ -529,6 +540,10 @@ func (w *world) apply(c *Cut) bool {
 	}
 	for _, s := range c.Values {
 		v.vals[s.ValueKey] = s.Places
+	}
+	for _, s := range c.Sets {
+		s.Gone = s.Gone || v.sets[s.Set].Gone
+		v.sets[s.Set] = s
 	}
 	for _, l := range c.Levels {
 		if done := l.Done; done {
@@ -597,6 +612,50 @@ func (w *world) Values(_ context.Context, f Fence, values []ValueKey) ([]ValueSt
 		}
 	}
 	return out, nil
+}
+
+// Forget deletes a part, as a statement may.
+func (w *world) Forget(_ context.Context, f Fence, before int64) (more bool, err error) {
+	o := w.pg[f.Partition]
+	if o.epoch != f.Epoch || o.owner != f.Owner || o.c.Next < f.Next {
+		return false, nil
+	}
+	v := *o
+	v.vals, v.sets = maps.Clone(o.vals), maps.Clone(o.sets)
+	for _, id := range slices.SortedFunc(maps.Keys(o.sets), func(a, b activity.ID) int { return bytes.Compare(a[:], b[:]) }) {
+		s, seal := o.sets[id], o.seals[o.sets[id].Owed]
+		if _, sealed := seal.sealedUnder(s.End); !s.Gone && (!sealed || s.End >= before) {
+			continue
+		}
+		if !s.Gone {
+			w.did("values of a sealed period deleted")
+		}
+		whole := w.n(2) == 0
+		for k := range o.vals {
+			if k.Set == id && (whole || k.Hash[0] < 0x80) {
+				delete(v.vals, k)
+				w.did("values that are of no use deleted")
+			}
+		}
+		if more = true; whole {
+			delete(v.sets, id)
+		}
+	}
+	if more {
+		w.pg[f.Partition] = &v
+		w.note()
+	}
+	return more, nil
+}
+
+// uselessSets says that values are kept that are of no use.
+func (v *simPG) uselessSets() bool {
+	for _, s := range v.sets {
+		if s.Gone {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *world) Levels(_ context.Context, f Fence, owed string, through int64, limit int) ([]LevelState, error) {

@@ -66,6 +66,8 @@ type Sum struct {
 	Differences []Difference
 	Events      int64
 	Left        map[string]string // products that are left out, with the reason: some of their usage has no price any more
+
+	counted []countedSet // of Lines, those that count distinct values
 }
 
 // Difference is what a line comes to, before and after. Of a line on a closed invoice the difference goes to the current one.
@@ -93,7 +95,7 @@ type home struct {
 	left    *string // see stays
 }
 
-// stays says why the line cannot be summed up: a pool has charged to it, or values are counted on it.
+// stays says why the line cannot be summed up: a pool has charged to it.
 func (h *home) stays() string {
 	if h.left == nil {
 		segments, err := DecodeSegments(h.Segments)
@@ -102,19 +104,14 @@ func (h *home) stays() string {
 		case err != nil:
 		case slices.ContainsFunc(segments, func(s Segment) bool { return !s.Pool.IsZero() }):
 			left = leftShared
-		case slices.ContainsFunc(segments, func(s Segment) bool { return s.Shape>>8 != 0 }):
-			left = leftCounted
 		}
 		h.left = &left
 	}
 	return *h.left
 }
 
-// Why lines are left as they are.
-const (
-	leftShared  = "its tiers are shared, and priced with those of other lines"
-	leftCounted = "its distinct values were counted as they came"
-)
+// leftShared is why lines are left as they are.
+const leftShared = "its tiers are shared, and priced with those of other lines"
 
 // Sum adds up. Asked again it gives the same, whatever comes after the offset, but for levels that lines take over from those that are not
 // summed up: whoever merges the result takes them from the lines themselves.
@@ -169,8 +166,6 @@ func (s *Summing) Sum(ctx context.Context, q SumQuestion) (*Sum, error) {
 		case reason != "":
 		case !folded.Pool.IsZero():
 			reason = leftShared
-		case price.CountsValues(folded.Rate):
-			reason = leftCounted
 		}
 		if reason != "" && out.Left[a.Product] == "" {
 			out.Left[a.Product] = fmt.Sprintf("event %s of %s: %s", a.EventID, a.Source, reason)
@@ -226,6 +221,7 @@ func (s folding) under(ctx context.Context, seq int64) (*Fold, error) {
 	f := NewFold()
 	f.Under(seq)
 	f.Use(plan)
+	f.offset, f.within = s.q.Below, price.FirstPlaces
 	s.of[seq] = f
 	return f, nil
 }
@@ -323,6 +319,7 @@ func (out *Sum) collect(q SumQuestion, folds folding, homes map[activity.ID]*hom
 		d.After = l.Amount
 		out.add(q, &l, d)
 	}
+	out.keepValues(folds, sealedPeriods)
 	for _, h := range order {
 		_, still := after[h.Line]
 		if still || !h.used || out.Left[h.Product] != "" {

@@ -37,6 +37,7 @@ func (e *benchEdge) Commit(_ context.Context, cuts []*Cut) ([]Outcome, error) {
 func (*benchEdge) Look(context.Context, Fence) error { return nil }
 
 func (*benchEdge) Fold(context.Context, Fence) error                                { return nil }
+func (*benchEdge) Forget(context.Context, Fence, int64) (bool, error)               { return false, nil }
 func (*benchEdge) Compact(context.Context, Fence, int64) ([]dedup.Compacted, error) { return nil, nil }
 
 func (*benchEdge) OpenLines(context.Context, Fence, int64, activity.ID, int) ([]LineState, activity.ID, bool, error) {

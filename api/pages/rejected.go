@@ -33,7 +33,7 @@ type rejectedRow struct {
 	One                          string // a filter that matches this event alone
 }
 
-var knownReasons = []string{"account_unknown", "product_unknown", "no_rate", "not_provisioned", "too_old", "too_new", "duplicate_conflict", "late", "quantity_negative", "amount_missing", "attribute_missing", "period_unbounded", "quantity_positive", "correction_waits", "correction_unknown", "correction_repeated", "correction_impossible"}
+var knownReasons = []string{"account_unknown", "product_unknown", "no_rate", "not_provisioned", "too_old", "too_new", "duplicate_conflict", "late", "quantity_negative", "amount_missing", "attribute_missing", "values_gone", "period_unbounded", "quantity_positive", "correction_waits", "correction_unknown", "correction_repeated", "correction_impossible"}
 
 func rejectedFilter(q url.Values) RejectedFilter {
 	value := func(name string) string { return strings.TrimSpace(q.Get(name)) }

@@ -353,6 +353,8 @@ func reasonWords(reason string) (what, help string) {
 		return "Amount missing", "Its rate charges the amount that the event carries. Send it with amount and currency, under a new id."
 	case "attribute_missing":
 		return "Attribute missing", "Its rate counts the values of an attribute. Send it with that attribute, under a new id."
+	case "values_gone":
+		return "Period settled", "Its rate counts distinct values, and those of its period, which is closed, are kept for 400 days. What is due for it can be charged at a time of a later period."
 	case "period_unbounded":
 		return "No period", "Its rate averages over the billing period, and the account's has no end. Give the account a cycle, then retry."
 	case "quantity_overflow":

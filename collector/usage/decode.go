@@ -98,7 +98,7 @@ func wireIndex(wire protowire.Type) int {
 
 // The wire types of each message's fields, by number; position 0 is no field.
 const (
-	recordTypes      = "-vssssss"
+	recordTypes      = "-vsssssss"
 	definitionsTypes = "-vvffssv"
 	refTypes         = "-vsss"
 	sealTypes        = "-sff"
@@ -141,6 +141,9 @@ func (d *decoder) record(r *Record, events []Event) {
 		case recordResult:
 			r.Result = new(Result)
 			d.result(r.Result, d.length(len(d.b)))
+		case recordValues:
+			r.Values = new(Values)
+			d.values(r.Values, d.length(len(d.b)))
 		default:
 			r.Events = events
 			d.complete(r)
@@ -159,11 +162,11 @@ func (d *decoder) complete(r *Record) {
 		there bool
 	}{
 		{KindBatch, len(r.Events) > 0}, {KindDefinitions, r.Definitions != nil}, {KindSeal, r.Seal != nil}, {KindSweep, r.Sweep != nil},
-		{KindMarker, r.Marker != nil}, {KindResult, r.Result != nil},
+		{KindMarker, r.Marker != nil}, {KindResult, r.Result != nil}, {KindValues, r.Values != nil},
 	}
 	kind := r.Kind
 	switch {
-	case kind < KindBatch || kind > KindResult:
+	case kind < KindBatch || kind > KindValues:
 		d.fail("unknown kind of record")
 	case kind == KindBatch && len(d.b) > MaxBatchBytes:
 		d.fail("batch too large")

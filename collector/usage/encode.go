@@ -18,6 +18,7 @@ const (
 	recordSweep       = 5
 	recordMarker      = 6
 	recordResult      = 7
+	recordValues      = 8
 
 	eventID         = 1
 	eventSource     = 2
@@ -86,6 +87,9 @@ func AppendRecord(b []byte, r *Record) []byte {
 	}
 	if r.Result != nil {
 		b = appendMessage(b, recordResult, r.Result.encode())
+	}
+	if r.Values != nil {
+		b = appendMessage(b, recordValues, r.Values.encode())
 	}
 	return b
 }

@@ -1,6 +1,8 @@
 package usage
 
 import (
+	"encoding/binary"
+
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/tollstream/tollstream/ledger/money"
@@ -8,10 +10,11 @@ import (
 
 // Bounds of the records by which usage is rated anew.
 const (
-	MaxSweepFamilies = 256 // line families in one Sweep
-	MaxResultLines   = 256 // lines, and corrections, in one Result
-	MaxResultParts   = 16  // results that make up one account's
-	MaxAnswers       = 64  // corrections that one result answers
+	MaxSweepFamilies = 256  // line families in one Sweep
+	MaxResultLines   = 256  // lines, and corrections, in one Result
+	MaxResultParts   = 16   // results that make up one account's
+	MaxAnswers       = 64   // corrections that one result answers
+	MaxValues        = 8192 // distinct values in one Values
 )
 
 // Sweep names line families whose prices the definition Seq has changed and that nothing may have touched since: they are priced
@@ -74,6 +77,25 @@ type Correction struct {
 	Amount                 money.Decimal
 }
 
+// Values are distinct values that were counted in an account's usage before a marker. They stand before the marker's result, which
+// counts only when all of them are read.
+type Values struct {
+	Account      string
+	Seq, Attempt int64 // of the marker
+	At           int64 // its offset
+	Family       [16]byte
+	Set          [16]byte
+	Owed         string // who was billed for the usage's period
+	UsageEnd     int64  // of the period, an instant
+	Values       []Value
+}
+
+// Value is a distinct value, by its hash, and the places in which it was counted.
+type Value struct {
+	Hash   [16]byte
+	Places uint64
+}
+
 // Answer says what became of a usage event that corrects another and has waited for its line to be rated again.
 type Answer struct {
 	Offset int64 // where it was taken for waiting
@@ -101,6 +123,16 @@ const (
 	resultLines       = 7
 	resultCorrections = 8
 	resultAnswers     = 9
+
+	valuesAccount  = 1
+	valuesSeq      = 2
+	valuesAttempt  = 3
+	valuesAt       = 4
+	valuesFamily   = 5
+	valuesSet      = 6
+	valuesOwed     = 7
+	valuesUsageEnd = 8
+	valuesValues   = 9
 
 	answerOffset = 1
 	answerIndex  = 2
@@ -134,6 +166,7 @@ const (
 	sweepTypes  = "-vs"
 	markerTypes = "-svv"
 	resultTypes = "-svvvvvsss"
+	valuesTypes = "-svvvsssfs"
 	answerTypes = "-vvsss"
 	lineTypes   = "-sssssssffffsvss"
 	rateTypes   = "-ssss"
@@ -179,6 +212,26 @@ func (r *Result) encode() []byte {
 		b = appendMessage(b, resultAnswers, r.Answers[i].encode())
 	}
 	return b
+}
+
+// valueSize is that of a value on the wire.
+const valueSize = 24
+
+func (v *Values) encode() []byte {
+	b := appendString(nil, valuesAccount, v.Account)
+	b = appendInt(b, valuesSeq, v.Seq)
+	b = appendInt(b, valuesAttempt, v.Attempt)
+	b = appendInt(b, valuesAt, v.At)
+	b = appendMessage(b, valuesFamily, v.Family[:])
+	b = appendMessage(b, valuesSet, v.Set[:])
+	b = appendString(b, valuesOwed, v.Owed)
+	b = appendFixed64(b, valuesUsageEnd, uint64(v.UsageEnd))
+	all := make([]byte, 0, valueSize*len(v.Values))
+	for i := range v.Values {
+		all = append(all, v.Values[i].Hash[:]...)
+		all = binary.BigEndian.AppendUint64(all, v.Values[i].Places)
+	}
+	return appendMessage(b, valuesValues, all)
 }
 
 func (a *Answer) encode() []byte {
@@ -315,6 +368,70 @@ func (d *decoder) result(r *Result, end int) {
 			return
 		}
 	}
+}
+
+func (d *decoder) values(v *Values, end int) {
+	var last protowire.Number
+	for {
+		switch d.field(end, &last, 0, valuesTypes) {
+		case valuesAccount:
+			v.Account = d.text(end)
+		case valuesSeq:
+			v.Seq = d.positive(end)
+		case valuesAttempt:
+			v.Attempt = d.positive(end)
+		case valuesAt:
+			v.At = d.positive(end)
+		case valuesFamily:
+			v.Family = d.name(end)
+		case valuesSet:
+			v.Set = d.name(end)
+		case valuesOwed:
+			v.Owed = d.text(end)
+		case valuesUsageEnd:
+			v.UsageEnd = int64(d.fixed64(end))
+		case valuesValues:
+			v.Values = d.counted(d.length(end))
+		default:
+			switch {
+			case v.Account == "" || v.Seq == 0 || v.Attempt == 0:
+				d.fail("values without account, definition or attempt")
+			case v.Family == [16]byte{} || v.Set == [16]byte{} || v.Owed == "" || len(v.Values) == 0:
+				d.fail("values without lines, set or account")
+			}
+			return
+		}
+	}
+}
+
+// name reads 16 bytes.
+func (d *decoder) name(end int) (name [16]byte) {
+	stop := d.length(end)
+	if stop-d.at != len(name) {
+		d.fail("name of another length")
+		return name
+	}
+	d.at += copy(name[:], d.b[d.at:stop])
+	return name
+}
+
+func (d *decoder) counted(stop int) []Value {
+	n := (stop - d.at) / valueSize
+	if n == 0 || n > MaxValues || (stop-d.at)%valueSize != 0 {
+		d.fail("number of values")
+		return nil
+	}
+	values := make([]Value, n)
+	for i := range values {
+		v := &values[i]
+		d.at += copy(v.Hash[:], d.b[d.at:])
+		v.Places = binary.BigEndian.Uint64(d.b[d.at:])
+		if d.at += 8; v.Places == 0 {
+			d.fail("value in no place")
+			return nil
+		}
+	}
+	return values
 }
 
 func (d *decoder) answer(end int) (a Answer) {

@@ -104,6 +104,7 @@ const (
 	KindSweep       RecordKind = 5 // lines are priced under newer definitions
 	KindMarker      RecordKind = 6 // an account's usage is rated anew: the job sums up what stands before
 	KindResult      RecordKind = 7 // … a part of what it amounts to
+	KindValues      RecordKind = 8 // … distinct values that were counted in it
 )
 
 // Record is one record of the `usage` topic. Exactly one of the members that its kind names is set.
@@ -115,6 +116,7 @@ type Record struct {
 	Sweep       *Sweep       // KindSweep
 	Marker      *Marker      // KindMarker
 	Result      *Result      // KindResult
+	Values      *Values      // KindValues
 }
 
 // Definitions activates the sequence numbers From to To, both inclusive. Hashes chain: Hash is made

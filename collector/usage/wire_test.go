@@ -68,6 +68,7 @@ func TestWireRoundTrip(t *testing.T) {
 		"marker":  {Kind: KindMarker, Marker: &Marker{Account: "acme", Seq: 12, Attempt: 300}},
 		"nothing": {Kind: KindResult, Result: &Result{Account: "acme", Seq: 1, Attempt: 1, At: 9, Part: 1, Parts: 1}},
 		"result":  {Kind: KindResult, Result: sampleResult()},
+		"values":  {Kind: KindValues, Values: sampleValues()},
 		"all":     {Kind: KindDefinitions, Definitions: &Definitions{From: 1, To: 1, All: true}},
 		"changed": {Kind: KindDefinitions, Definitions: &Definitions{From: 3, To: 4, PreviousHash: 1, Hash: 2, Links: []uint64{0, 2}, Changed: []DefinitionRef{{3, "contract", "c-1", "acme"}, {4, "product", "p", ""}}}},
 	}
@@ -88,6 +89,13 @@ func TestWireRoundTrip(t *testing.T) {
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s:\n got %+v\nwant %+v", name, got, want)
 		}
+	}
+}
+
+func sampleValues() *Values {
+	return &Values{
+		Account: "acme", Seq: 7, Attempt: 2, At: 1 << 40, Family: [16]byte{1}, Set: [16]byte{15: 2}, Owed: "root", UsageEnd: 1<<63 - 1,
+		Values: []Value{{Hash: [16]byte{3}, Places: 1}, {Places: 1 << 31}},
 	}
 }
 
@@ -126,6 +134,11 @@ func TestDecodeRefuses(t *testing.T) {
 		r := sampleResult()
 		change(r)
 		return AppendRecord(nil, &Record{Kind: KindResult, Result: r})
+	}
+	values := func(change func(*Values)) []byte {
+		v := sampleValues()
+		change(v)
+		return AppendRecord(nil, &Record{Kind: KindValues, Values: v})
 	}
 	big := strings.Repeat("x", MaxEventBytes)
 	many := Record{Kind: KindBatch}
@@ -176,6 +189,13 @@ func TestDecodeRefuses(t *testing.T) {
 		"answer of nothing":     result(func(r *Result) { r.Answers[0].Line = ResultLine{} }),
 		"answer past a batch":   result(func(r *Result) { r.Answers[0].Index = MaxBatchEvents }),
 		"too many answers":      result(func(r *Result) { r.Answers = slices.Repeat(r.Answers, 33) }),
+		"values of nobody":      values(func(v *Values) { v.Account = "" }),
+		"values owed by nobody": values(func(v *Values) { v.Owed = "" }),
+		"values of no line":     values(func(v *Values) { v.Family = [16]byte{} }),
+		"values of no set":      values(func(v *Values) { v.Set = [16]byte{} }),
+		"no values":             values(func(v *Values) { v.Values = nil }),
+		"too many values":       values(func(v *Values) { v.Values = slices.Repeat(v.Values, MaxValues/2+1) }),
+		"value in no place":     values(func(v *Values) { v.Values[1].Places = 0 }),
 		"marker in a result":    AppendRecord(nil, &Record{Kind: KindResult, Result: sampleResult(), Marker: &Marker{Account: "a", Seq: 1, Attempt: 1}}),
 		"seal in a batch":       AppendRecord(nil, &Record{Kind: KindBatch, Events: []Event{sampleEvent()}, Seal: &Seal{Account: "a", PeriodEnd: 4}}),
 	}

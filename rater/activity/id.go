@@ -50,13 +50,15 @@ func FamilyID(seller, account, product, pkg string, group []Attribute, billed st
 	return sum(b)
 }
 
-// SetID names the values of an attribute that are counted together: in one cell of a family's lines.
-func SetID(family ID, cell, attribute string) ID {
+// SetID names the values of an attribute that are counted together: in one cell of a family's lines, from the record on at
+// the offset at which the set has begun. Where they are counted anew that is the marker.
+func SetID(family ID, cell, attribute string, began int64) ID {
 	var stack [256]byte
 	b := append(stack[:0], domainSet)
 	b = append(b, family[:]...)
 	b = appendPart(b, cell)
-	return sum(appendPart(b, attribute))
+	b = appendPart(b, attribute)
+	return sum(binary.BigEndian.AppendUint64(b, uint64(began)))
 }
 
 // CorrectionID names the family of the lines that correct a line of a closed invoice.

@@ -146,6 +146,7 @@ func writes(cuts []*rater.Cut) (*writing, error) {
 	queueCounts(w.batch, cuts)
 	queuePools(w.batch, cuts)
 	queueValues(w.batch, cuts)
+	queueSets(w.batch, cuts)
 	queueLevels(w.batch, cuts)
 	queueSeals(w.batch, cuts)
 	queueMarkers(w.batch, cuts)
@@ -292,7 +293,7 @@ func queueMarkers(batch *pgx.Batch, cuts []*rater.Cut) {
 		markers := slices.Clone(c.Markers)
 		slices.SortFunc(markers, func(a, b rater.MarkerState) int { return cmp.Compare(a.Account, b.Account) })
 		for _, m := range markers { // few, and parts are arrays of their own
-			batch.Queue(commitMarkersSQL, c.Fence.Partition, m.Account, m.Seq, m.Attempt, m.At, m.Open, m.Over, m.Done, slices.Clip(m.Parts), m.Under)
+			batch.Queue(commitMarkersSQL, c.Fence.Partition, m.Account, m.Seq, m.Attempt, m.At, m.Open, m.Over, m.Done, slices.Clip(m.Parts), m.Under, encodeSets(m.Sets))
 		}
 	}
 }

@@ -196,9 +196,13 @@ func (s *Store) Markers(ctx context.Context, f rater.Fence, accounts []string) (
 }
 
 func scanMarker(row pgx.Row) (m rater.MarkerState, err error) {
-	err = row.Scan(&m.Account, &m.Seq, &m.Attempt, &m.At, &m.Open, &m.Over, &m.Done, &m.Parts, &m.Under)
+	var sets []byte
+	err = row.Scan(&m.Account, &m.Seq, &m.Attempt, &m.At, &m.Open, &m.Over, &m.Done, &m.Parts, &m.Under, &sets)
 	if len(m.Parts) == 0 {
 		m.Parts = nil
+	}
+	if err == nil {
+		m.Sets, err = decodeSets(sets)
 	}
 	return m, err
 }

@@ -126,7 +126,7 @@ func TestCommitIsReadBackWhole(t *testing.T) {
 		{ID: identity(3), Hash: 3, Arrived: 48 * hour}}
 	c.Seals = []rater.SealState{{Account: "acme", Seals: []rater.SealPoint{{Through: 100, Seq: 3}, {Through: 200, Seq: 9}}}, {Account: "zeta"}}
 	c.Markers = []rater.MarkerState{
-		{Account: "acme", Seq: 9, Attempt: 2, At: 1 << 40, Under: 11, Open: true, Over: true, Done: 3, Parts: [][]byte{{0, 255}, nil, {}}},
+		{Account: "acme", Seq: 9, Attempt: 2, At: 1 << 40, Under: 11, Open: true, Over: true, Done: 3, Parts: [][]byte{{0, 255}, nil, {}}, Sets: []rater.MarkerSet{{Set: id(1), Read: 1 << 40}, {Set: id(2)}}},
 		{Account: "beta", Seq: 4, Attempt: 1, At: 5, Done: 4},
 	}
 	key := rater.CountKey{Month: 2026*12 + 10, Currency: "USD"}

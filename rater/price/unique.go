@@ -1,8 +1,10 @@
 package price
 
 import (
+	"cmp"
 	"errors"
 	"math"
+	"math/bits"
 	"slices"
 
 	"github.com/tollstream/tollstream/ledger/money"
@@ -17,18 +19,19 @@ import (
 // ErrNoAttribute reports an event without the attribute whose values are counted.
 var ErrNoAttribute = errors.New("the event does not say the attribute whose values are counted")
 
-// maxPlaces bounds the places of a line and of those that continue it, and maxSpreads the ways in which values are spread over them. An
-// event beyond is refused as an overflow.
+// maxSpreads bounds the ways in which values are spread over places, of which there are 64. An event beyond is refused as an overflow.
+const maxSpreads = 4096
+
+// Where values are counted in two parts that are put together later, each has half of the places, see [Joined].
 const (
-	maxPlaces  = 64
-	maxSpreads = 4096
+	FirstPlaces  = 1<<32 - 1
+	SecondPlaces = FirstPlaces << 32
 )
 
 // Unique is how many values of a set were seen in which places. It is never changed: each new place of a value makes another.
 type Unique struct {
 	Set     [16]byte // names the set among all
 	Changes int64    // how often a value came to a place: of two of one set, the one with more is newer
-	Places  int      // how many there are; the first is bit 0
 	Spreads []Spread // ascending
 }
 
@@ -43,6 +46,7 @@ type Value struct {
 	Of     *Unique  // the newest of its set; nil: the event begins the set …
 	Set    [16]byte // … of this name
 	Places uint64   // in which it was seen
+	Within uint64   // the places that this part of the set may have; 0: any
 }
 
 // UniqueOf gives what the rest says of values, and the places of its state; nil: it is of no values.
@@ -97,11 +101,13 @@ func (s *State) addValue(v *Value) error {
 		*next = *v.Of
 	}
 	if place == 0 {
-		if next.Places == maxPlaces {
+		free := ^next.places()
+		if v.Within != 0 {
+			free &= v.Within
+		}
+		if place = free & -free; place == 0 {
 			return money.ErrOverflow
 		}
-		place = 1 << next.Places
-		next.Places++
 	}
 	next.Changes++
 	next.Spreads = moved(next.Spreads, v.Places, v.Places|place)
@@ -112,31 +118,79 @@ func (s *State) addValue(v *Value) error {
 	return nil
 }
 
+// places are those that there are: each has some value.
+func (u *Unique) places() (all uint64) {
+	for i := range u.Spreads {
+		all |= u.Spreads[i].Places
+	}
+	return all
+}
+
+// NumberOfPlaces is how many there are.
+func (u *Unique) NumberOfPlaces() int { return bits.OnesCount64(u.places()) }
+
+// Values is how many there are in all places.
+func (u *Unique) Values() (n int64) {
+	for i := range u.Spreads {
+		n += u.Spreads[i].Values
+	}
+	return n
+}
+
 // moved gives the spreads with one value that was seen in other places before; none: it was not seen.
 func moved(spreads []Spread, before, after uint64) []Spread {
-	out := make([]Spread, 0, len(spreads)+1)
-	for _, s := range spreads {
-		if s.Places == before {
-			s.Values--
-		}
-		if s.Values > 0 {
-			out = append(out, s)
-		}
+	out := append(make([]Spread, 0, len(spreads)+2), spreads...)
+	if before != 0 {
+		out = counted(out, before, -1)
 	}
-	at, found := slices.BinarySearchFunc(out, after, func(s Spread, places uint64) int {
-		switch {
-		case s.Places < places:
-			return -1
-		case s.Places > places:
-			return 1
-		}
-		return 0
-	})
+	return counted(out, after, 1)
+}
+
+// counted changes the spreads by so many values in just these places.
+func counted(spreads []Spread, places uint64, more int64) []Spread {
+	at, found := slices.BinarySearchFunc(spreads, places, func(s Spread, places uint64) int { return cmp.Compare(s.Places, places) })
 	if !found {
-		out = slices.Insert(out, at, Spread{Places: after})
+		return slices.Insert(spreads, at, Spread{places, more})
 	}
-	out[at].Values++
-	return out
+	if spreads[at].Values += more; spreads[at].Values == 0 {
+		return slices.Delete(spreads, at, at+1)
+	}
+	return spreads
+}
+
+// A set may be counted in two parts at once, which have different places: the first from what is known of old, the second as events come.
+// Where a value has places of the first part already, the second notes the difference that it makes to that: what it counts may then
+// be less than nothing, until both are put together.
+
+// Also gives the second part with a value that the first has counted in some places, and this one in others before.
+func (u *Unique) Also(first, second uint64) *Unique {
+	next := *u
+	next.Changes++
+	next.Spreads = counted(moved(u.Spreads, second, first|second), first, -1)
+	return &next
+}
+
+var errParts = errors.New("bug: the parts of a set do not fit together")
+
+// Joined puts the two parts of a set together; nil: there is none. It returns ErrOverflow when its values are spread in too many ways.
+func Joined(first, second *Unique) (*Unique, error) {
+	switch {
+	case first == nil:
+		first = &Unique{Set: second.Set}
+	case second == nil:
+		return first, nil
+	}
+	out := &Unique{Set: first.Set, Changes: first.Changes + second.Changes + 1, Spreads: slices.Clone(first.Spreads)}
+	for _, s := range second.Spreads {
+		out.Spreads = counted(out.Spreads, s.Places, s.Values)
+	}
+	if first.Set != second.Set || slices.ContainsFunc(out.Spreads, func(s Spread) bool { return s.Values < 0 }) {
+		return nil, errParts
+	}
+	if len(out.Spreads) > maxSpreads {
+		return nil, money.ErrOverflow
+	}
+	return out, nil
 }
 
 // errOtherSet says that states of values were to be merged that were counted apart.

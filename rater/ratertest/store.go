@@ -44,6 +44,7 @@ const (
 	Identities Operation = "identities"
 	Compact    Operation = "compact"
 	Fold       Operation = "fold"
+	Forget     Operation = "forget"
 	OpenLines  Operation = "open lines"
 	Failed     Operation = "failed"
 	Skipped    Operation = "skipped"
@@ -68,6 +69,7 @@ type row struct {
 	lines      map[activity.ID][]rater.LineState
 	pools      map[activity.ID]rater.PoolState
 	values     map[rater.ValueKey]uint64
+	sets       map[activity.ID]rater.SetState
 	levels     map[rater.LevelState]struct{}
 	seals      map[string]rater.SealState
 	markers    map[string]rater.MarkerState
@@ -113,7 +115,7 @@ func (s *Store) row(partition int32) *row {
 	if s.rows[partition] == nil {
 		s.rows[partition] = &row{
 			checkpoint: rater.Checkpoint{Partition: partition, Last: -1, LeaderEpoch: -1, Counts: map[rater.CountKey]rater.Counts{}},
-			lines:      map[activity.ID][]rater.LineState{}, pools: map[activity.ID]rater.PoolState{}, values: map[rater.ValueKey]uint64{}, levels: map[rater.LevelState]struct{}{}, seals: map[string]rater.SealState{},
+			lines:      map[activity.ID][]rater.LineState{}, pools: map[activity.ID]rater.PoolState{}, values: map[rater.ValueKey]uint64{}, sets: map[activity.ID]rater.SetState{}, levels: map[rater.LevelState]struct{}{}, seals: map[string]rater.SealState{},
 			markers: map[string]rater.MarkerState{},
 		}
 	}
@@ -214,6 +216,9 @@ func (s *Store) commit(c *rater.Cut) rater.Outcome {
 	}
 	for _, v := range c.Values {
 		r.values[v.ValueKey] = v.Places
+	}
+	for _, set := range c.Sets {
+		r.sets[set.Set] = set
 	}
 	for _, l := range c.Levels {
 		if waits := (rater.LevelState{Owed: l.Owed, End: l.End, Family: l.Family}); l.Done {
@@ -333,6 +338,21 @@ func (s *Store) Compact(ctx context.Context, f rater.Fence, _ int64) ([]dedup.Co
 // Fold implements rater.Store. Lines are never appended.
 func (s *Store) Fold(ctx context.Context, f rater.Fence) error {
 	return s.fenced(ctx, Fold, f, func(*row) {})
+}
+
+// Forget implements rater.Store.
+func (s *Store) Forget(ctx context.Context, f rater.Fence, before int64) (bool, error) {
+	return false, s.fenced(ctx, Forget, f, func(r *row) {
+		forgotten := map[activity.ID]bool{}
+		for id, set := range r.sets {
+			seals := r.seals[set.Owed].Seals
+			sealed := slices.ContainsFunc(seals, func(p rater.SealPoint) bool { return p.Through >= set.End })
+			if forgotten[id] = set.Gone || sealed && set.End < before; forgotten[id] {
+				delete(r.sets, id)
+			}
+		}
+		maps.DeleteFunc(r.values, func(k rater.ValueKey, _ uint64) bool { return forgotten[k.Set] })
+	})
 }
 
 // OpenLines implements rater.Store.

@@ -15,6 +15,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"iter"
 	"slices"
 	"time"
 
@@ -188,6 +189,7 @@ type Summer interface {
 
 // Summed is a marker's result.
 type Summed struct {
+	Values         iter.Seq[*usage.Values] // that the results count, which stand before them; nil: none
 	Results        []usage.Result
 	Lines, Changed int64
 	Left           string // why something stays as it was; empty: nothing

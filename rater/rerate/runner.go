@@ -608,6 +608,13 @@ func (r *Runner) sum(ctx context.Context, a AccountJob, m Marker) error {
 	if err := r.store.SaveAccount(ctx, a); err != nil {
 		return err
 	}
+	if s.Values != nil {
+		for v := range s.Values {
+			if err := r.write(ctx, a.Partition, usage.Record{Kind: usage.KindValues, Values: v}); err != nil {
+				return err
+			}
+		}
+	}
 	for i := range s.Results {
 		if err := r.write(ctx, a.Partition, usage.Record{Kind: usage.KindResult, Result: &s.Results[i]}); err != nil {
 			return err

@@ -96,6 +96,7 @@ func (s summer) Sum(ctx context.Context, a rerate.AccountJob, m rerate.Marker) (
 	if out.Results, err = sum.Results(a.Account, a.Seq, m.Attempt, m.At); err != nil {
 		return out, fmt.Errorf("%w: %w", rerate.ErrNever, err)
 	}
+	out.Values = sum.Values(a.Account, a.Seq, m.Attempt, m.At)
 	out.Lines, out.Left = int64(len(sum.Differences)), leftOf(sum)
 	for i := range sum.Differences {
 		if sum.Differences[i].Before != sum.Differences[i].After {
