@@ -18,6 +18,9 @@ import (
 // raterCounts are the numbers of processes that share the partitions.
 var raterCounts = []int{1, 2, 4}
 
+// teamRounds makes a round long enough that what a process does by itself, awakened and without usage, is a small part of it.
+const teamRounds = 6
+
 // team is several rater processes on the same stores, and the usage that they rate.
 type team struct {
 	c        *corner
@@ -30,6 +33,7 @@ type team struct {
 // measureScaling lets 1, 2 and 4 rater processes share the same partitions and compares what an event costs; then processes
 // come, leave and are killed while usage arrives. At the end every line must be what the events sent add up to.
 func measureScaling(ctx context.Context, c *corner, s settings, out *report) error {
+	s.Events *= teamRounds
 	tm, err := newTeam(ctx, c, s)
 	if err != nil {
 		return err
@@ -279,7 +283,7 @@ func (tm *team) change(ctx context.Context, s settings) error {
 		if err := step(); err != nil {
 			return err
 		}
-		if err := tm.arrive(ctx, s, s.Events/len(steps)/4); err != nil {
+		if err := tm.arrive(ctx, s, s.Events/len(steps)/teamRounds/4); err != nil {
 			return err
 		}
 		if err := tm.resize(ctx, len(tm.raters)); err != nil {
