@@ -20,6 +20,7 @@ import (
 type Config struct {
 	Source   SourceConfig
 	Format   format.Format
+	Packing  format.Packing
 	Mapping  format.Mapping
 	Every    time.Duration // of the schedule; 0: only by hand
 	Backfill bool
@@ -182,7 +183,7 @@ func (d *reading) texts(into *[]string) func(string, *yaml.Node) {
 func (d *reading) config(c *Config, node *yaml.Node) {
 	seen := d.object("", node,
 		member{"source", func(path string, n *yaml.Node) { d.source(&c.Source, path, n) }},
-		member{"format", func(path string, n *yaml.Node) { d.format(&c.Format, path, n) }},
+		member{"format", func(path string, n *yaml.Node) { d.format(c, path, n) }},
 		member{"mapping", func(path string, n *yaml.Node) { d.mapping(&c.Mapping, path, n) }},
 		member{"schedule", func(path string, n *yaml.Node) { d.schedule(c, path, n) }},
 		member{"backfill", d.flag(&c.Backfill)},

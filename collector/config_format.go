@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -20,6 +21,39 @@ var formats = map[string]func(d *reading) (format.Format, []member){
 			{"final_newline", d.flag(&f.FinalNewline)},
 		}, d.notation(&f.Values)...)
 	},
+	"fixed": func(d *reading) (format.Format, []member) {
+		f := format.DefaultFixed()
+		return &f, append([]member{
+			{"columns", func(path string, n *yaml.Node) { d.fixedColumns(&f.Columns, path, n) }}, {"skip_rows", d.number(&f.SkipRows)},
+			{"short_lines", d.flag(&f.ShortLines)}, {"encoding", d.text(&f.Encoding)},
+		}, d.notation(&f.Values)...)
+	},
+	"json": func(d *reading) (format.Format, []member) {
+		f := format.DefaultJSON()
+		return &f, append([]member{{"records", d.text(&f.Records)}, {"encoding", d.text(&f.Encoding)}}, d.notation(&f.Values)...)
+	},
+	"ndjson": func(d *reading) (format.Format, []member) {
+		f := format.DefaultLines()
+		return &f, append([]member{{"encoding", d.text(&f.Encoding)}}, d.notation(&f.Values)...)
+	},
+	"xml": func(d *reading) (format.Format, []member) {
+		f := format.DefaultXML()
+		return &f, append([]member{{"record", d.text(&f.Record)}, {"encoding", d.text(&f.Encoding)}}, d.notation(&f.Values)...)
+	},
+}
+
+// fixedColumns reads a list of {name, start, length, keep_spaces}.
+func (d *reading) fixedColumns(into *[]format.Column, path string, node *yaml.Node) {
+	if node.Kind != yaml.SequenceNode {
+		d.fail(path, node, "must be a list of {name: …, start: …, length: …}")
+		return
+	}
+	for i, n := range node.Content {
+		var c format.Column
+		d.object(fmt.Sprintf("%s[%d]", path, i), n, member{"name", d.text(&c.Name)}, member{"start", d.number(&c.Start)},
+			member{"length", d.number(&c.Length)}, member{"keep_spaces", d.flag(&c.Keep)})
+		*into = append(*into, c)
+	}
 }
 
 // notation are the members that say how values are written.
@@ -37,7 +71,7 @@ func (d *reading) delimiter(into *string) func(string, *yaml.Node) {
 }
 
 // format reads the description of a format; its type decides which members it has.
-func (d *reading) format(into *format.Format, path string, node *yaml.Node) {
+func (d *reading) format(c *Config, path string, node *yaml.Node) {
 	kind, at := "delimited", node
 	if node.Kind == yaml.MappingNode {
 		for i := 0; i+1 < len(node.Content); i += 2 {
@@ -58,11 +92,18 @@ func (d *reading) format(into *format.Format, path string, node *yaml.Node) {
 		members[i].read = func(path string, n *yaml.Node) { lines[m.name] = n; m.read(path, n) }
 	}
 	before := len(d.problems)
-	d.object(path, node, append([]member{{"type", d.text(&kind)}}, members...)...)
+	packing := "auto"
+	d.object(path, node, append([]member{{"type", d.text(&kind)}, {"compression", d.text(&packing)}}, members...)...)
+	if packing != "auto" {
+		c.Packing = format.Packing(packing)
+	}
+	if err := c.Packing.Check(); err != nil {
+		d.fail(joined(path, "compression"), node, "%s", err)
+	}
 	if len(d.problems) > before {
 		return
 	}
-	*into = f
+	c.Format = f
 	if name, message := f.Check(); message != "" {
 		if at := lines[name]; at != nil {
 			node = at

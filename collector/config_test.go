@@ -46,6 +46,10 @@ func TestParseConfig(t *testing.T) {
 	}
 }
 
+func formatOf(format string) string {
+	return "format: " + format + "\nmapping: {account: {from: b}, product: {value: p}}\n"
+}
+
 func TestParseConfigRefuses(t *testing.T) {
 	change := func(old, new string) string {
 		if !strings.Contains(goodConfig, old) {
@@ -70,6 +74,17 @@ func TestParseConfigRefuses(t *testing.T) {
 		{change(`decimal: ","`, `encoding: ebcdic`), "line 2: format.encoding: unknown encoding"},
 		{change(`type: delimited`, `type: parquet`), "line 2: format.type: unknown type"},
 		{change("header: true", "header: false"), "names the column"},
+		{change("type: delimited", "type: delimited, compression: rar"), "format.compression: unknown compression"},
+		{formatOf("{type: fixed}"), "line 1: format.columns: needs 1 to"},
+		{formatOf("{type: fixed, columns: 3}"), "line 1: format.columns: must be a list"},
+		{formatOf("{type: fixed, columns: [{name: a, start: 0, length: 1}]}"), `line 1: format.columns: column "a": start counts from 1`},
+		{formatOf("{type: fixed, columns: [{name: a, begin: 1}]}"), "format.columns[0].begin: unknown member; known are name, start"},
+		{formatOf("{type: fixed, columns: [{name: a, start: 1, length: 1}]}"), `mapping.account: "b" is none of format.columns; they are "a"`},
+		{formatOf("{type: json, records: a..b}"), "line 1: format.records"},
+		{formatOf("{type: json, delimiter: x}"), "format.delimiter: unknown member; known are type, compression, records"},
+		{strings.Replace(formatOf("{type: ndjson}"), "{from: b}", "{from: 2}", 1), "mapping.account: columns have no numbers in this format"},
+		{formatOf("{type: xml}"), "line 1: format.record: must be the path of the element"},
+		{strings.Replace(formatOf("{type: xml, record: a/b}"), "{from: b}", "{from: b c}", 1), "mapping.account: must be the path of an element"},
 		{change("  account:", "  acount:"), "line 5: mapping.acount: unknown member"},
 		{change("  product: {value: voice}\n", ""), "mapping.product: is missing"},
 		{change("{from: call_id}", "{from: call_id, value: x}"), "line 4: mapping.id: needs either"},
@@ -111,5 +126,23 @@ func TestDefaultBackoffIsBounded(t *testing.T) {
 		if d := defaultBackoff(n); d < 100*time.Millisecond || d > 10*time.Second {
 			t.Errorf("%d: %s", n, d)
 		}
+	}
+}
+
+// TestReadme: every configuration that the documentation shows is one.
+func TestReadme(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(text), "```yaml\n")[1:]
+	for _, b := range blocks {
+		document, _, _ := strings.Cut(b, "```")
+		if _, err := ParseConfig([]byte(document)); err != nil {
+			t.Errorf("%v in\n%s", err, document)
+		}
+	}
+	if len(blocks) < 4 {
+		t.Errorf("%d examples found", len(blocks))
 	}
 }

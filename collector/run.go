@@ -2,6 +2,8 @@ package collector
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -89,9 +91,7 @@ func RunFile(ctx context.Context, deps RunDeps, request RunRequest, progress fun
 			progress(p)
 		}
 	}
-	hash, err := request.File.Hash(ctx, func(bytes int64) {
-		r.progress(Progress{Phase: PhaseIdentify, Bytes: bytes, TotalBytes: request.File.Size})
-	})
+	hash, err := r.identify(ctx)
 	if err != nil {
 		return RunResult{}, fmt.Errorf("run collector %s: %w", request.Collector, err)
 	}
@@ -127,7 +127,7 @@ type run struct {
 	started  time.Time
 
 	reporting sync.Mutex   // around progress
-	readBytes atomic.Int64 // raw bytes of the file that were read
+	readBytes atomic.Int64 // raw bytes of the file that were read, each once
 	reached   atomic.Int64 // the end of what was read of it
 
 	// Of the rows whose fate is known, in the file's order; the committing goroutine's own.
@@ -285,32 +285,84 @@ func (r *run) open(from format.Position) (*input, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the file already
 	}
+	content, err := format.NewInput(counted{file, r, r.Metrics}, r.request.File.Size, r.request.Config.Packing)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
 	f := r.request.Config.Format
 	mapper := format.NewMapper(&r.request.Config.Mapping, f.Notation(), r.key.Hash)
-	records, err := f.Open(format.Plain(counted{file, r}, r.request.File.Size), mapper.Paths(), from)
+	records, err := f.Open(content, mapper.Paths(), from)
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	return &input{records, mapper, file}, nil
 }
 
+// identify reads the file and gives 128 bits of the SHA-256 of its unpacked content in hex: a file is the
+// same under another name, and packed or not.
+func (r *run) identify(ctx context.Context) (string, error) {
+	file, err := r.request.File.Open()
+	if err != nil {
+		return "", err //nolint:wrapcheck // names the file already
+	}
+	defer file.Close() //nolint:errcheck // only read
+	content, err := format.NewInput(counted{file, r, nil}, r.request.File.Size, r.request.Config.Packing)
+	if err != nil {
+		return "", err //nolint:wrapcheck // says it all
+	}
+	stream, err := content.Stream(0)
+	if err != nil {
+		return "", err //nolint:wrapcheck // says it all
+	}
+	defer stream.Close() //nolint:errcheck // only read
+	hash, buffer := sha256.New(), make([]byte, 1<<20)
+	for {
+		if err := ctx.Err(); err != nil {
+			return "", fmt.Errorf("read file %s: %w", r.request.File.Name, err)
+		}
+		n, err := stream.Read(buffer)
+		hash.Write(buffer[:n])
+		r.progress(Progress{Phase: PhaseIdentify, Bytes: r.reached.Load(), TotalBytes: r.request.File.Size})
+		if errors.Is(err, io.EOF) {
+			r.readBytes.Store(0)
+			r.reached.Store(0)
+			return hex.EncodeToString(hash.Sum(nil)[:16]), nil
+		}
+		if err != nil {
+			return "", fmt.Errorf("read file %s: %w", r.request.File.Name, err)
+		}
+	}
+}
+
 // counted counts what is read of the file.
 type counted struct {
 	io.ReaderAt
-	r *run
+	r       *run
+	metrics *Metrics // nil while the file is identified
 }
 
 func (c counted) ReadAt(b []byte, offset int64) (int, error) {
 	n, err := c.ReaderAt.ReadAt(b, offset)
-	c.r.readBytes.Add(int64(n))
-	for end := offset + int64(n); ; {
-		reached := c.r.reached.Load()
-		if end <= reached || c.r.reached.CompareAndSwap(reached, end) {
-			break
+	fresh := c.r.advance(offset, offset+int64(n))
+	if c.metrics != nil {
+		c.metrics.fileBytes.Add(float64(fresh))
+	}
+	return n, err //nolint:wrapcheck // a reader's errors pass
+}
+
+// advance notes that a piece of the file was read, and gives how much of it lies behind everything before.
+func (r *run) advance(from, to int64) int64 {
+	for {
+		reached := r.reached.Load()
+		fresh := to - max(from, reached)
+		if fresh <= 0 {
+			return 0
+		}
+		if r.reached.CompareAndSwap(reached, to) {
+			r.readBytes.Add(fresh)
+			return fresh
 		}
 	}
-	c.r.Metrics.fileBytes.Add(float64(n))
-	return n, err //nolint:wrapcheck // a reader's errors pass
 }
 
 // read cuts the file into chunks and sends each off.

@@ -1,6 +1,7 @@
 package format
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"strings"
@@ -39,4 +40,14 @@ func Decode(r io.Reader, name string) (decoded io.Reader, plain bool) {
 		return r, true
 	}
 	return transform.NewReader(r, decoder), false
+}
+
+// decoded gives the UTF-8 of a stream, without a byte order mark.
+func decoded(r io.Reader, name string) *bufio.Reader {
+	text, _ := Decode(r, name)
+	in := bufio.NewReaderSize(text, readBytes)
+	if head, _ := in.Peek(3); string(head) == "\ufeff" {
+		_, _ = in.Discard(3) // they are in the buffer
+	}
+	return in
 }

@@ -1,13 +1,10 @@
 // Package source is where the bytes of usage come from.
 //
-// It imports the standard library only. Invariants: a file is read as a stream; its identity is that
-// of its content, whatever it is called; what changes while it is read is noticed.
+// It imports the standard library only. Invariants: a file is never held whole; what changes while it
+// is read is noticed.
 package source
 
 import (
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -58,34 +55,6 @@ func (f *File) Unchanged() error {
 		return fmt.Errorf("file %s: %w", f.Name, ErrChanged)
 	}
 	return nil
-}
-
-// Hash reads the file and gives 128 bits of its content's SHA-256 in hex. progress is told how many
-// bytes were read.
-func (f *File) Hash(ctx context.Context, progress func(bytes int64)) (string, error) {
-	file, err := f.Open()
-	if err != nil {
-		return "", err
-	}
-	defer file.Close() //nolint:errcheck // only read
-	in := io.LimitReader(file, f.Size)
-	hash := sha256.New()
-	buffer := make([]byte, 1<<20)
-	for read := int64(0); ; {
-		if err := ctx.Err(); err != nil {
-			return "", fmt.Errorf("read file %s: %w", f.Name, err)
-		}
-		n, err := in.Read(buffer)
-		hash.Write(buffer[:n])
-		read += int64(n)
-		progress(read)
-		if errors.Is(err, io.EOF) {
-			return hex.EncodeToString(hash.Sum(nil)[:16]), nil
-		}
-		if err != nil {
-			return "", fmt.Errorf("read file %s: %w", f.Name, err)
-		}
-	}
 }
 
 // ErrTooLarge says that an upload is larger than is taken.
