@@ -26,7 +26,7 @@ var who = map[string]string{
 	"list-collectors": "sfar", "put-collector": "a", "run-collector": "a", "list-runs": "sfar", "upload-file": "a",
 	"report-usage": "csfar", "report-revenue": "csfar", "report-reconciliation": "far",
 	"start-backtest": "far", "list-backtests": "far", "get-backtest": "far", "stop-backtest": "far", "backtest-rows": "far",
-	"rerate": "sa", "get-rerate": "sfar",
+	"rerate": "sa", "list-rerate": "sfar", "get-rerate": "sfar", "rerate-lines": "sfar", "rerate-accounts": "sfar",
 	"create-key": "a", "list-keys": "ar", "revoke-key": "a",
 }
 

@@ -37,7 +37,7 @@ func (s *Server) guardPages() http.Handler {
 	return s.metrics.watch("pages", true, guarded)
 }
 
-// permitPage decides by the path. A customer's pages are for reading; of the operators' only the retry writes.
+// permitPage decides by the path. A customer's pages are for reading; of the operators' the retry writes, and rating anew.
 func (s *Server) permitPage(r *http.Request, p *Principal) error {
 	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
 	if rest, ok := strings.CutPrefix(r.URL.EscapedPath(), "/c/"); ok {
@@ -49,7 +49,11 @@ func (s *Server) permitPage(r *http.Request, p *Principal) error {
 		return s.Access.MayReadAccount(r.Context(), p, account)
 	}
 	need := ReadOperations
-	if !reads {
+	switch {
+	case reads:
+	case strings.HasPrefix(r.URL.Path, "/ops/rerate"):
+		need = Rerate
+	default:
 		need = RetryRejected
 	}
 	if !p.Allows(need) {

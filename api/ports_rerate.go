@@ -16,6 +16,59 @@ type Reratings interface {
 	Rerating(ctx context.Context, id int64) (*Rerating, error)
 }
 
+// RerateJobs lists what was rated anew. Nothing is changed.
+type RerateJobs interface {
+	// Reratings returns jobs, the newest first. Errors: ErrInvalid for a cursor that is none.
+	Reratings(ctx context.Context, q RerateQuery) (page []Rerating, next string, err error)
+	// RerateLines returns what a job changed, in the order of account, product and line. An unknown job is an ErrNotFound.
+	RerateLines(ctx context.Context, id int64, q RerateLinesQuery) (page []RerateLine, next string, err error)
+	// RerateAccounts returns how far a job is with the accounts whose usage it adds up again, in the order of their ids.
+	RerateAccounts(ctx context.Context, id int64, after string, limit int) (page []RerateAccount, next string, err error)
+}
+
+// RerateQuery narrows a list of jobs.
+type RerateQuery struct {
+	State  string `query:"state" enum:"running" doc:"only those that are not done"`
+	Cursor string `query:"cursor" doc:"next of the page before"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}
+
+// RerateLinesQuery narrows what a job changed.
+type RerateLinesQuery struct {
+	Account string `query:"account" doc:"of this account only"`
+	By      string `query:"by" enum:"line,account" default:"line" doc:"account: sums by account and currency"`
+	Cursor  string `query:"cursor" doc:"next of the page before"`
+	Limit   int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}
+
+// RerateLine is a line that a job changed, or the sum of an account's.
+type RerateLine struct {
+	Account    string      `json:"account"`
+	Billed     string      `json:"billed_account,omitempty" doc:"of a line, as the following"`
+	Product    string      `json:"product,omitempty"`
+	Package    *string     `json:"package"`
+	Line       string      `json:"line,omitempty"`
+	Period     *time.Time  `json:"period_start,omitempty" doc:"of the usage"`
+	Lines      int64       `json:"lines"`
+	Currency   string      `json:"currency"`
+	Before     money.Fixed `json:"before"`
+	After      money.Fixed `json:"after" doc:"behind the last adjustment; usage that came later is not in it"`
+	Difference money.Fixed `json:"difference"`
+}
+
+// RerateAccount is an account whose usage a job adds up again.
+type RerateAccount struct {
+	Account   string     `json:"account"`
+	State     string     `json:"state" enum:"running,done,failed"`
+	Product   string     `json:"product,omitempty" doc:"absent: all"`
+	From      *time.Time `json:"from,omitempty" doc:"usage of periods that end after it; absent: all"`
+	Until     *time.Time `json:"until,omitempty" doc:"… and begin before it"`
+	Partition int32      `json:"partition"`
+	Lines     int64      `json:"lines"`
+	Changed   int64      `json:"lines_changed"`
+	Message   string     `json:"message,omitempty" doc:"what stays as it was, and why"`
+}
+
 // RerateRequest says which usage is rated anew.
 type RerateRequest struct {
 	Account string `json:"account" minLength:"1" doc:"id of the account that used"`
@@ -41,8 +94,14 @@ type Rerating struct {
 	Cause   string     `json:"cause" enum:"demand,definitions"`
 	Account string     `json:"account,omitempty" doc:"of a demand"`
 	Product string     `json:"product,omitempty"`
+	From    *time.Time `json:"from,omitempty" doc:"of a demand: periods that end after it; absent: all"`
+	Until   *time.Time `json:"until,omitempty" doc:"… and begin before it"`
+	By      string     `json:"by,omitempty" doc:"who changed the definitions, or asked"`
 	Created time.Time  `json:"created_at"`
 	Ended   *time.Time `json:"ended_at,omitempty"`
+
+	Definitions      []RerateDefinition `json:"definitions,omitempty" doc:"that were changed, the first 20"`
+	DefinitionsCount int64              `json:"definitions_count"`
 
 	Swept    int64 `json:"lines_swept" doc:"priced anew because their prices changed"`
 	Accounts int64 `json:"accounts" doc:"whose usage is added up again"`
@@ -53,6 +112,16 @@ type Rerating struct {
 	Waits       string         `json:"waits_for,omitempty" doc:"what has to come first: an earlier job, or partitions that have not committed what the job has written" example:"partition 3"`
 	Message     string         `json:"message,omitempty" doc:"what stays as it was, and why"`
 	Differences []RerateChange `json:"differences,omitempty" doc:"of a dry run: every line that was added up again"`
+
+	Behind     int64   `json:"-"` // what Waits says in words: an earlier job, 0: none
+	Partitions []int32 `json:"-"` // … and partitions
+}
+
+// RerateDefinition is a definition that was changed.
+type RerateDefinition struct {
+	Kind    string `json:"kind"`
+	ID      string `json:"id"`
+	Deleted bool   `json:"deleted,omitempty"`
 }
 
 // RerateChange is a line as it stands and as it would be.

@@ -34,6 +34,15 @@ func (s *Server) registerReratings() {
 		return answer(r, nil)
 	})
 	register(s, ReadRerating, huma.Operation{
+		OperationID: "list-rerate", Method: http.MethodGet, Path: "/v1/rerate", Tags: []string{"catalog"},
+		Summary:     "Jobs that rate usage anew, newest first",
+		Description: "What somebody asked for, and what definitions have caused that change usage already rated.",
+	}, func(ctx context.Context, in *RerateQuery) (*body[List[Rerating]], error) {
+		jobs, next, err := s.RerateJobs.Reratings(ctx, *in)
+		list := listOf(jobs, next)
+		return answer(&list, err)
+	})
+	register(s, ReadRerating, huma.Operation{
 		OperationID: "get-rerate", Method: http.MethodGet, Path: "/v1/rerate/{id}", Tags: []string{"catalog"},
 		Summary:     "How far rating anew is",
 		Description: "The id is what starting answered or, of what definitions caused, their sequence number.",
@@ -47,6 +56,42 @@ func (s *Server) registerReratings() {
 		}
 		return answer(r, nil)
 	})
+	s.registerRerateLines()
+}
+
+// registerRerateLines adds what a job did.
+func (s *Server) registerRerateLines() {
+	errs := []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound}
+	register(s, ReadRerating, huma.Operation{
+		OperationID: "rerate-lines", Method: http.MethodGet, Path: "/v1/rerate/{id}/lines", Tags: []string{"catalog"}, Errors: errs,
+		Summary: "What rating anew changed, line by line or summed by account",
+		Description: "The adjustments as the report store has them: those of the job, and those of lines that usage fell on under the new definitions before the job came " +
+			"to them. What followed in later periods, where a level goes on, is not among them.",
+		Metadata: map[string]any{csvCapable: true},
+	}, func(ctx context.Context, in *struct {
+		ID int64 `path:"id"`
+		RerateLinesQuery
+		CSVParam
+	}) (*body[List[RerateLine]], error) {
+		lines, next, err := s.RerateJobs.RerateLines(ctx, in.ID, in.RerateLinesQuery)
+		list := listOf(lines, next)
+		return answer(&list, err)
+	})
+	s.offerCSV("/v1/rerate/{id}/lines")
+	register(s, ReadRerating, huma.Operation{
+		OperationID: "rerate-accounts", Method: http.MethodGet, Path: "/v1/rerate/{id}/accounts", Tags: []string{"catalog"}, Errors: errs,
+		Summary:  "The accounts whose usage is added up again, with what stays as it was and why",
+		Metadata: map[string]any{csvCapable: true},
+	}, func(ctx context.Context, in *struct {
+		ID int64 `path:"id"`
+		Page
+		CSVParam
+	}) (*body[List[RerateAccount]], error) {
+		accounts, next, err := s.RerateJobs.RerateAccounts(ctx, in.ID, in.Cursor, in.Limit)
+		list := listOf(accounts, next)
+		return answer(&list, err)
+	})
+	s.offerCSV("/v1/rerate/{id}/accounts")
 }
 
 func rerateTime(text string) (time.Time, error) {

@@ -55,6 +55,7 @@ type Config struct {
 	Operations Operations
 	Backtests  Backtests
 	Reratings  Reratings
+	RerateJobs RerateJobs // is needed with Reratings
 
 	// Ready asks each store whether it answers, by the store's name.
 	Ready map[string]func(context.Context) error

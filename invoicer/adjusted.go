@@ -3,8 +3,6 @@ package invoicer
 import (
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/tollstream/tollstream/rater"
 	"github.com/tollstream/tollstream/rater/activity"
@@ -17,10 +15,8 @@ func (w *working) adjustment(like *Charged) (note string, err error) {
 	a, seq := w.of, w.of.ActivatedSeq
 	cause := &Cause{Seq: seq, Changes: []RateChange{}}
 	w.out.Cause = cause
-	if text, ok := strings.CutPrefix(a.Source, "definition:"); ok {
-		if cause.Seq, err = strconv.ParseInt(text, 10, 64); err != nil {
-			return "", fmt.Errorf("activity %s: its cause %q: %w", a.Place, a.Source, err)
-		}
+	if named, ok := activity.CausedBy(a.Source); ok {
+		cause.Seq = named
 	}
 	if a.Level == rater.LevelCorrection || a.EventID != "" {
 		cause.Invoice = a.EventID

@@ -1,7 +1,6 @@
 package rater
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/tollstream/tollstream/collector/usage"
@@ -16,9 +15,6 @@ const maxKept = 1024
 
 // maxMarkers bounds the finished markers that are remembered.
 const maxMarkers = 4096
-
-// causeOf names the definition because of which a job adjusts lines.
-func causeOf(seq int64) string { return "definition:" + strconv.FormatInt(seq, 10) }
 
 // pricedUnder gives the plan and the definitions that a family of the account is priced under: those of the seal of its usage's period,
 // which later ones never change, else the activated ones. A nil plan: the account is gone.
@@ -81,9 +77,9 @@ func (m *machine) sweep(rec *activity.Record, s *usage.Sweep) {
 		if f == nil {
 			continue
 		}
-		m.sweepPools(rec, f, seq, causeOf(s.Seq))
+		m.sweepPools(rec, f, seq, activity.CauseOf(s.Seq))
 		if m.reprice(f, -1, nil) {
-			m.commitPrices(rec, f, -1, seq, causeOf(s.Seq))
+			m.commitPrices(rec, f, -1, seq, activity.CauseOf(s.Seq))
 		} else {
 			f.seq = seq
 			m.touch(f)

@@ -377,7 +377,7 @@ func (m *machine) correct(rec *activity.Record, s *MarkerState, c *correcting) {
 	}
 	l.amount, l.version, f.seq = amount, rec.Offset+1, s.Seq
 	m.emit(rec, f, l, activity.Activity{
-		Kind: activity.KindAdjustment, EventID: c.invoice.String(), Source: causeOf(s.Seq), EventTime: f.period.Start, Charge: c.Amount,
+		Kind: activity.KindAdjustment, EventID: c.invoice.String(), Source: activity.CauseOf(s.Seq), EventTime: f.period.Start, Charge: c.Amount,
 		Terms: m.termsOf(f, l, nil, s.Seq),
 	})
 	m.touch(f)
@@ -477,6 +477,6 @@ func (m *machine) merge(rec *activity.Record, s *MarkerState, g *merging) bool {
 		f.lines[i].settle(f)
 	}
 	f.bound, f.boundSeq, f.whole = true, g.seq, true
-	m.commitPrices(rec, f, -1, g.seq, causeOf(s.Seq))
+	m.commitPrices(rec, f, -1, g.seq, activity.CauseOf(s.Seq))
 	return true
 }

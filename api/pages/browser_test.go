@@ -130,6 +130,10 @@ func views() []view {
 		{"rejected-none", usual, "/ops/rejected?account=nobody", false}, {"events", usual, "/ops/events?id=req-90210", true},
 		{"events-unseen", usual, "/ops/events?id=unseen", false}, {"events-bad", usual, "/ops/events?id=", false}, {"collectors", usual, "/ops/collectors", true},
 		{"collector", usual, "/ops/collectors?name=cdr-berlin", false},
+		{"rerate", usual, "/ops/rerate", true}, {"rerate-none", calm, "/ops/rerate", false}, {"rerate-wrong", usual, "/ops/rerate/try?account=nobody", false},
+		{"rerate-try", usual, "/ops/rerate/try?account=acme&period=2026-11-21", true}, {"rerate-try-10000", many, "/ops/rerate/try?account=acme", false},
+		{"rerate-job", usual, "/ops/rerate/40", true}, {"rerate-job-account", usual, "/ops/rerate/40?account=acme", false}, {"rerate-begun", usual, "/ops/rerate/39?begun", false},
+		{"rerate-job-none", empty, "/ops/rerate/31", false}, {"rerate-held-up", usual, "/ops/rerate/41", false},
 	}
 }
 
@@ -236,6 +240,16 @@ func scanWithAxe(ctx context.Context, t *testing.T) {
 	}
 }
 
+func withoutScript(ctx context.Context, t *testing.T) {
+	t.Helper()
+	if _, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// statusEvery is how often an operator's page looks again in these tests.
+const statusEvery = 100 * time.Millisecond
+
 const totalText = `document.querySelector("#f-summary .total").textContent.trim()`
 
 func TestTheInvoiceMovesWhileItIsWatched(t *testing.T) {
@@ -243,7 +257,7 @@ func TestTheInvoiceMovesWhileItIsWatched(t *testing.T) {
 	said := complaints(ctx, t)
 	d := &demo{}
 	closing := make(chan struct{})
-	server := httptest.NewServer(handler(t, d, func(c *pages.Config) { c.Closing, c.StatusEvery = closing, 100*time.Millisecond }))
+	server := httptest.NewServer(handler(t, d, func(c *pages.Config) { c.Closing, c.StatusEvery = closing, statusEvery }))
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { close(closing) })
 	look(ctx, t, 1280, "light")
@@ -288,13 +302,15 @@ func TestTheInvoiceMovesWhileItIsWatched(t *testing.T) {
 
 func TestEverythingWorksByKeyboard(t *testing.T) {
 	ctx := browser(t)
-	server := httptest.NewServer(handler(t, &demo{}, func(c *pages.Config) { c.Watcher = nil }))
+	closing := make(chan struct{})
+	server := httptest.NewServer(handler(t, &demo{}, func(c *pages.Config) { c.Watcher, c.Closing = nil, closing }))
 	t.Cleanup(server.Close)
+	t.Cleanup(func() { close(closing) })
 	type stop struct {
 		Name    string
 		Outline float64
 	}
-	for _, path := range []string{"/c/acme", "/c/acme/lines/" + lineID, "/ops/rejected"} {
+	for _, path := range []string{"/c/acme", "/c/acme/lines/" + lineID, "/ops/rejected", "/ops/rerate", "/ops/rerate/40"} {
 		look(ctx, t, 1280, "light")
 		must(ctx, t, chromedp.Navigate(server.URL+path), chromedp.WaitReady(chromedp.CSS("main")))
 		names := map[string]bool{}
@@ -322,9 +338,7 @@ func TestWithoutJavaScript(t *testing.T) {
 	d := &demo{}
 	server := httptest.NewServer(handler(t, d))
 	t.Cleanup(server.Close)
-	if _, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
-		t.Fatal(err)
-	}
+	withoutScript(ctx, t)
 	must(ctx, t, chromedp.Navigate(server.URL+"/c/acme"))
 	text, err := chromedp.Run(ctx, chromedp.OuterHTML(chromedp.CSS("main")))
 	if err != nil {

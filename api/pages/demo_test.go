@@ -19,6 +19,8 @@ type demo struct {
 	extra    int64 // calls of api-calls that arrived after the start
 	watchers map[chan struct{}]bool
 	retried  []pages.RejectedFilter
+	begun    []pages.RerateQuestion
+	rated    int64 // accounts that the running job has finished after the start
 	fail     error
 	many     int // so many lines instead of the usual ones
 	lines    []invoicer.Line

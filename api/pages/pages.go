@@ -20,11 +20,13 @@ import (
 //go:embed templates assets
 var files embed.FS
 
-// Config is what the pages need. Customer, Operator, Rejections and Log are required.
+// Config is what the pages need. Customer, Operator, Rejections, Reratings, Rerater and Log are required.
 type Config struct {
 	Customer   Customer
 	Operator   Operator
 	Rejections Rejections
+	Reratings  Reratings
+	Rerater    Rerater
 	Watcher    Watcher // nil: invoices do not move by themselves, a reload shows the newest state
 	Log        *slog.Logger
 
@@ -50,6 +52,7 @@ type Config struct {
 type Viewer struct {
 	Operator bool // sees links to the operator's pages
 	MayRetry bool // may retry rejected usage
+	MayRate  bool // may rate usage anew
 }
 
 type server struct {
@@ -71,14 +74,14 @@ type assetURLs struct{ CSS, JS, Icon string }
 // New returns the pages as a handler for /c/, /ops, /ops/ and /assets/. It checks nobody's
 // credentials: the handler around it does.
 func New(config Config) (http.Handler, error) {
-	if config.Customer == nil || config.Operator == nil || config.Rejections == nil || config.Log == nil {
-		return nil, errors.New("pages: Customer, Operator, Rejections and Log are required")
+	if config.Customer == nil || config.Operator == nil || config.Rejections == nil || config.Reratings == nil || config.Rerater == nil || config.Log == nil {
+		return nil, errors.New("pages: Customer, Operator, Rejections, Reratings, Rerater and Log are required")
 	}
 	if config.Now == nil {
 		config.Now = time.Now
 	}
 	if config.Viewer == nil {
-		config.Viewer = func(*http.Request) Viewer { return Viewer{Operator: true, MayRetry: true} }
+		config.Viewer = func(*http.Request) Viewer { return Viewer{Operator: true, MayRetry: true, MayRate: true} }
 	}
 	if config.StatusEvery <= 0 {
 		config.StatusEvery = 2 * time.Second
@@ -109,6 +112,12 @@ func (s *server) routes() http.Handler {
 	mux.HandleFunc("POST /ops/rejected/retry", s.retry)
 	mux.HandleFunc("GET /ops/events", s.events)
 	mux.HandleFunc("GET /ops/collectors", s.collectors)
+	mux.HandleFunc("GET /ops/rerate", s.reratings)
+	mux.HandleFunc("GET /ops/rerate/fragments", s.reratingsFragments)
+	mux.HandleFunc("POST /ops/rerate", s.rerate)
+	mux.HandleFunc("GET /ops/rerate/try", s.rerateTry)
+	mux.HandleFunc("GET /ops/rerate/{job}", s.rerating)
+	mux.HandleFunc("GET /ops/rerate/{job}/fragments", s.reratingFragments)
 	mux.HandleFunc("GET /c/", s.unknown)
 	mux.HandleFunc("GET /ops/", s.unknown)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -149,7 +158,7 @@ func (s *server) load() error {
 		*a.url = "/assets/" + name
 	}
 	s.pages = map[string]*template.Template{}
-	for _, name := range []string{"overview", "line", "charge", "ops", "rejected", "events", "collectors", "problem"} {
+	for _, name := range []string{"overview", "line", "charge", "ops", "rejected", "events", "collectors", "rerate", "rerate_job", "problem"} {
 		t, err := template.New(name).ParseFS(files, "templates/layout.html", "templates/"+name+".html")
 		if err != nil {
 			return err

@@ -23,7 +23,7 @@ import (
 
 func handler(tb testing.TB, d *demo, change ...func(*pages.Config)) http.Handler {
 	tb.Helper()
-	c := pages.Config{Customer: d, Operator: d, Rejections: d, Watcher: d, Log: slog.New(slog.DiscardHandler), Now: demoNow}
+	c := pages.Config{Customer: d, Operator: d, Rejections: d, Reratings: d, Rerater: d, Watcher: d, Log: slog.New(slog.DiscardHandler), Now: demoNow}
 	for _, f := range change {
 		f(&c)
 	}
@@ -48,6 +48,7 @@ var everyPage = []string{
 	"/c/acme", "/c/acme?period=2026-10-01", "/c/acme?q=voice", "/c/acme?usage=acme-lab", "/c/acme?q=zzz", "/c/acme/lines/" + lineID,
 	"/c/acme/lines/" + lineID + "?attr.region=mars", "/ops", "/ops/rejected", "/ops/rejected?account=nobody", "/ops/events",
 	"/ops/events?id=req-90210", "/ops/events?id=unseen&source=x", "/ops/collectors", "/ops/collectors?name=cdr-berlin",
+	"/ops/rerate", "/ops/rerate?cursor=31", "/ops/rerate/40", "/ops/rerate/39?begun", "/ops/rerate/40?account=acme", "/ops/rerate/31", "/ops/rerate/try?account=acme",
 }
 
 func TestFailuresComeInTheReadersWords(t *testing.T) {
@@ -69,6 +70,15 @@ func TestFailuresComeInTheReadersWords(t *testing.T) {
 		{"/ops", broken, 500, "Something went wrong on our side"},
 		{"/ops/events?source=x", nil, 400, "Enter the event"},
 		{"/ops/nothing", nil, 404, "There is no such page"},
+		{"/ops/rerate", broken, 500, "Something went wrong on our side"},
+		{"/ops/rerate/40", broken, 500, "Something went wrong on our side"},
+		{"/ops/rerate/7", nil, 404, "There is no such job"},
+		{"/ops/rerate/x", nil, 404, "There is no such job"},
+		{"/ops/rerate/try?account=acme", broken, 500, "Something went wrong on our side"},
+		{"/ops/rerate/try", nil, 400, "Enter the account"},
+		{"/ops/rerate/try?account=acme&period=soon", nil, 400, "Enter a day of the period"},
+		{"/ops/rerate/try?account=nobody", nil, 422, "There is no account with the id “nobody”"},
+		{"/ops/rerate/try?account=acme&product=nothing", nil, 422, `<a href="#product">There is no product`},
 		{"/c/acme/other", nil, 404, "There is no such page"},
 	} {
 		w := get(handler(t, &demo{fail: c.fail}), c.path)
@@ -113,7 +123,7 @@ func TestTextOfOthersIsText(t *testing.T) {
 	if w.Code != 200 || strings.Contains(w.Body.String(), "<script>alert") {
 		t.Errorf("status %d: an account's id reached the page as markup", w.Code)
 	}
-	for _, path := range []string{"/c/acme?q=%3Cimg%20src=x%3E", "/ops/events?id=%3Cimg%20src=x%3E", "/ops/rejected?reason=%3Cimg%20src=x%3E", "/c/acme/lines/" + lineID + "?attr.%3Cimg%20src=x%3E=1"} {
+	for _, path := range []string{"/c/acme?q=%3Cimg%20src=x%3E", "/ops/events?id=%3Cimg%20src=x%3E", "/ops/rejected?reason=%3Cimg%20src=x%3E", "/ops/rerate/40?account=%3Cimg%20src=x%3E", "/ops/rerate/try?account=%3Cimg%20src=x%3E", "/c/acme/lines/" + lineID + "?attr.%3Cimg%20src=x%3E=1"} {
 		if strings.Contains(get(handler(t, &demo{}), path).Body.String(), "<img") {
 			t.Errorf("%s: the search reached the page as markup", path)
 		}
@@ -231,6 +241,8 @@ func TestJSONAndCSV(t *testing.T) {
 		{"/c/acme?format=csv", 8}, {"/c/acme?format=csv&table=days", 1 + 4*(21+31)}, {"/c/acme?format=csv&table=prices", 1 + 3 + 3 + 1 + 2 + 1},
 		{"/c/acme/lines/" + lineID + "?format=csv", 61}, {"/ops?format=csv", 6}, {"/ops/rejected?format=csv&reason=no_rate", 11},
 		{"/ops/collectors?format=csv", 4}, {"/ops/events?format=csv&id=req-90210", 17},
+		{"/ops/rerate?format=csv", 6 + 5}, {"/ops/rerate/40?format=csv&table=sums", 4}, {"/ops/rerate/40?format=csv&table=lines", 5}, {"/ops/rerate/40?format=csv&table=lines&account=acme", 4},
+		{"/ops/rerate/40?format=csv&table=accounts", 5}, {"/ops/rerate/31?format=csv&table=lines", 1}, {"/ops/rerate/try?format=csv&account=acme", 4},
 	} {
 		w := get(h, c.path, "Accept-Language", "de")
 		rows, err := csv.NewReader(w.Body).ReadAll()
@@ -254,8 +266,8 @@ func TestJSONAndCSV(t *testing.T) {
 	}
 }
 
-func post(h http.Handler, form url.Values, header ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodPost, "/ops/rejected/retry", strings.NewReader(form.Encode()))
+func post(h http.Handler, path string, form url.Values, header ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
@@ -265,14 +277,17 @@ func post(h http.Handler, form url.Values, header ...string) *httptest.ResponseR
 	return w
 }
 
+// guard demands a token in forms; reads is a reader who may do nothing.
+func guard(c *pages.Config) {
+	c.CSRFToken = func(http.ResponseWriter, *http.Request) string { return "t0ken" }
+	c.CheckCSRF = func(_ *http.Request, token string) bool { return token == "t0ken" }
+}
+
+func reads(c *pages.Config) {
+	c.Viewer = func(*http.Request) pages.Viewer { return pages.Viewer{Operator: true} }
+}
+
 func TestRetryNeedsTokenRightAndFilter(t *testing.T) {
-	guard := func(c *pages.Config) {
-		c.CSRFToken = func(http.ResponseWriter, *http.Request) string { return "t0ken" }
-		c.CheckCSRF = func(_ *http.Request, token string) bool { return token == "t0ken" }
-	}
-	reads := func(c *pages.Config) {
-		c.Viewer = func(*http.Request) pages.Viewer { return pages.Viewer{Operator: true} }
-	}
 	good := url.Values{"csrf_token": {"t0ken"}, "filter": {"reason=no_rate"}}
 	for _, c := range []struct {
 		name   string
@@ -289,7 +304,7 @@ func TestRetryNeedsTokenRightAndFilter(t *testing.T) {
 		{"a broken filter", url.Values{"csrf_token": {"t0ken"}, "filter": {"%zz"}}, nil, nil, 400},
 	} {
 		d := &demo{}
-		if w := post(handler(t, d, append(c.change, guard)...), c.form, c.header...); w.Code != c.status || len(d.retried) != 0 {
+		if w := post(handler(t, d, append(c.change, guard)...), "/ops/rejected/retry", c.form, c.header...); w.Code != c.status || len(d.retried) != 0 {
 			t.Errorf("%s: status %d, want %d, retried %v", c.name, w.Code, c.status, d.retried)
 		}
 	}
@@ -298,7 +313,7 @@ func TestRetryNeedsTokenRightAndFilter(t *testing.T) {
 	if body := get(h, "/ops/rejected").Body.String(); !strings.Contains(body, `name="csrf_token" value="t0ken"`) {
 		t.Error("the form has no token")
 	}
-	w := post(h, good)
+	w := post(h, "/ops/rejected/retry", good)
 	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/ops/rejected?reason=no_rate&retried=31" {
 		t.Errorf("retry: %d to %s", w.Code, w.Header().Get("Location"))
 	}

@@ -8,8 +8,6 @@ import (
 	"time"
 )
 
-const mostFormBytes = 64 << 10
-
 // rejectedView is the list of rejected usage, as the reader filtered it.
 type rejectedView struct {
 	Filter   RejectedFilter
@@ -117,34 +115,15 @@ func (l locale) viewRejected(e *RejectedEvent, now time.Time) rejectedRow {
 
 // retry puts rejected usage back into the log: what the pressed button's filter matches.
 func (s *server) retry(w http.ResponseWriter, r *http.Request) {
-	r.Body = http.MaxBytesReader(w, r.Body, mostFormBytes)
-	if err := r.ParseForm(); err != nil {
-		s.showProblem(w, r, problem{
-			Status: http.StatusBadRequest, Heading: "The form did not arrive whole",
-			Text: "Go back and try again.", Back: "/ops/rejected", BackWord: "Back to rejected usage",
-		})
-		return
-	}
-	if s.origin.Check(r) != nil || s.CheckCSRF != nil && !s.CheckCSRF(r, r.PostForm.Get("csrf_token")) {
-		s.showProblem(w, r, problem{
-			Status: http.StatusForbidden, Heading: "This form is too old",
-			Text: "It was opened in another session, or by another page. Nothing was retried. Load the list again and press the button there.",
-			Back: "/ops/rejected", BackWord: "Back to rejected usage",
-		})
-		return
-	}
-	if !s.Viewer(r).MayRetry {
-		s.showProblem(w, r, problem{
-			Status: http.StatusForbidden, Heading: "You may look, but not retry",
-			Text: "Your key reads only. Ask somebody with the role support or admin.", Back: "/ops/rejected", BackWord: "Back to rejected usage",
-		})
+	words := formWords{Back: "/ops/rejected", BackWord: "Back to rejected usage", Nothing: "Nothing was retried.", Verb: "retry"}
+	if !s.mayPost(w, r, words, func(v Viewer) bool { return v.MayRetry }) {
 		return
 	}
 	fields, err := url.ParseQuery(r.PostForm.Get("filter"))
 	if err != nil || !r.PostForm.Has("filter") { // a missing filter must never mean everything
 		s.showProblem(w, r, problem{
 			Status: http.StatusBadRequest, Heading: "The form does not say what to retry",
-			Text: "Nothing was retried.", Back: "/ops/rejected", BackWord: "Back to rejected usage",
+			Text: words.Nothing, Back: words.Back, BackWord: words.BackWord,
 		})
 		return
 	}

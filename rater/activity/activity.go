@@ -7,6 +7,9 @@
 package activity
 
 import (
+	"strconv"
+	"strings"
+
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/ledger/money"
 )
@@ -34,6 +37,22 @@ const (
 	KindUsage      Kind = 1 // a usage event was rated
 	KindAdjustment Kind = 2 // a line was priced anew under newer definitions
 )
+
+// causePrefix begins the source of an adjustment that a job made.
+const causePrefix = "definition:"
+
+// CauseOf is the source of an adjustment that a job made, which follows the definitions of a sequence number.
+func CauseOf(seq int64) string { return causePrefix + strconv.FormatInt(seq, 10) }
+
+// CausedBy reads what CauseOf wrote.
+func CausedBy(source string) (seq int64, ok bool) {
+	text, ok := strings.CutPrefix(source, causePrefix)
+	if !ok {
+		return 0, false
+	}
+	seq, err := strconv.ParseInt(text, 10, 64)
+	return seq, err == nil
+}
 
 // Activity is one charge: a usage event's, or an adjustment of a line. What many activities have in common they share;
 // it must not be changed.

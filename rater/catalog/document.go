@@ -10,6 +10,8 @@ import (
 // it can be by itself; [Document.Revise] checks it against what is stored. Revising resolves dates
 // and defaults in place, so a document is applied once.
 type Document struct {
+	Author string // who applies it, which is kept with what it changes; it is not part of the text
+
 	name     string
 	root     *place
 	settings *settingsDef

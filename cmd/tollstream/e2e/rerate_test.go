@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -68,5 +69,68 @@ func TestUsageIsRatedAnew(t *testing.T) {
 	if _, said, code := admin.command(t, "", "rerate", "--account", "nobody"); code == 0 || !strings.Contains(said, "there is no account with this id") {
 		t.Errorf("an unknown account: %d %s", code, said)
 	}
+	rerateJobsAreListed(t, admin)
 	admin.proveReconciled(t, eventTime.Format("2006-01"))
+}
+
+// rerateJobsAreListed looks at the three jobs: what each did stands in the report store, whoever moved the lines first.
+func rerateJobsAreListed(t *testing.T, admin *caller) {
+	t.Helper()
+	read := func(path string, into any) error {
+		res := admin.answered(t, http.MethodGet, path, nil)
+		if res.Status != http.StatusOK {
+			return fmt.Errorf("%s: %d %s", path, res.Status, res.Body)
+		}
+		return json.Unmarshal(res.Body, into)
+	}
+	var jobs struct {
+		Data []struct {
+			ID                 int64
+			State, Cause, By   string
+			DefinitionsCount   int64 `json:"definitions_count"`
+			Account, Product   string
+			Accounts, Finished int64
+		}
+	}
+	if err := read("/v1/rerate", &jobs); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(jobs.Data); n != 3 {
+		t.Fatalf("%d jobs: %+v", n, jobs)
+	}
+	if j := jobs.Data[0]; j.Cause != "demand" || j.Account != "special" || j.Product != "calls" || j.State != "done" || j.By == "" {
+		t.Errorf("what was asked for: %+v", j)
+	}
+	if j := jobs.Data[1]; j.Cause != "definitions" || j.DefinitionsCount != 1 || j.By == "" {
+		t.Errorf("another price: %+v", j)
+	}
+	for i, want := range []string{"", "plain 13.000000000000 23.000000000000 10.000000000000; special 9.600000000000 17.600000000000 8.000000000000; ", "special 13.000000000000 9.600000000000 -3.400000000000; "} {
+		for _, by := range []string{"line", "account"} {
+			eventually(t, fmt.Sprintf("what job %d did, by %s", jobs.Data[i].ID, by), func() error {
+				var lines struct {
+					Data []struct{ Account, Before, After, Difference string }
+				}
+				if err := read(fmt.Sprintf("/v1/rerate/%d/lines?by=%s", jobs.Data[i].ID, by), &lines); err != nil {
+					return err
+				}
+				got := ""
+				for _, l := range lines.Data {
+					got += l.Account + " " + l.Before + " " + l.After + " " + l.Difference + "; "
+				}
+				if got != want {
+					return fmt.Errorf("%q, want %q", got, want)
+				}
+				return nil
+			})
+		}
+	}
+	for path, want := range map[string]string{
+		"/ops/rerate": "Account special, product calls, all periods", fmt.Sprintf("/ops/rerate/%d", jobs.Data[2].ID): "contract c-1",
+		"/ops/rerate/try?account=special": "1 line added up again, 0 would change", "/ops/rerate/try?account=special&product=none": "There is no product",
+		"/ops/rerate/999": "There is no such job",
+	} {
+		if res := admin.answered(t, http.MethodGet, path, nil); !strings.Contains(string(res.Body), want) {
+			t.Errorf("%s: %d\n%s", path, res.Status, res.Body)
+		}
+	}
 }

@@ -31,6 +31,7 @@ func (c catalogDesk) Apply(ctx context.Context, d api.Document, dryRun bool) (*a
 	if dryRun {
 		return c.compare(ctx, doc)
 	}
+	doc.Author = author(ctx)
 	result, err := c.p.publisher.ApplyAndPublish(ctx, doc)
 	c.p.placed.forget()
 	c.p.resolver.Invalidate() // also after an error: it may have been applied all the same

@@ -26,11 +26,11 @@ func (p *process) addPages(c *api.Config, desk *invoicer.Desk, watch *watchers, 
 	}
 	operators := operatorPages{p: p, operations: c.Operations, rejections: c.Rejections}
 	c.Pages, err = pages.New(pages.Config{
-		Customer: customers, Operator: operators, Rejections: operators, Watcher: customers, Log: p.Log, Now: p.Now, Closing: c.Closing,
+		Customer: customers, Operator: operators, Rejections: operators, Reratings: reratePages{rerateDesk{p}}, Rerater: reratePages{rerateDesk{p}}, Watcher: customers, Log: p.Log, Now: p.Now, Closing: c.Closing,
 		CSRFToken: access.CSRFToken, CheckCSRF: access.CheckCSRF,
 		Viewer: func(r *http.Request) pages.Viewer {
 			who := api.PrincipalOf(r.Context())
-			return pages.Viewer{Operator: who.Allows(api.ReadOperations), MayRetry: who.Allows(api.RetryRejected)}
+			return pages.Viewer{Operator: who.Allows(api.ReadOperations), MayRetry: who.Allows(api.RetryRejected), MayRate: who.Allows(api.Rerate)}
 		},
 	})
 	return err

@@ -25,6 +25,7 @@ type reportStore struct {
 	sink.Reports
 	sink.Proof
 	sink.History
+	sink.Adjustments
 }
 
 var (
@@ -37,7 +38,7 @@ var (
 func (p *process) openReports(context.Context) (reportStore, error) {
 	if p.stores.clickhouse == "" {
 		s := sinkpg.NewStore(p.stores.pool)
-		return reportStore{s, s, s, s}, nil
+		return reportStore{s, s, s, s, s}, nil
 	}
 	s, err := clickhouse.Open(p.stores.clickhouse)
 	if err != nil {
@@ -45,7 +46,7 @@ func (p *process) openReports(context.Context) (reportStore, error) {
 	}
 	p.onStop(func() { _ = s.Close() }) // every insert was awaited
 	p.pingReports = s.Ping
-	return reportStore{s, s, s, s}, nil
+	return reportStore{s, s, s, s, s}, nil
 }
 
 // startSink follows `rated` into the report store.

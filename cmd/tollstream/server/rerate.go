@@ -122,7 +122,7 @@ type demands struct{ *process }
 
 // Demand implements rerate.Demands.
 func (d demands) Demand(ctx context.Context, w rerate.Waiting) error {
-	_, err := d.catalog.RateAnew(ctx, catalogpg.Demand{Account: w.Account, From: w.From, Until: w.Until})
+	_, err := d.catalog.RateAnew(ctx, catalogpg.Demand{Account: w.Account, From: w.From, Until: w.Until, Author: "corrections that wait"})
 	return err
 }
 

@@ -46,7 +46,7 @@ func (d rerateDesk) Rerate(ctx context.Context, q api.RerateRequest) (*api.Rerat
 			return nil, fmt.Errorf("%w: there is no product %q", api.ErrInvalid, q.Product)
 		}
 	}
-	demand := catalogpg.Demand{Account: q.Account, Product: q.Product}
+	demand := catalogpg.Demand{Account: q.Account, Product: q.Product, Author: author(ctx)}
 	if !q.At.IsZero() { // the period that holds the instant
 		demand.From, demand.Until = q.At.UnixNano(), q.At.UnixNano()+1
 	}
@@ -62,22 +62,29 @@ func (d rerateDesk) Rerate(ctx context.Context, q api.RerateRequest) (*api.Rerat
 
 // Rerating implements api.Reratings.
 func (d rerateDesk) Rerating(ctx context.Context, id int64) (*api.Rerating, error) {
-	p, err := reratepg.New(d.p.stores.pool).Progress(ctx, id)
+	p, err := d.store().Progress(ctx, id)
 	switch {
 	case errors.Is(err, reratepg.ErrNone):
 		return nil, fmt.Errorf("%w: nothing is rated anew under this id", api.ErrNotFound)
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", api.ErrUnavailable, err)
 	}
+	return describeRerating(&p), nil
+}
+
+func describeRerating(p *reratepg.Progress) *api.Rerating {
 	out := &api.Rerating{
 		ID: p.Job.Seq, State: api.RerateRunning, Phase: string(p.Job.Phase), Cause: "definitions", Account: p.Job.Account, Product: p.Job.Product,
 		Created: p.Created.UTC(), Swept: p.Job.Swept, Accounts: p.Accounts, Finished: p.Ended, Lines: p.Lines, Changed: p.Changed,
-		Message: strings.Join(slices.DeleteFunc([]string{p.Job.Left, p.Messages}, func(s string) bool { return s == "" }), "; "),
+		Message: messageOf(p), From: instantAt(p.Job.From), Until: instantAt(p.Job.Until), By: p.Author,
+		DefinitionsCount: p.DefinitionsCount, Waits: waitsOf(p), Behind: p.Behind, Partitions: p.Waits,
+	}
+	for _, d := range p.Definitions {
+		out.Definitions = append(out.Definitions, api.RerateDefinition{Kind: string(d.Kind), ID: d.ID, Deleted: d.Deleted})
 	}
 	if p.Job.Demand {
 		out.Cause = "demand"
 	}
-	out.Waits = waitsOf(&p)
 	if p.Job.Phase == rerate.PhaseDone {
 		ended := p.Done.UTC()
 		out.State, out.Ended = api.RerateDone, &ended
@@ -85,7 +92,27 @@ func (d rerateDesk) Rerating(ctx context.Context, id int64) (*api.Rerating, erro
 			out.State = api.RerateFailed
 		}
 	}
-	return out, nil
+	return out
+}
+
+// messageOf says what a job leaves as it was.
+func messageOf(p *reratepg.Progress) string {
+	words := slices.Clone(p.Messages)
+	if p.Job.Left != "" {
+		words = slices.Insert(words, 0, p.Job.Left)
+	}
+	if more := p.MessagesCount - int64(len(p.Messages)); more > 0 {
+		words = append(words, fmt.Sprintf("and %d accounts more", more))
+	}
+	return strings.Join(words, "; ")
+}
+
+func instantAt(ns int64) *time.Time {
+	if ns == 0 {
+		return nil
+	}
+	t := time.Unix(0, ns).UTC()
+	return &t
 }
 
 // waitsOf says what has to come before the job goes on; of one that goes on by itself, which partitions it is busy with.
@@ -164,7 +191,7 @@ func (d rerateDesk) settled(ctx context.Context, partition int32) (below int64, 
 	if err != nil {
 		return 0, false, err
 	}
-	store := reratepg.New(d.p.stores.pool)
+	store := d.store()
 	ticker := time.NewTicker(settledPatience / 50)
 	defer ticker.Stop()
 	for range 50 {

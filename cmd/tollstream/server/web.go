@@ -28,7 +28,7 @@ func (p *process) newAPI(ctx context.Context) (*api.Server, error) {
 		Ready: p.readiness(), Closing: closing, PublicURL: p.PublicURL,
 	}
 	config.Backtests = p.newBacktests(ctx)
-	config.Reratings = rerateDesk{p}
+	config.Reratings, config.RerateJobs = rerateDesk{p}, rerateDesk{p}
 	config.Operations = operations{p, config.Ready}
 	config.Collectors, config.Runs, config.Files = p.collect, p.collect, p.collect
 	if err := p.addPages(&config, desk, watch, access); err != nil {

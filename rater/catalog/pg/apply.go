@@ -77,7 +77,7 @@ func (s *Store) Apply(ctx context.Context, doc *catalog.Document) (Result, error
 		return result, nil
 	}
 	result.Seq++
-	if err := s.write(ctx, tx, result, hash); err != nil {
+	if err := s.write(ctx, tx, result, hash, doc.Author); err != nil {
 		return Result{}, fmt.Errorf("apply the catalogue: %w", err)
 	}
 	if err := tx.Commit(ctx); err != nil {
@@ -278,7 +278,7 @@ func split(refs []catalog.Ref) (kinds, ids []string) {
 }
 
 // write stores the changes under result.Seq, in the order of kind and id.
-func (s *Store) write(ctx context.Context, tx pgx.Tx, result Result, previous int64) error {
+func (s *Store) write(ctx context.Context, tx pgx.Tx, result Result, previous int64, author string) error {
 	changes := slices.Clone(result.Changes)
 	slices.SortFunc(changes, func(a, b catalog.Change) int {
 		if c := strings.Compare(string(a.Kind), string(b.Kind)); c != 0 {
@@ -304,8 +304,8 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, result Result, previous in
 	if _, err := tx.Exec(ctx, "UPDATE catalog_counter SET seq = $1, hash = $2", result.Seq, hash); err != nil {
 		return fmt.Errorf("advance the sequence number: %w", err)
 	}
-	if _, err := tx.Exec(ctx, "INSERT INTO catalog_outbox (seq, hash, rows_count, applied_at) VALUES ($1, $2, $3, $4)",
-		result.Seq, hash, len(changes), s.now()); err != nil {
+	if _, err := tx.Exec(ctx, "INSERT INTO catalog_outbox (seq, hash, rows_count, applied_at, author) VALUES ($1, $2, $3, $4, $5)",
+		result.Seq, hash, len(changes), s.now(), author); err != nil {
 		return fmt.Errorf("write the outbox: %w", err)
 	}
 	if slices.ContainsFunc(changes, func(c catalog.Change) bool { return c.ConcernsThePast() }) {
@@ -324,6 +324,7 @@ type Demand struct {
 	Account     string
 	Product     string
 	From, Until int64 // periods that end after the one and begin before the other
+	Author      string
 }
 
 // RateAnew takes a sequence number under which nothing changes, so that the job has its place among those of definitions, and writes
@@ -339,7 +340,7 @@ func (s *Store) RateAnew(ctx context.Context, d Demand) (seq int64, err error) {
 		return 0, fmt.Errorf("ask for account %s to be rated anew: lock the sequence number: %w", d.Account, err)
 	}
 	seq++
-	if err := s.write(ctx, tx, Result{Seq: seq}, hash); err != nil {
+	if err := s.write(ctx, tx, Result{Seq: seq}, hash, d.Author); err != nil {
 		return 0, fmt.Errorf("ask for account %s to be rated anew: %w", d.Account, err)
 	}
 	if _, err := tx.Exec(ctx, "INSERT INTO rerate_job (seq, demand, account, product, from_at, until_at) VALUES ($1, true, $2, $3, $4, $5)",

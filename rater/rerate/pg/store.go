@@ -43,9 +43,7 @@ var (
 	openAccountsSQL    = statement("open_accounts")
 	accountMarkersSQL  = statement("account_markers")
 	holdSQL            = statement("hold")
-	progressSQL        = statement("progress")
 	settledSQL         = statement("settled")
-	waitsSQL           = statement("waits")
 	waitingSQL         = statement("waiting")
 )
 
@@ -264,14 +262,16 @@ func (s *Store) Accounts(ctx context.Context, after string, limit int) ([]rerate
 	if err != nil {
 		return nil, fmt.Errorf("read accounts to be rated anew: %w", err)
 	}
-	list, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (a rerate.AccountJob, err error) {
-		err = r.Scan(&a.Account, &a.Seq, &a.Partition, &a.Product, &a.From, &a.Until, &a.Closed, &a.State, &a.Message, &a.Lines, &a.Changed)
-		return a, err
-	})
+	list, err := pgx.CollectRows(rows, scanAccount)
 	if err != nil {
 		return nil, fmt.Errorf("read accounts to be rated anew: %w", err)
 	}
 	return list, nil
+}
+
+func scanAccount(r pgx.CollectableRow) (a rerate.AccountJob, err error) {
+	err = r.Scan(&a.Account, &a.Seq, &a.Partition, &a.Product, &a.From, &a.Until, &a.Closed, &a.State, &a.Message, &a.Lines, &a.Changed)
+	return a, err
 }
 
 // Left counts the job's open accounts.
@@ -327,43 +327,6 @@ func (s *Store) Markers(ctx context.Context, accounts []rerate.AccountJob) ([]re
 		return nil, fmt.Errorf("read markers: %w", err)
 	}
 	return out, nil
-}
-
-// Progress is how far a job is, for those who ask.
-type Progress struct {
-	Job                    rerate.Job
-	Created                time.Time
-	Done                   time.Time // zero: not yet
-	Accounts, Ended        int64
-	Failed, Lines, Changed int64
-	Messages               string
-	Behind                 int64   // an earlier job has to be looked at first; 0: none
-	Waits                  []int32 // for these partitions, at most a few
-}
-
-// ErrNone says that there is no such job.
-var ErrNone = errors.New("there is no such job")
-
-// Progress reads how far a job is.
-func (s *Store) Progress(ctx context.Context, seq int64) (p Progress, err error) {
-	var done *time.Time
-	j := &p.Job
-	err = s.pool.QueryRow(ctx, progressSQL, seq).Scan(&j.Seq, &j.Demand, &j.Account, &j.Product, &j.From, &j.Until, &j.Phase, &j.Swept, &j.Left,
-		&p.Created, &done, &p.Accounts, &p.Ended, &p.Failed, &p.Lines, &p.Changed, &p.Messages)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return p, ErrNone
-	}
-	if err != nil {
-		return p, fmt.Errorf("read the job of definition %d: %w", seq, err)
-	}
-	if done != nil {
-		p.Done = *done
-		return p, nil
-	}
-	if err := s.pool.QueryRow(ctx, waitsSQL, seq, string(j.Phase)).Scan(&p.Behind, &p.Waits); err != nil {
-		return p, fmt.Errorf("read what the job of definition %d waits for: %w", seq, err)
-	}
-	return p, nil
 }
 
 // Settled says whether nothing up to the sequence number can change lines of the accounts any more: a close waits for it with the

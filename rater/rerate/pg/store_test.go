@@ -391,7 +391,7 @@ func TestFailingAccount(t *testing.T) {
 	}
 	delete(w.sums, "c")
 	w.steps(r)
-	if p = w.progress(seq); p.Failed != 1 || p.Ended != 3 || p.Messages != "b: given up: this cannot be rated anew: too many lines" {
+	if p = w.progress(seq); p.Failed != 1 || p.Ended != 3 || !slices.Equal(p.Messages, []string{"b: given up: this cannot be rated anew: too many lines"}) || p.MessagesCount != 1 {
 		t.Errorf("at the end: %+v", p)
 	}
 }
@@ -488,5 +488,78 @@ func TestChangesWithoutPrices(t *testing.T) {
 		if got := err == nil; got != c.want || err != nil && !errors.Is(err, reratepg.ErrNone) {
 			t.Errorf("%s: a job %v (%v)", c.document, got, err)
 		}
+	}
+}
+
+// TestListOfJobs: the newest first, of all and of those that are not done, with who changed what and what the accounts say.
+func TestListOfJobs(t *testing.T) {
+	w := newWorld(t)
+	w.apply(first)
+	w.used("a", 1)
+	w.used("b", 2)
+	doc, err := catalog.ParseDocument("catalog.yaml", []byte(`{accounts: [{id: a, products: [{product: calls, rates: [{model: flat, amount: 1}]}]}], products: [{id: calls, rates: [{model: per_unit, unit_price: 0.2}]}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc.Author = "Anna"
+	changed, err := w.books.Apply(t.Context(), doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked, err := w.books.RateAnew(t.Context(), catalogpg.Demand{Account: "b", Product: "calls", From: 5, Until: 7, Author: "Bert"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := func(below int64, open bool, limit int) (seqs []int64, all []reratepg.Progress) {
+		t.Helper()
+		all, err := w.store.List(t.Context(), below, open, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range all {
+			seqs = append(seqs, all[i].Job.Seq)
+		}
+		return seqs, all
+	}
+	seqs, all := list(0, true, 10)
+	if !slices.Equal(seqs, []int64{asked, changed.Seq}) {
+		t.Fatalf("open jobs %v", seqs)
+	}
+	if p := all[0]; p.Author != "Bert" || !p.Job.Demand || p.Job.Account != "b" || p.Job.Product != "calls" || p.Job.From != 5 || p.Job.Until != 7 || len(p.Definitions) != 0 || p.Behind != changed.Seq {
+		t.Errorf("what was asked for: %+v", p)
+	}
+	want := []reratepg.Definition{{Ref: catalog.Ref{Kind: catalog.KindAccount, ID: "a"}}, {Ref: catalog.Ref{Kind: catalog.KindProduct, ID: "calls"}}}
+	if p := all[1]; p.Author != "Anna" || p.Job.Demand || p.DefinitionsCount != 2 || !slices.Equal(p.Definitions, want) || !p.Done.IsZero() {
+		t.Errorf("what definitions caused: %+v", p)
+	}
+	w.sums["b"] = fmt.Errorf("%w: too many lines", rerate.ErrNever)
+	w.steps(w.runner("one"))
+	if seqs, _ := list(0, true, 10); len(seqs) != 0 {
+		t.Errorf("open jobs at the end: %v", seqs)
+	}
+	deleted := w.apply(`delete: [{kind: account, id: a}, {kind: account, id: c}, {kind: account, id: d}]`)
+	w.exec("INSERT INTO rerate_job (seq, demand) VALUES ($1, false) ON CONFLICT DO NOTHING", deleted)
+	for range 25 { // more accounts say something than are told of one job
+		w.exec("INSERT INTO rerate_account VALUES ('x' || to_char((SELECT count(*) FROM rerate_account WHERE seq = $1), 'FM00'), $1, 0, '', 0, 0, false, 'failed', 'given up', 2, 1)", deleted)
+	}
+	if seqs, _ := list(0, false, 10); !slices.Equal(seqs, []int64{deleted, asked, changed.Seq}) {
+		t.Errorf("all jobs %v", seqs)
+	}
+	if seqs, _ := list(deleted, false, 1); !slices.Equal(seqs, []int64{asked}) {
+		t.Errorf("a page of them %v", seqs)
+	}
+	if seqs, _ := list(changed.Seq, false, 10); len(seqs) != 0 {
+		t.Errorf("behind the last %v", seqs)
+	}
+	_, all = list(0, false, 10)
+	if p := all[0]; len(p.Definitions) != 3 || !p.Definitions[0].Deleted || p.Failed != 25 || p.Lines != 50 || p.Changed != 25 || p.MessagesCount != 25 || len(p.Messages) != 20 || p.Messages[19] != "x19: given up" {
+		t.Errorf("a job that says much: %+v", p)
+	}
+	if p := all[1]; p.Failed != 1 || !slices.Equal(p.Messages, []string{"b: given up: this cannot be rated anew: too many lines"}) || p.Done.IsZero() {
+		t.Errorf("what was asked for, at the end: %+v", p)
+	}
+	accounts, err := w.store.JobAccounts(t.Context(), deleted, "x22", 1)
+	if err != nil || len(accounts) != 1 || accounts[0].Account != "x23" || accounts[0].State != rerate.StateFailed || accounts[0].Changed != 1 {
+		t.Errorf("an account: %+v, %v", accounts, err)
 	}
 }

@@ -1,7 +1,7 @@
 // Package clickhouse is the report store in ClickHouse, from 18.16 over the native protocol to current
 // versions over native or HTTP.
 //
-// It implements sink.Store, sink.Reports, sink.Proof and sink.History; it imports the driver, rater/sink and its questions.
+// It implements sink.Store, sink.Reports, sink.Proof, sink.History and sink.Adjustments; it imports the driver, rater/sink and its questions.
 // Invariants: a block is one native block of one month, so ClickHouse takes it whole or not at all; inserts
 // are synchronous; whatever counts money reads FINAL; decimals pass as 128-bit integers, never as floats.
 package clickhouse
@@ -87,6 +87,7 @@ func newStore(conn driver.Conn) *Store {
 		Divide:      func(term string, by int64) string { return fmt.Sprintf("toInt64(intDiv(%s, %d))", term, by) },
 		UsageEvents: "toInt64(sum(CASE WHEN kind = 1 THEN 1 ELSE 0 END))",
 		Count:       "toInt64(count())",
+		Latest:      func(term string) string { return "argMax(" + term + ", usage_offset)" },
 		// The driver reads lists an element at a time, by reflection.
 		Attributes:  "arrayStringConcat(arrayMap(x -> concat(toString(length(x)), ':', x), arrayConcat(attribute_names, attribute_values)))",
 		AttributeOf: func(name string) string { return "attribute_values[indexOf(attribute_names, " + name + ")]" },

@@ -1,6 +1,6 @@
 // Package postgres is the report store in PostgreSQL, and the sink's positions and lease for either store.
 //
-// It implements sink.Store, sink.Reports, sink.Proof, sink.History, sink.Positions and sink.Lease on the tables of
+// It implements sink.Store, sink.Reports, sink.Proof, sink.History, sink.Adjustments, sink.Positions and sink.Lease on the tables of
 // deploy/schema; it imports pgx, rater/sink and its questions. Invariants: a block is one transaction; a key
 // that is there already keeps its row.
 package postgres
@@ -56,6 +56,9 @@ func NewStore(pool *pgxpool.Pool) *Store {
 		Divide:      func(term string, by int64) string { return fmt.Sprintf("(%s) / %d", term, by) },
 		UsageEvents: "count(*) FILTER (WHERE kind = 1)",
 		Count:       "count(*)",
+		Latest: func(term string) string {
+			return "(array_agg(" + term + " ORDER BY usage_offset DESC, activity_index DESC))[1]"
+		},
 		Attribute: func(name, value string) string {
 			return fmt.Sprintf("EXISTS (SELECT FROM unnest(attribute_names, attribute_values) AS a (n, v) WHERE a.n = %s AND a.v = %s)", name, value)
 		},

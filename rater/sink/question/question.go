@@ -39,6 +39,8 @@ type Dialect struct {
 	UsageEvents string
 	// Count counts the rows of a group.
 	Count string
+	// Latest gives the term in the last row of a group in log order, where all are of one partition.
+	Latest func(term string) string
 	// Attributes gives the names of the attributes and, behind them, their values, so that they scan into sink.Texts.
 	Attributes string
 	// AttributeOf gives the value of the attribute of the name, an argument place; nothing for none.
@@ -49,7 +51,7 @@ type Dialect struct {
 	Attribute func(name, value string) string
 }
 
-// Answers implements sink.Reports, sink.Proof and sink.History.
+// Answers implements sink.Reports, sink.Proof, sink.History and sink.Adjustments.
 type Answers struct {
 	querier Querier
 	dialect Dialect
@@ -62,6 +64,8 @@ var (
 	_ sink.Reports = (*Answers)(nil)
 	_ sink.Proof   = (*Answers)(nil)
 	_ sink.History = (*Answers)(nil)
+
+	_ sink.Adjustments = (*Answers)(nil)
 )
 
 // conditions gathers what the WHERE clause demands.

@@ -18,6 +18,7 @@ type Store interface {
 	sink.Reports
 	sink.Proof
 	sink.History
+	sink.Adjustments
 }
 
 // The months of the fixture.

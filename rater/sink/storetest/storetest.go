@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		fill(t, s, rows)
 		questions(t, s)
 	})
+	t.Run("Adjusted", func(t *testing.T) { adjusted(t, open(t)) })
 	t.Run("Days", func(t *testing.T) { daysOfZones(t, open(t)) })
 	t.Run("Decimals", func(t *testing.T) { decimals(t, open(t)) })
 }
