@@ -169,3 +169,24 @@ func (a *anew) reported(lines []LineState) {
 		})
 	}
 }
+
+// TestReportsOfValues: the same of distinct values that are counted anew, of late usage, and of corrections.
+func TestReportsOfValues(t *testing.T) {
+	a := newAnew(t, users("1"), since("10", users("3")), since("10", users("5")))
+	a.want(a.by("ann@5 bob@15 cy@16 ann@17"), "1 1 1 0")
+	a.activate(2)
+	at := a.mark(2, 1)
+	a.want(a.by("dan@18 bob@6"), "3 0")
+	a.want(a.result(2, 1, at), "definition:2 2") // ann and bob 1, cy and dan 3
+	a.seal()
+	a.want(a.by("eve@20 cy@4"), "3 -2") // late: cy counts before the 10th now
+	a.want(a.correct("c", "-1", 18, "e5"), ReasonCorrectionWaits)
+	// Of the closed invoice dan goes, and cy costs 2 more: −3 + 2. The late line counts eve at 5 now, and takes back 4 for cy: as much as before.
+	a.want(a.again(3), "definition:3 -1, usage 0")
+	a.want(a.total(), "8")
+	lines, err := a.LinesOfAccount(context.Background(), 0, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.reported(lines)
+}

@@ -28,6 +28,7 @@ type anew struct {
 	sent   int
 	values map[ValueKey]uint64 // that are saved
 	keep   int                 // of them in memory, 0: as many as usual
+	large  *valueStores        // in their place, nil: none
 }
 
 // newAnew begins with the first of the definitions, each a product "p" by its rate or a contract of account a: "contract:start:rate".
@@ -305,7 +306,10 @@ func (a *anew) save() {
 }
 
 // Values gives those that are saved.
-func (a *anew) Values(_ context.Context, _ Fence, keys []ValueKey) (out []ValueState, err error) {
+func (a *anew) Values(ctx context.Context, f Fence, keys []ValueKey) (out []ValueState, err error) {
+	if a.large != nil {
+		return a.large.Values(ctx, f, keys)
+	}
 	for _, k := range keys {
 		if places, known := a.values[k]; known {
 			out = append(out, ValueState{k, places})

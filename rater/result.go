@@ -414,7 +414,11 @@ func (m *machine) result(rec *activity.Record, r *usage.Result) {
 		anew[f] = m.merge(rec, s, &m.merges[i])
 	}
 	for i := range m.merges {
-		setsOf(m.merges[i].f.lines, sets)
+		f, counted := m.merges[i].f, map[activity.ID]bool{}
+		setsOf(f.lines, counted)
+		for set := range counted {
+			sets[set], m.distinct.sets[set] = true, f.holds(set)
+		}
 	}
 	for set, counted := range sets {
 		if !counted || m.faults.SetsGoneInUse {

@@ -3,8 +3,8 @@ package rater
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"slices"
-	"strings"
 
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/rater/activity"
@@ -33,12 +33,12 @@ func (s *MarkerState) begun(set activity.ID) bool {
 }
 
 // counting begins a set behind the marker, or notes that more values of it are read, and gives the account's new state.
-func (m *machine) counting(s *MarkerState, of SetState, read int64) *MarkerState {
+func (m *machine) counting(s *MarkerState, set activity.ID, read int64) *MarkerState {
 	next := *s
-	at, begun := s.set(of.Set)
+	at, begun := s.set(set)
 	if next.Sets = slices.Clone(s.Sets); !begun { // a cut in flight may hold the old ones
-		m.distinct.begin(of)
-		next.Sets = slices.Insert(next.Sets, at, MarkerSet{Set: of.Set})
+		m.distinct.begin(SetState{Set: set, End: math.MaxInt64}) // what is read decides what counts, and must not be deleted meanwhile
+		next.Sets = slices.Insert(next.Sets, at, MarkerSet{Set: set})
 	}
 	next.Sets[at].Read += read
 	m.setMarker(s, next)
@@ -80,7 +80,7 @@ func (m *machine) seeBehind(f *family, e *usage.Event, marker *MarkerState) {
 func (m *machine) seenBehind(f *family, after *price.State, marker *MarkerState) *MarkerState {
 	key := ValueKey{m.behind.Set, m.valueKey.Hash}
 	if !marker.begun(key.Set) {
-		marker = m.counting(marker, SetState{Set: key.Set, Owed: f.owed, End: f.period.End}, 0)
+		marker = m.counting(marker, key.Set, 0)
 	}
 	_, place := after.Rest.UniqueOf()
 	if m.behind.Places&place == 0 {
@@ -153,7 +153,7 @@ func (m *machine) countedBefore(v *usage.Values) {
 		}
 	}
 	if read > 0 {
-		m.counting(s, SetState{Set: v.Set, Owed: strings.Clone(v.Owed), End: v.UsageEnd}, read)
+		m.counting(s, v.Set, read)
 	}
 }
 

@@ -357,7 +357,7 @@ func (w *world) waitsFor() string {
 			return fmt.Sprintf("partition %d is rated up to %d of %d, committed up to %d", p, r.p.Position(), end, w.pg[p].c.Next)
 		case w.pg[p].c.ActivatedSeq < w.pub:
 			return fmt.Sprintf("partition %d lacks definitions", p)
-		case w.pg[p].uselessSets():
+		case r.p.useless:
 			return fmt.Sprintf("partition %d keeps values that are of no use", p)
 		case !r.p.Shown() || w.redis[p].head != r.p.live.head:
 			return fmt.Sprintf("partition %d is not shown", p)

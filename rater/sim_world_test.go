@@ -648,16 +648,6 @@ func (w *world) Forget(_ context.Context, f Fence, before int64) (more bool, err
 	return more, nil
 }
 
-// uselessSets says that values are kept that are of no use.
-func (v *simPG) uselessSets() bool {
-	for _, s := range v.sets {
-		if s.Gone {
-			return true
-		}
-	}
-	return false
-}
-
 func (w *world) Levels(_ context.Context, f Fence, owed string, through int64, limit int) ([]LevelState, error) {
 	v, err := w.fenced(f, w.faults.UnfencedLevels)
 	if err != nil {

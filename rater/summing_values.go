@@ -8,7 +8,6 @@ import (
 
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/rater/activity"
-	"github.com/tollstream/tollstream/rater/catalog"
 )
 
 // countedSet is a set of values that a family of a sum counts.
@@ -16,8 +15,6 @@ type countedSet struct {
 	fold   *Fold
 	family activity.ID
 	set    activity.ID
-	owed   string
-	period catalog.Period
 }
 
 // keepValues notes what counts values, of lines that may still change.
@@ -30,7 +27,7 @@ func (out *Sum) keepValues(folds folding, closed map[string]bool) {
 			sets := map[activity.ID]bool{}
 			setsOf(f.lines, sets)
 			for set := range sets {
-				out.counted = append(out.counted, countedSet{fold, f.id, set, f.owed, f.period})
+				out.counted = append(out.counted, countedSet{fold, f.id, set})
 			}
 		}
 	}
@@ -57,7 +54,7 @@ func (out *Sum) Values(account string, seq, attempt, at int64) iter.Seq[*usage.V
 			slices.SortFunc(values, func(a, b usage.Value) int { return bytes.Compare(a.Hash[:], b.Hash[:]) })
 			for chunk := range slices.Chunk(values, usage.MaxValues) {
 				v := usage.Values{
-					Account: account, Seq: seq, Attempt: attempt, At: at, Family: c.family, Set: c.set, Owed: c.owed, UsageEnd: c.period.End, Values: chunk,
+					Account: account, Seq: seq, Attempt: attempt, At: at, Family: c.family, Set: c.set, Values: chunk,
 				}
 				if !yield(&v) {
 					return

@@ -35,7 +35,7 @@ type ValueState struct {
 type SetState struct {
 	Set  activity.ID
 	Owed string // who is billed for the period
-	End  int64  // of the period, an instant
+	End  int64  // of the period, an instant; of a set that is counted behind a marker the last there is, until the result is merged
 	Gone bool   // another has taken its place
 }
 
@@ -266,6 +266,11 @@ func (l *line) unique(r *catalog.Rate) *price.Unique {
 	return nil
 }
 
+// holds is the state of a set that the family counts.
+func (f *family) holds(set activity.ID) SetState {
+	return SetState{Set: set, Owed: f.owed, End: f.period.End}
+}
+
 // newest gives the newest state of the set in the family's lines, nil: it begins.
 func (f *family) newest(set activity.ID) (newest *price.Unique) {
 	for i := range f.lines {
@@ -303,7 +308,7 @@ func newer(u *price.Unique, s *price.State, set activity.ID) *price.Unique {
 // seen keeps where the value of the event, which now counts on the family, was seen.
 func (p *pricer) seen(f *family, after *price.State) {
 	if p.value.Of == nil {
-		p.distinct.begin(SetState{Set: p.valueKey.Set, Owed: f.owed, End: f.period.End})
+		p.distinct.begin(f.holds(p.valueKey.Set))
 	}
 	_, place := after.Rest.UniqueOf()
 	if p.value.Places&place == 0 {

@@ -1,15 +1,19 @@
 package rater
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/tollstream/tollstream/collector/usage"
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/activity"
 )
 
 // by sends an event of a user, or of users, on days of January: "ann@5 bob@15".
@@ -270,4 +274,77 @@ func TestValuesAnewLikeFromTheStart(t *testing.T) {
 	if merged < runs/2 || asked == 0 {
 		t.Errorf("of %d results %d change anything; %d values are saved", 2*runs, merged, asked)
 	}
+}
+
+// manyUsers are stored activities like one, of so many users, each of whom comes twice.
+type manyUsers struct {
+	*anew
+	like  activity.Activity
+	users int
+}
+
+func (s *manyUsers) Each(_ context.Context, _ int32, _ string, _ int64, do func(*activity.Activity) error) error {
+	for range 2 {
+		for i := range s.users {
+			x := s.like
+			x.Attributes = []activity.Attribute{{Name: "user", Value: fmt.Sprint("user-", i)}}
+			if err := do(&x); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// TestMillionValuesAnew counts a million values anew, exactly, while some of them come behind the marker; the rater keeps a bounded number.
+func TestMillionValuesAnew(t *testing.T) {
+	values, slots := 1_000_000, 1<<21
+	if testing.Short() {
+		values, slots = 100_000, 1<<18
+	}
+	a := newAnew(t, users("0.01"), users("0.02"))
+	a.want(a.by("user-0@5"), "0.01")
+	a.activate(2)
+	at := a.mark(2, 1)
+	stores := &valueStores{slots: make([]ValueState, slots)}
+	a.large = stores
+	const behind = 3000 // of which half came before
+	for i := range behind {
+		a.by(fmt.Sprintf("user-%d@6", values-behind/2+i))
+	}
+	heap := func() int64 {
+		var s runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&s)
+		return int64(s.HeapAlloc)
+	}
+	before := heap()
+	job := Summing{a, &manyUsers{a, a.log[0], values}, a, a}
+	sum, err := job.Sum(t.Context(), SumQuestion{Account: "a", Seq: 2, Under: 2, Below: at})
+	if err != nil || sum.Events != int64(2*values) {
+		t.Fatal(sum.Events, err)
+	}
+	summed, records, most := heap()-before, 0, int64(0)
+	for v := range sum.Values("a", 2, 1, at) {
+		a.want(a.step(a.now(), usage.Record{Kind: usage.KindValues, Values: v}), "")
+		if records++; records%4 == 0 {
+			stores.cut(a.m)
+		}
+		if held := len(a.m.distinct.recent) + len(a.m.distinct.older) + a.m.distinct.unsaved(); held > a.m.distinct.keep+4*usage.MaxValues+usage.MaxValues {
+			t.Fatalf("%d values are held", held)
+		}
+		if records%16 == 0 {
+			most = max(most, heap()-before)
+		}
+	}
+	parts, err := sum.Results("a", 2, 1, at)
+	if err != nil || len(parts) != 1 {
+		t.Fatal(len(parts), err)
+	}
+	a.step(a.now(), usage.Record{Kind: usage.KindResult, Result: &parts[0]})
+	if got, want := a.total(), money.MustParse(fmt.Sprint((values+behind/2)/50)).String(); got != want {
+		t.Errorf("comes to %s, want %s", got, want)
+	}
+	a.want(a.by(fmt.Sprintf("user-7@1 user-%d@1 somebody@1", values)), "0 0 0.02")
+	t.Logf("%d values in %d records, %d asked for; the sum holds %d bytes a value, with its records %d", values, records, stores.asked, summed/int64(values), most/int64(values))
 }

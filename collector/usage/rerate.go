@@ -85,8 +85,6 @@ type Values struct {
 	At           int64 // its offset
 	Family       [16]byte
 	Set          [16]byte
-	Owed         string // who was billed for the usage's period
-	UsageEnd     int64  // of the period, an instant
 	Values       []Value
 }
 
@@ -124,15 +122,13 @@ const (
 	resultCorrections = 8
 	resultAnswers     = 9
 
-	valuesAccount  = 1
-	valuesSeq      = 2
-	valuesAttempt  = 3
-	valuesAt       = 4
-	valuesFamily   = 5
-	valuesSet      = 6
-	valuesOwed     = 7
-	valuesUsageEnd = 8
-	valuesValues   = 9
+	valuesAccount = 1
+	valuesSeq     = 2
+	valuesAttempt = 3
+	valuesAt      = 4
+	valuesFamily  = 5
+	valuesSet     = 6
+	valuesValues  = 7
 
 	answerOffset = 1
 	answerIndex  = 2
@@ -166,7 +162,7 @@ const (
 	sweepTypes  = "-vs"
 	markerTypes = "-svv"
 	resultTypes = "-svvvvvsss"
-	valuesTypes = "-svvvsssfs"
+	valuesTypes = "-svvvsss"
 	answerTypes = "-vvsss"
 	lineTypes   = "-sssssssffffsvss"
 	rateTypes   = "-ssss"
@@ -224,8 +220,6 @@ func (v *Values) encode() []byte {
 	b = appendInt(b, valuesAt, v.At)
 	b = appendMessage(b, valuesFamily, v.Family[:])
 	b = appendMessage(b, valuesSet, v.Set[:])
-	b = appendString(b, valuesOwed, v.Owed)
-	b = appendFixed64(b, valuesUsageEnd, uint64(v.UsageEnd))
 	all := make([]byte, 0, valueSize*len(v.Values))
 	for i := range v.Values {
 		all = append(all, v.Values[i].Hash[:]...)
@@ -386,18 +380,14 @@ func (d *decoder) values(v *Values, end int) {
 			v.Family = d.name(end)
 		case valuesSet:
 			v.Set = d.name(end)
-		case valuesOwed:
-			v.Owed = d.text(end)
-		case valuesUsageEnd:
-			v.UsageEnd = int64(d.fixed64(end))
 		case valuesValues:
 			v.Values = d.counted(d.length(end))
 		default:
 			switch {
 			case v.Account == "" || v.Seq == 0 || v.Attempt == 0:
 				d.fail("values without account, definition or attempt")
-			case v.Family == [16]byte{} || v.Set == [16]byte{} || v.Owed == "" || len(v.Values) == 0:
-				d.fail("values without lines, set or account")
+			case v.Family == [16]byte{} || v.Set == [16]byte{} || len(v.Values) == 0:
+				d.fail("values without lines or set")
 			}
 			return
 		}

@@ -94,7 +94,7 @@ func TestWireRoundTrip(t *testing.T) {
 
 func sampleValues() *Values {
 	return &Values{
-		Account: "acme", Seq: 7, Attempt: 2, At: 1 << 40, Family: [16]byte{1}, Set: [16]byte{15: 2}, Owed: "root", UsageEnd: 1<<63 - 1,
+		Account: "acme", Seq: 7, Attempt: 2, At: 1 << 40, Family: [16]byte{1}, Set: [16]byte{15: 2},
 		Values: []Value{{Hash: [16]byte{3}, Places: 1}, {Places: 1 << 31}},
 	}
 }
@@ -190,7 +190,6 @@ func TestDecodeRefuses(t *testing.T) {
 		"answer past a batch":   result(func(r *Result) { r.Answers[0].Index = MaxBatchEvents }),
 		"too many answers":      result(func(r *Result) { r.Answers = slices.Repeat(r.Answers, 33) }),
 		"values of nobody":      values(func(v *Values) { v.Account = "" }),
-		"values owed by nobody": values(func(v *Values) { v.Owed = "" }),
 		"values of no line":     values(func(v *Values) { v.Family = [16]byte{} }),
 		"values of no set":      values(func(v *Values) { v.Set = [16]byte{} }),
 		"no values":             values(func(v *Values) { v.Values = nil }),

@@ -134,3 +134,71 @@ func rerateJobsAreListed(t *testing.T, admin *caller) {
 		}
 	}
 }
+
+// TestDistinctValuesAreCountedAnew has a contract begin in the past for usage of which distinct users are counted, and corrects events, while
+// the server is killed again and again and more usage arrives: the invoice comes to the figures that are worked out by hand.
+func TestDistinctValuesAreCountedAnew(t *testing.T) {
+	server, admin, dir := embedded(t)
+	random := seeded(t)
+	killed := func(times int) {
+		t.Helper()
+		for range times {
+			server.Kill()
+			server = start(t, "the server", "run", "--data-dir", dir, "--http-addr", admin.Address)
+			server.says("listening on ")
+			pause(time.Duration(random.IntN(1500)) * time.Millisecond)
+		}
+	}
+	total := func(what, want string) {
+		t.Helper()
+		eventually(t, what, func() error {
+			got, err := admin.InvoiceAt("acme", eventTime)
+			if err == nil && got.Total != want {
+				err = fmt.Errorf("total %s, want %s", got.Total, want)
+			}
+			return err
+		})
+	}
+	put := func(document string) {
+		t.Helper()
+		if res := admin.answered(t, http.MethodPut, "/v1/catalog", []byte(document), "Content-Type", "application/json"); res.Status != http.StatusOK {
+			t.Fatalf("%d %s", res.Status, res.Body)
+		}
+	}
+	put(`{"products": [{"id": "calls", "rates": [{"model": "per_unit", "unit_price": 0.01, "aggregation": "unique", "attribute": "user"}]}],
+		"currency": "EUR", "seller": {"id": "main", "name": "E2E"}, "accounts": [{"id": "acme", "currency": "EUR", "time_zone": "UTC"}]}`)
+	later := eventTime.Add(time.Hour)
+	sent := 0
+	use := func(from, to int, at time.Time) {
+		t.Helper()
+		var events []map[string]any
+		for user := from; user < to; user++ {
+			sent++
+			events = append(events, event(fmt.Sprintf("u-%d", sent), "quantity", "1", "time", at.Format(time.RFC3339), "attributes", map[string]any{"user": fmt.Sprint("user-", user)}))
+			if len(events) == 1000 || user == to-1 {
+				admin.mustAccept(t, events...)
+				events = nil
+			}
+		}
+	}
+	use(0, 6000, eventTime)
+	use(3000, 9000, later)
+	total("as used", "90.000000000000") // 9,000 users
+	put(`{"contracts": [{"id": "c-1", "account": "acme", "start": "` + later.Format(time.RFC3339) + `",
+		"rates": [{"product": "calls", "model": "per_unit", "unit_price": 0.02, "aggregation": "unique", "attribute": "user"}]}]}`)
+	killed(1)
+	use(8500, 9500, later) // while the job is at it: 500 of them are new
+	killed(2)
+	total("a contract that began in the past", "130.000000000000") // 6,000 × 0.01 + 3,500 × 0.02
+	use(0, 500, later)
+	use(8000, 8100, eventTime) // count at the lower price now
+	total("more of the same users", "129.000000000000")
+	use(20_000, 20_001, later)
+	total("another user", "129.020000000000")
+	admin.mustAccept(t, event("wrong", "quantity", "-1", "time", later.Format(time.RFC3339), "corrects", map[string]any{"source": "gate", "id": fmt.Sprintf("u-%d", sent)}))
+	killed(1)
+	total("… whom a correction takes back", "129.000000000000")
+	use(20_000, 20_001, later)
+	total("… and who comes again", "129.020000000000")
+	admin.proveReconciled(t, eventTime.Format("2006-01"))
+}
