@@ -241,7 +241,10 @@ func (f *Fold) carryOn(e *usage.Event, r *resolution, cell string, out *Folded) 
 		}
 		changed, more := f.carryInto(next, cell, level)
 		if changed {
-			f.take(next, -1, r.seq, out.other)
+			f.take(next, -1, r.seq, func(l *line, change money.Decimal) {
+				out.other(l, change)
+				out.Later = append(out.Later, Later{period.Start, change})
+			})
 			level, more = next.leaves(cell)
 		}
 		if !more {

@@ -102,6 +102,13 @@ type Folded struct {
 	Charge money.Decimal // the change of its line
 	Others money.Decimal // the change of the family's other lines, and of later ones that its level is carried on into, for which the machine makes adjustments
 	Amount money.Decimal // of its line with it
+	Later  []Later       // what of Others is of later periods
+}
+
+// Later is the change of a line that took over another level.
+type Later struct {
+	Start  int64 // of its period
+	Charge money.Decimal
 }
 
 // NewFold returns a fold of nothing.

@@ -6,7 +6,8 @@
 //   - Usage is rated by [rater.Fold], which is what the rater itself prices with; under the definitions that it was rated under it comes
 //     to the very same amounts.
 //   - Usage keeps the exchange rates that it was charged with, but for those that the draft changes.
-//   - A billing period is read whole, so that tiers stand where they stood; what is reported is the usage inside the time asked for.
+//   - A billing period is read whole, so that tiers stand where they stood, and what carries a level from its first usage on, so that the level
+//     stands where it stood; what is reported is the usage inside the time asked for.
 //   - Usage that the draft cannot rate is counted with its reason and with what was charged for it; it is never a price of zero unseen.
 //   - Accounts that share tiers in a pool are rated together, in the order of the log, where all of them are asked for and they are not too
 //     many. Else each is rated by itself, and the result says how many events that concerns.

@@ -135,6 +135,67 @@ accounts: [{id: acme, packages: [{package: office}]}]
 		if got := text(w.backtest(draft, "", "2026-09-01T00:00:00Z", "2026-12-01T00:00:00Z", backtest.DefaultLimits()).Rows); got != want {
 			t.Errorf("%s:\n%s, want\n%s", draft, got, want)
 		}
+		// November alone has no event, and a third of each.
+		want = map[string]string{"66 66 0": "22 22 0", "66 99 33": "22 33 11", "66 22 -44": "22 0 -22"}[strings.TrimSpace(want[len("acme seats USD 2: "):])]
+		if got := text(w.backtest(draft, "", "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z", backtest.DefaultLimits()).Rows); got != "acme seats USD 0: "+want+"\n" {
+			t.Errorf("November under %s:\n%s, want\n%s", draft, got, want)
+		}
+	}
+}
+
+const levelBook = `
+currency: USD
+products:
+  - {id: seats, group_by: [team], rates: [{model: per_unit, unit_price: 2, aggregation: time_weighted}]}
+  - {id: sites, rates: [{model: per_unit, unit_price: 1, aggregation: time_weighted, level: absolute}]}
+  - {id: calls, rates: [{model: per_unit, unit_price: 0.1}]}
+accounts: [{id: acme}, {id: beta}]
+`
+
+// carriedOver is ten seats and seven sites of September; from the middle of November on one seat and two sites more, and beta's four seats. Then a change
+// of 21 October arrives: five seats more, so that November's line begins with 15.
+func carriedOver(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t, "2026-09-10T00:00:00Z")
+	w.apply(levelBook)
+	w.use("acme seats 10@2026-09-01T00:00:00Z team=a", "acme sites 7@2026-09-05T00:00:00Z", "acme calls 50@2026-09-05T00:00:00Z", "beta calls 60@2026-09-05T00:00:00Z")
+	w.logTime = instant("2026-11-20T00:00:00Z")
+	w.use("acme seats 1@2026-11-16T00:00:00Z team=a", "acme sites 9@2026-11-16T00:00:00Z", "beta seats 4@2026-11-16T00:00:00Z team=a", "acme calls 30@2026-11-16T00:00:00Z")
+	w.use("acme seats 5@2026-10-21T00:00:00Z team=a")
+	return w
+}
+
+// The average of November is 15 + 1/2 seats at 2, (7 + 9)/2 sites at 1; beta has 4/2 seats.
+const carriedRows = "acme calls USD 1: 3 3 0\nacme seats USD 1: 31 46.5 15.5\nacme sites USD 1: 8 8 0\nbeta seats USD 1: 4 6 2\n"
+
+const carriedDraft = "products: [{id: seats, group_by: [team], rates: [{model: per_unit, unit_price: 3, aggregation: time_weighted}]}]"
+
+// TestLevelsOfBefore: what a level was when the time asked for began stands in the usage before, however long ago and in whatever order it arrived.
+func TestLevelsOfBefore(t *testing.T) {
+	w := carriedOver(t)
+	const november, december = "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z"
+	for _, c := range []struct{ name, draft, from, to, want string }{
+		{"as it is", "{}", november, december, "acme calls USD 1: 3 3 0\nacme seats USD 1: 31 31 0\nacme sites USD 1: 8 8 0\nbeta seats USD 1: 4 4 0\n"},
+		{"dearer", carriedDraft, november, december, carriedRows},
+		// 10 + 5 × 11/31 seats, to 12 decimals.
+		{"the month of the change that came late", "{}", "2026-10-01T00:00:00Z", november, "acme seats USD 1: 23.548387096774 23.548387096774 0\n"},
+		// The change of October is charged at the beginning of November, which is not asked for.
+		{"half a month", "{}", "2026-11-16T00:00:00Z", december, "acme calls USD 1: 3 3 0\nacme seats USD 1: 21 21 0\nacme sites USD 1: 8 8 0\nbeta seats USD 1: 4 4 0\n"},
+		{"no level any more", "products: [{id: seats, group_by: [team], rates: [{model: per_unit, unit_price: 2}]}]", november, december,
+			"acme calls USD 1: 3 3 0\nacme seats USD 1: 31 2 -29\nacme sites USD 1: 8 8 0\nbeta seats USD 1: 4 8 4\n"},
+		// 50 of September go on, and 30 come in the middle of November.
+		{"a level where there was none", "products: [{id: calls, rates: [{model: per_unit, unit_price: 0.1, aggregation: time_weighted}]}]", november, december,
+			"acme calls USD 1: 3 6.5 3.5\nacme seats USD 1: 31 31 0\nacme sites USD 1: 8 8 0\nbeta seats USD 1: 4 4 0\n"},
+	} {
+		for _, limits := range []backtest.Limits{backtest.DefaultLimits(), {Workers: 2, Activities: 1, Accounts: 1, Rows: 100}} {
+			r := w.backtest(c.draft, "", c.from, c.to, limits)
+			if got := text(r.Rows); got != c.want || len(r.Unrated) != 0 {
+				t.Errorf("%s:\n%s, want\n%s, unrated %v", c.name, got, c.want, r.Unrated)
+			}
+			if half := c.name == "half a month"; half != (len(r.Apart) == 1) || half && r.Apart[0].Amount != money.MustParse("10") {
+				t.Errorf("%s: apart %+v", c.name, r.Apart)
+			}
+		}
 	}
 }
 

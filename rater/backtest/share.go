@@ -11,6 +11,7 @@ import (
 	"github.com/tollstream/tollstream/rater"
 	"github.com/tollstream/tollstream/rater/activity"
 	"github.com/tollstream/tollstream/rater/catalog"
+	"github.com/tollstream/tollstream/rater/price"
 	"github.com/tollstream/tollstream/rater/sink"
 )
 
@@ -43,7 +44,9 @@ type rating struct {
 	tiers    sharing
 	own      map[string]*ratedShare // what is not rated of the account in work, and its adjustments, by product
 	others   map[string]bool        // products of it that are put aside
+	levels   map[string]bool        // of these, for the levels that they carry
 	aside    []aside
+	whole    bool // earlier periods are read, too, for the levels that they leave
 	capacity bool // some usage fell into one
 }
 
@@ -59,7 +62,7 @@ const (
 // rating begins one on a fold.
 func (r *run) rating(plans map[string]*catalog.Plan, fold *rater.Fold) *rating {
 	fold.Over(r.book.Over())
-	return &rating{run: r, plans: plans, fold: fold, out: newRatedShare(), own: map[string]*ratedShare{}, others: map[string]bool{}}
+	return &rating{run: r, plans: plans, fold: fold, out: newRatedShare(), own: map[string]*ratedShare{}, others: map[string]bool{}, levels: map[string]bool{}}
 }
 
 func newRatedShare() ratedShare {
@@ -85,6 +88,9 @@ func (r *run) share(ctx context.Context, s *share) (*ratedShare, error) {
 			return nil, err
 		}
 	}
+	if err := g.takeLevels(ctx, s); err != nil {
+		return nil, err
+	}
 	if err := g.takeAside(ctx); err != nil {
 		return nil, err
 	}
@@ -98,6 +104,9 @@ func (r *run) share(ctx context.Context, s *share) (*ratedShare, error) {
 func (g *rating) each(ctx context.Context, accounts []string, left *left) error {
 	h := g.h
 	h.Products = left.products()
+	if g.whole {
+		h.From, h.Extent.First = 1, 0
+	}
 	g.begun = false
 	n, ofAccount, last, skip := int64(0), []string(nil), "", false
 	err := g.source.History(ctx, h, accounts[0], accounts[len(accounts)-1], func(a *sink.Stored) error {
@@ -114,7 +123,7 @@ func (g *rating) each(ctx context.Context, accounts []string, left *left) error 
 		if skip {
 			return nil
 		}
-		if n++; n == reportEvery {
+		if n++; n == reportEvery && !g.whole {
 			g.report(n)
 			n = 0
 		}
@@ -123,7 +132,9 @@ func (g *rating) each(ctx context.Context, accounts []string, left *left) error 
 	if err != nil {
 		return err
 	}
-	g.report(n)
+	if !g.whole { // then they were reported as they were put aside
+		g.report(n)
+	}
 	return g.finish()
 }
 
@@ -135,10 +146,17 @@ func (g *rating) add(a *sink.Stored) error {
 	}
 	inside := g.inside(e.Time)
 	if a.Kind != activity.KindUsage {
-		if a.Event.Source == rater.CauseLevel && a.Event.ID != "" {
+		if e.Source == rater.CauseLevel && e.ID != "" {
+			if g.wantsEarlier() {
+				g.putAside(e.Product, true)
+				return nil
+			}
 			if err := g.began(a, inside); err != nil {
 				return err
 			}
+		}
+		if g.earlier(e.Time) {
+			return nil
 		}
 		return g.adjusted(&adjustment{e.Product, a.Currency, 1, a.Charge}, inside)
 	}
@@ -150,7 +168,7 @@ func (g *rating) add(a *sink.Stored) error {
 		g.capacity = g.capacity || r.Model == catalog.ModelCapacity
 		if g.tiers != allThere && !folded.Pool.IsZero() && (r.Pool.OverAccounts() || r.Outer != nil && r.Outer.Pool.OverAccounts()) {
 			if g.tiers == putAside {
-				g.others[e.Product] = true
+				g.putAside(e.Product, false)
 				return nil
 			}
 			if inside {
@@ -158,8 +176,12 @@ func (g *rating) add(a *sink.Stored) error {
 			}
 		}
 	}
-	if !inside {
+	if folded.Rate != nil && folded.Pool.IsZero() && price.CarriesLevel(folded.Rate) && g.wantsEarlier() {
+		g.putAside(e.Product, true)
 		return nil
+	}
+	if err := g.later(a, &folded); err != nil || !inside {
+		return err
 	}
 	row := g.row(e.Product, a.Currency)
 	row.Events++
@@ -180,6 +202,23 @@ func (g *rating) began(a *sink.Stored, inside bool) error {
 		return nil
 	}
 	return g.row(a.Event.Product, a.Currency).charged(&folded)
+}
+
+// later counts what usage changed in later periods, where their lines stand as their adjustments do.
+func (g *rating) later(a *sink.Stored, folded *rater.Folded) (err error) {
+	for _, l := range folded.Later {
+		if folded.Others, err = folded.Others.Sub(l.Charge); err != nil {
+			return err
+		}
+		if !g.inside(l.Start) {
+			continue
+		}
+		row := g.row(a.Event.Product, a.Currency)
+		if row.After, err = row.After.Add(l.Charge); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // charged adds what usage adds to the line and to the others of its family.
@@ -218,12 +257,18 @@ func (g *rating) finish() error {
 		rows := slices.DeleteFunc(g.out.rows[g.first:], func(r Row) bool { return g.others[r.Product] })
 		g.out.rows = g.out.rows[:g.first+len(rows)]
 		for product := range g.others {
-			g.aside = append(g.aside, aside{g.account, product})
+			g.aside = append(g.aside, aside{g.account, product, g.levels[product]})
 		}
 	}
 	clear(g.own)
 	clear(g.others)
+	clear(g.levels)
 	return nil
+}
+
+// putAside leaves what the account in work uses of the product to be rated later, from its first usage on where levels are carried over.
+func (g *rating) putAside(product string, levels bool) {
+	g.others[product], g.levels[product] = true, levels
 }
 
 // ofProduct is what of the account in work stands beside its rows.

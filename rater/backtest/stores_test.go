@@ -19,6 +19,7 @@ import (
 	"github.com/tollstream/tollstream/rater/sink"
 	"github.com/tollstream/tollstream/rater/sink/clickhouse"
 	"github.com/tollstream/tollstream/rater/sink/postgres"
+	"github.com/tollstream/tollstream/rater/sink/storetest"
 )
 
 // everything is the content of all tables of a database, as text.
@@ -62,6 +63,11 @@ func TestTogetherInStores(t *testing.T) {
 	inStores(t, tree(t), []string{treeBook}, treeDraft, 1, treeRows)
 }
 
+// TestLevelsInStores: November begins with the levels of September.
+func TestLevelsInStores(t *testing.T) {
+	inStores(t, carriedOver(t), []string{levelBook}, carriedDraft, 1, carriedRows)
+}
+
 func inStores(t *testing.T, w *world, books []string, draft string, changed int, want string) {
 	url := teststores.Postgres(t)
 	if err := schema.Migrate(t.Context(), url); err != nil {
@@ -97,8 +103,10 @@ func inStores(t *testing.T, w *world, books []string, draft string, changed int,
 		t.Run(name, func(t *testing.T) {
 			store := open()
 			for range 2 { // a sink may insert a block twice
-				if err := store.Insert(t.Context(), sink.Block{Month: 2026*12 + 10, Rows: w.rows}); err != nil {
-					t.Fatal(err)
+				for _, block := range storetest.Blocks(w.rows) {
+					if err := store.Insert(t.Context(), block); err != nil {
+						t.Fatal(err)
+					}
 				}
 			}
 			before := everything(t, pool)

@@ -171,7 +171,7 @@ func (g *rating) together(sums []sink.Summed) (ok bool, err error) {
 			return false, nil //nolint:nilerr // then its events are looked at
 		}
 	}
-	row := Row{Account: g.account, Product: sums[0].Product, Currency: sums[0].Currency}
+	used, row := false, Row{Account: g.account, Product: sums[0].Product, Currency: sums[0].Currency}
 	for i := range sums {
 		s := &sums[i]
 		if row.Before, err = row.Before.Add(s.Charge); err != nil {
@@ -180,6 +180,7 @@ func (g *rating) together(sums []sink.Summed) (ok bool, err error) {
 		if s.Kind != activity.KindUsage {
 			continue
 		}
+		used = true
 		of.Events, of.Lowest = s.Activities, s.Lowest
 		e := usage.Event{Account: s.Account, Product: s.Product, Package: s.Package, Attributes: s.Attributes, Time: s.First, Quantity: s.Quantity}
 		folded, ok := g.fold.AddTogether(&e, s.Last, of)
@@ -190,6 +191,9 @@ func (g *rating) together(sums []sink.Summed) (ok bool, err error) {
 		if err := row.charged(&folded); err != nil {
 			return false, err
 		}
+	}
+	if !used { // its lines may have begun with a level
+		return false, nil
 	}
 	g.out.rows = append(g.out.rows, row)
 	return true, nil

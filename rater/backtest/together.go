@@ -17,7 +17,10 @@ import (
 type pooled struct{ root, product string }
 
 // aside is usage of an account that is rated together with that of others.
-type aside struct{ account, product string }
+type aside struct {
+	account, product string
+	levels           bool // it is not, but carries a level over from periods before
+}
 
 // tree is the usage of a product by the accounts of a tree, rated by whichever account comes to it first.
 type tree struct {
