@@ -21,6 +21,13 @@ var formats = map[string]func(d *reading) (format.Format, []member){
 			{"final_newline", d.flag(&f.FinalNewline)},
 		}, d.notation(&f.Values)...)
 	},
+	"ber": func(d *reading) (format.Format, []member) {
+		f := format.DefaultBER()
+		return &f, append([]member{
+			{"records", d.text(&f.Records)}, {"skip_bytes", d.number(&f.SkipBytes)}, {"record_header_bytes", d.number(&f.RecordHeaderBytes)},
+			{"elements", func(path string, n *yaml.Node) { d.elements(&f.Elements, path, n) }},
+		}, d.notation(&f.Values)...)
+	},
 	"fixed": func(d *reading) (format.Format, []member) {
 		f := format.DefaultFixed()
 		return &f, append([]member{
@@ -35,6 +42,10 @@ var formats = map[string]func(d *reading) (format.Format, []member){
 	"ndjson": func(d *reading) (format.Format, []member) {
 		f := format.DefaultLines()
 		return &f, append([]member{{"encoding", d.text(&f.Encoding)}}, d.notation(&f.Values)...)
+	},
+	"parquet": func(d *reading) (format.Format, []member) {
+		f := format.DefaultParquet()
+		return &f, d.notation(&f.Values)
 	},
 	"xml": func(d *reading) (format.Format, []member) {
 		f := format.DefaultXML()
@@ -53,6 +64,19 @@ func (d *reading) fixedColumns(into *[]format.Column, path string, node *yaml.No
 		d.object(fmt.Sprintf("%s[%d]", path, i), n, member{"name", d.text(&c.Name)}, member{"start", d.number(&c.Start)},
 			member{"length", d.number(&c.Length)}, member{"keep_spaces", d.flag(&c.Keep)})
 		*into = append(*into, c)
+	}
+}
+
+// elements reads a list of {name, path, type}.
+func (d *reading) elements(into *[]format.Element, path string, node *yaml.Node) {
+	if node.Kind != yaml.SequenceNode {
+		d.fail(path, node, "must be a list of {name: …, path: …, type: …}")
+		return
+	}
+	for i, n := range node.Content {
+		var e format.Element
+		d.object(fmt.Sprintf("%s[%d]", path, i), n, member{"name", d.text(&e.Name)}, member{"path", d.text(&e.Path)}, member{"type", d.text(&e.Type)})
+		*into = append(*into, e)
 	}
 }
 

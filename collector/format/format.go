@@ -115,7 +115,9 @@ type Row struct {
 func (r *Row) Fail(code usage.Code, message string) {
 	if r.Code == "" {
 		r.Code, r.Message = code, message
-		if r.Raw == "" {
+		if r.Raw == "" && r.text == "" { // of a format without text
+			r.Raw = cut(strings.ToValidUTF8(fmt.Sprintf("%q", r.Fields), "\ufffd"))
+		} else if r.Raw == "" {
 			r.Raw = cut(strings.TrimRight(r.text, "\r\n"))
 		}
 	}
