@@ -135,7 +135,7 @@ func TestCorrectionThatCannotBe(t *testing.T) {
 	over := *a.m.markers["a"]
 	over.Over = true
 	a.m.setMarker(a.m.markers["a"], over)
-	job := Summing{a, a, a, a}
+	job := Summing{a, a, a, a, 0}
 	answers, err := job.Unanswered(context.Background(), SumQuestion{Account: "a", Below: at, From: benchStart, Until: benchStart + 31*24*benchHour})
 	if err != nil || len(answers) != 1 {
 		t.Fatal(answers, err)

@@ -206,7 +206,7 @@ func (a *anew) mark(seq, attempt int64) int64 {
 // result writes what the job finds.
 func (a *anew) result(seq, attempt, at int64) string {
 	a.t.Helper()
-	job := Summing{a, a, a, a}
+	job := Summing{a, a, a, a, 0}
 	sum, err := job.Sum(context.Background(), SumQuestion{Account: "a", Seq: seq, Under: a.m.markers["a"].Under, Below: at, Closed: true})
 	if err != nil {
 		a.t.Fatal(err)
@@ -488,7 +488,7 @@ func TestPartsOfAResult(t *testing.T) {
 	a.use("10", 15)
 	a.activate(2)
 	at := a.mark(2, 1)
-	job := Summing{a, a, a, a}
+	job := Summing{a, a, a, a, 0}
 	sum, err := job.Sum(context.Background(), SumQuestion{Account: "a", Seq: 2, Under: 2, Below: at})
 	if err != nil {
 		t.Fatal(err)
@@ -519,7 +519,7 @@ func TestSumLeavesOut(t *testing.T) {
 	a := newAnew(t, object{"model": "per_unit", "unit_price": "1"}, object{"model": "dynamic"})
 	a.use("10", 15)
 	a.activate(2)
-	job := Summing{a, a, a, a}
+	job := Summing{a, a, a, a, 0}
 	sum, err := job.Sum(context.Background(), SumQuestion{Account: "a", Seq: 2, Under: 2, Below: a.offset})
 	if err != nil || len(sum.Lines) != 0 || !strings.Contains(sum.Left["p"], "amount_missing") {
 		t.Errorf("%+v, %v", sum, err)
@@ -643,7 +643,7 @@ func TestLevelsAnewLikeFromTheStart(t *testing.T) {
 		a.activate(2)
 		put(r.IntN(3), false)
 		at := a.mark(2, 1)
-		sum, err := (&Summing{a, a, a, a}).Sum(t.Context(), SumQuestion{Account: "a", Seq: 2, Under: 2, Below: at, Closed: true})
+		sum, err := (&Summing{a, a, a, a, 0}).Sum(t.Context(), SumQuestion{Account: "a", Seq: 2, Under: 2, Below: at, Closed: true})
 		if err != nil || len(sum.Left) > 0 {
 			t.Fatalf("seed %d: %v, %v", seed, sum, err)
 		}

@@ -1,6 +1,7 @@
 package rater
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -19,6 +20,7 @@ type Summing struct {
 	Usage       StoredUsage
 	Lines       AccountLines
 	Waiting     WaitingCorrections
+	MostValues  int // distinct values in a sum, which are all in memory; 0: 2,000,000
 }
 
 // StoredUsage reads rated usage where reports are kept.
@@ -110,8 +112,11 @@ func (h *home) stays() string {
 	return *h.left
 }
 
-// leftShared is why lines are left as they are.
-const leftShared = "its tiers are shared, and priced with those of other lines"
+// Why lines are left as they are.
+const (
+	leftShared = "its tiers are shared, and priced with those of other lines"
+	leftMany   = "more distinct values than are counted anew at a time: do it product by product, or period by period"
+)
 
 // Sum adds up. Asked again it gives the same, whatever comes after the offset, but for levels that lines take over from those that are not
 // summed up: whoever merges the result takes them from the lines themselves.
@@ -122,6 +127,7 @@ func (s *Summing) Sum(ctx context.Context, q SumQuestion) (*Sum, error) {
 	}
 	folds := folding{s, q, map[int64]*Fold{}}
 	out := &Sum{Left: map[string]string{}}
+	many := map[string]bool{}
 	left, err := folds.leftOut(ctx, homes)
 	if err != nil {
 		return nil, fmt.Errorf("sum up account %s: corrections: %w", q.Account, err)
@@ -159,6 +165,9 @@ func (s *Summing) Sum(ctx context.Context, q SumQuestion) (*Sum, error) {
 			return fold.begins(&e, on, h.cells())
 		}
 		out.Events++
+		if many[a.Product] {
+			return nil
+		}
 		folded, reason := fold.Add(&e, on)
 		switch left := h.stays(); {
 		case left != "":
@@ -166,6 +175,8 @@ func (s *Summing) Sum(ctx context.Context, q SumQuestion) (*Sum, error) {
 		case reason != "":
 		case !folded.Pool.IsZero():
 			reason = leftShared
+		case price.CountsValues(folded.Rate) && folds.values() > cmp.Or(s.MostValues, mostValues):
+			reason, many[a.Product] = leftMany, true
 		}
 		if reason != "" && out.Left[a.Product] == "" {
 			out.Left[a.Product] = fmt.Sprintf("event %s of %s: %s", a.EventID, a.Source, reason)

@@ -17,6 +17,17 @@ type countedSet struct {
 	set    activity.ID
 }
 
+// mostValues are about 200 MB.
+const mostValues = 2_000_000
+
+// values is how many are counted.
+func (s folding) values() (n int) {
+	for _, fold := range s.of {
+		n += len(fold.distinct.fresh)
+	}
+	return n
+}
+
 // keepValues notes what counts values, of lines that may still change.
 func (out *Sum) keepValues(folds folding, closed map[string]bool) {
 	for _, fold := range folds.of {

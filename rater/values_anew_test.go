@@ -104,7 +104,7 @@ func TestValuesReadInAnyOrder(t *testing.T) {
 	a.want(a.by("bob@16"), "0")
 	second := a.mark(2, 2)
 	a.want(a.by("cy@16 dan@16"), "0 3")
-	job := Summing{a, a, a, a}
+	job := Summing{a, a, a, a, 0}
 	records := func(attempt, at int64) (values, results []usage.Record) {
 		sum, err := job.Sum(t.Context(), SumQuestion{Account: "a", Seq: 2, Under: 2, Below: at})
 		if err != nil {
@@ -276,6 +276,28 @@ func TestValuesAnewLikeFromTheStart(t *testing.T) {
 	}
 }
 
+// TestTooManyValuesAnew: what has more values than a sum holds stays as it was, and says what to do.
+func TestTooManyValuesAnew(t *testing.T) {
+	for most, left := range map[int]bool{2: true, 3: false} {
+		a := newAnew(t, users("1"), users("2"))
+		a.want(a.by("ann@5 bob@6 cy@7 dan@-30 ann@8"), "1 1 1 1 0")
+		a.activate(2)
+		job := Summing{a, a, a, a, most}
+		sum, err := job.Sum(t.Context(), SumQuestion{Account: "a", Seq: 2, Under: 2, Below: a.offset, From: benchStart, Until: benchStart + 31*24*benchHour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if said := strings.Contains(sum.Left["p"], "product by product"); said != left || left != (len(sum.Lines) == 0) {
+			t.Errorf("at most %d values: %d lines, %v", most, len(sum.Lines), sum.Left)
+		}
+		for v := range sum.Values("a", 2, 1, a.offset) {
+			if left || len(v.Values) != 3 {
+				t.Errorf("at most %d values: %d are written", most, len(v.Values))
+			}
+		}
+	}
+}
+
 // manyUsers are stored activities like one, of so many users, each of whom comes twice.
 type manyUsers struct {
 	*anew
@@ -319,7 +341,7 @@ func TestMillionValuesAnew(t *testing.T) {
 		return int64(s.HeapAlloc)
 	}
 	before := heap()
-	job := Summing{a, &manyUsers{a, a.log[0], values}, a, a}
+	job := Summing{a, &manyUsers{a, a.log[0], values}, a, a, 0}
 	sum, err := job.Sum(t.Context(), SumQuestion{Account: "a", Seq: 2, Under: 2, Below: at})
 	if err != nil || sum.Events != int64(2*values) {
 		t.Fatal(sum.Events, err)

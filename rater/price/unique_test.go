@@ -3,6 +3,7 @@ package price
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -155,5 +156,110 @@ func BenchmarkUnique(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestJoinedParts: values that are counted in two parts, of which the first comes to be known value by value while the second counts on, are
+// as many as a set finds, in whatever places, of the first part's and the second's.
+func TestJoinedParts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const places = 3 // of each part
+		var first Values
+		var states [2 * places]State
+		var seen [2 * places]map[string]bool
+		for i := range seen {
+			seen[i] = map[string]bool{}
+		}
+		count := func(at int, text string, v *Value) {
+			seen[at][text] = true
+			after, err := Aggregate(users, states[at], Input{Quantity: money.One, Value: v})
+			if err != nil {
+				t.Fatal(err)
+			}
+			states[at] = after
+		}
+		value := rapid.Custom(func(t *rapid.T) string { return fmt.Sprint("u", rapid.IntRange(0, 6).Draw(t, "value")) })
+		for range rapid.IntRange(0, 20).Draw(t, "events before") {
+			text, at := value.Draw(t, "before"), rapid.IntRange(0, places-1).Draw(t, "place")
+			v := first.See(text)
+			v.Within = FirstPlaces
+			count(at, text, v)
+			first.Take(text, states[at])
+		}
+		var second *Unique
+		known := map[string]uint64{} // in both parts
+		var unread []string
+		for text := range first.seen {
+			unread = append(unread, text)
+		}
+		slices.Sort(unread)
+		unread = rapid.Permutation(unread).Draw(t, "values of the first part")
+		for more := rapid.IntRange(0, 20).Draw(t, "events behind"); more > 0 || len(unread) > 0; {
+			if len(unread) > 0 && (more == 0 || rapid.Bool().Draw(t, "read")) {
+				text := unread[0]
+				unread = unread[1:]
+				if known[text] != 0 {
+					second = second.Also(first.seen[text], known[text])
+				}
+				known[text] |= first.seen[text]
+				continue
+			}
+			more--
+			text, at := value.Draw(t, "behind"), places+rapid.IntRange(0, places-1).Draw(t, "place")
+			count(at, text, &Value{Of: second, Places: known[text], Within: SecondPlaces})
+			if u, place := states[at].Rest.UniqueOf(); known[text]&place == 0 {
+				second, known[text] = u, known[text]|place
+			}
+		}
+		if first.last == nil && second == nil {
+			return
+		}
+		whole, err := Joined(first.last, second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		order := rapid.Permutation([]int{0, 1, 2, 3, 4, 5}).Draw(t, "order")
+		all, together := map[string]bool{}, State{}
+		for _, at := range order[:rapid.IntRange(0, len(order)).Draw(t, "places")] {
+			s := states[at]
+			if _, place := s.Rest.UniqueOf(); place != 0 {
+				s.Rest = RestOfUnique(whole, place)
+			}
+			for text := range seen[at] {
+				all[text] = true
+			}
+			if err := together.merge(&s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if q, err := Quantity(users, together); err != nil || q != money.FromInt(int64(len(all))) {
+			t.Fatalf("places %v have %s values, want %d, %v", order, q, len(all), err)
+		}
+	})
+}
+
+// TestPartsThatDoNotFit: parts of two sets, and a second part that takes back what the first does not have, are none; and each part has its places.
+func TestPartsThatDoNotFit(t *testing.T) {
+	one := &Unique{Spreads: []Spread{{1, 1}}}
+	for name, second := range map[string]*Unique{
+		"another set": {Set: [16]byte{1}, Spreads: []Spread{{1 << 32, 1}}},
+		"too few":     {Spreads: []Spread{{1, -2}, {1<<32 | 1, 1}}},
+	} {
+		if u, err := Joined(one, second); !errors.Is(err, errParts) {
+			t.Errorf("%s: %+v, %v", name, u, err)
+		}
+	}
+	var many Unique
+	for i := range uint64(maxSpreads + 1) {
+		many.Spreads = append(many.Spreads, Spread{i + 1, 1})
+	}
+	if _, err := Joined(nil, &many); !errors.Is(err, money.ErrOverflow) {
+		t.Errorf("too many spreads: %v", err)
+	}
+	for within, want := range map[uint64]uint64{FirstPlaces: 2, SecondPlaces: 1 << 32, 1: 0} {
+		s, err := Aggregate(users, State{}, Input{Quantity: money.One, Value: &Value{Of: one, Within: within}})
+		if _, place := s.Rest.UniqueOf(); place != want && err == nil || (want == 0) != errors.Is(err, money.ErrOverflow) {
+			t.Errorf("within %x: place %x, %v", within, place, err)
+		}
 	}
 }
