@@ -128,34 +128,9 @@ func measureCatalog(ctx context.Context, c *corner, s settings, out *report) (er
 
 	before := c.cpu()
 	largest, began := 0, time.Now()
-	all := func() error {
-		ahead, parsing := errgroup.WithContext(ctx)
-		parsed := make(chan *catalog.Document)
-		ahead.Go(func() error {
-			defer close(parsed)
-			for text := range book.documents() {
-				largest = max(largest, len(text))
-				doc, err := catalog.ParseDocument("bench.json", []byte(text))
-				if err != nil {
-					return err
-				}
-				select {
-				case parsed <- doc:
-				case <-parsing.Done():
-					return nil
-				}
-			}
-			return nil
-		})
-		ahead.Go(func() error {
-			for doc := range parsed {
-				if _, err := publisher.ApplyAndPublish(parsing, doc); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		return ahead.Wait()
+	all := func() (err error) {
+		largest, err = applyBook(ctx, publisher, book)
+		return err
 	}
 	if s.Profile == "" {
 		err = all()
@@ -176,20 +151,9 @@ func measureCatalog(ctx context.Context, c *corner, s settings, out *report) (er
 	if _, err := pool.Exec(ctx, "ANALYZE"); err != nil { // as autovacuum does in a while
 		return fmt.Errorf("analyse: %w", err)
 	}
-	var one []float64
-	for i := range changesOfOne {
-		began := time.Now()
-		account := accountID(book.accounts / (i + 2))
-		text := fmt.Sprintf(`{"accounts":[{"id":%q,"name":"Changed %d","products":[{"product":"p-%05d","rates":[{"model":"per_unit","unit_price":0.0%d}]}]}]}`,
-			account, i, i%book.products, i+1)
-		doc, err := catalog.ParseDocument("bench.json", []byte(text))
-		if err != nil {
-			return err
-		}
-		if _, err := publisher.ApplyAndPublish(ctx, doc); err != nil {
-			return err
-		}
-		one = append(one, time.Since(began).Seconds())
+	one, err := changeAccounts(ctx, publisher, book)
+	if err != nil {
+		return err
 	}
 	name := "catalogue: "
 	out.add(
@@ -200,4 +164,55 @@ func measureCatalog(ctx context.Context, c *corner, s settings, out *report) (er
 		measured(name+"one account's change active", "s", one).goal("≤ 1").note("with all of it in place"),
 	)
 	return nil
+}
+
+// applyBook applies all of a book and gives the bytes of its largest document. Each is made and parsed while the one before is written.
+func applyBook(ctx context.Context, publisher *catalogpg.Publisher, book bigBook) (largest int, err error) {
+	ahead, parsing := errgroup.WithContext(ctx)
+	parsed := make(chan *catalog.Document)
+	ahead.Go(func() error {
+		defer close(parsed)
+		for text := range book.documents() {
+			largest = max(largest, len(text))
+			doc, err := catalog.ParseDocument("bench.json", []byte(text))
+			if err != nil {
+				return err
+			}
+			select {
+			case parsed <- doc:
+			case <-parsing.Done():
+				return nil
+			}
+		}
+		return nil
+	})
+	ahead.Go(func() error {
+		for doc := range parsed {
+			if _, err := publisher.ApplyAndPublish(parsing, doc); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	err = ahead.Wait()
+	return largest, err
+}
+
+// changeAccounts gives the seconds until each of a few changes, of one account, is active.
+func changeAccounts(ctx context.Context, publisher *catalogpg.Publisher, book bigBook) (seconds []float64, err error) {
+	for i := range changesOfOne {
+		began := time.Now()
+		account := accountID(book.accounts / (i + 2))
+		text := fmt.Sprintf(`{"accounts":[{"id":%q,"name":"Changed %d","products":[{"product":"p-%05d","rates":[{"model":"per_unit","unit_price":0.0%d}]}]}]}`,
+			account, i, i%book.products, i+1)
+		doc, err := catalog.ParseDocument("bench.json", []byte(text))
+		if err != nil {
+			return nil, err
+		}
+		if _, err := publisher.ApplyAndPublish(ctx, doc); err != nil {
+			return nil, err
+		}
+		seconds = append(seconds, time.Since(began).Seconds())
+	}
+	return seconds, nil
 }
