@@ -56,6 +56,9 @@ func wording(r *usage.Record) string {
 		return fmt.Sprintf("sweep of %d families after definition %d", len(r.Sweep.Families), r.Sweep.Seq)
 	case usage.KindMarker:
 		return fmt.Sprintf("marker of %s, definition %d attempt %d", r.Marker.Account, r.Marker.Seq, r.Marker.Attempt)
+	case usage.KindValues:
+		x := r.Values
+		return fmt.Sprintf("%d values of %s, definition %d attempt %d at %d, in set %x", len(x.Values), x.Account, x.Seq, x.Attempt, x.At, x.Set[:4])
 	case usage.KindResult:
 		x := r.Result
 		text := fmt.Sprintf("result of %s, definition %d attempt %d at %d: part %d of %d, %d lines, %d corrections", x.Account, x.Seq, x.Attempt, x.At, x.Part, x.Parts, len(x.Lines), len(x.Corrections))
