@@ -29,7 +29,7 @@ func TestParseConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := fmt.Sprint(c.Source, c.Format, *c.Mapping.ID, c.Mapping.Account.Steps, *c.Mapping.Product, c.Mapping.Quantity.Steps, c.Mapping.Time.Zone, c.Mapping.Attributes[0].Name, c.Mapping.Attributes[0].Field.From, c.Every, c.Backfill)
-	want := `{folder /var/in *.csv} &{; "  true 0 0 utf-8 false {,  [NULL ]}} {call_id 0   [] [] UTC false} [{trim   0} {strip_prefix 00  0} {replace    0}] { 0 voice  [] [] UTC false} [{multiply 0.016666666667  0.016666666667}] Europe/Berlincellcell_id5m0s true`
+	want := `{folder /var/in *.csv} &{; "  true 0 0  false {,  [NULL ]}} {call_id 0   [] [] UTC false} [{trim   0} {strip_prefix 00  0} {replace    0}] { 0 voice  [] [] UTC false} [{multiply 0.016666666667  0.016666666667}] Europe/Berlincellcell_id5m0s true`
 	if got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)
 	}

@@ -289,7 +289,10 @@ func (r *run) open(from format.Position) (*input, error) {
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	f := r.request.Config.Format
+	f, err := format.Resolve(r.request.Config.Format, content)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
 	mapper := format.NewMapper(&r.request.Config.Mapping, f.Notation(), r.key.Hash)
 	records, err := f.Open(content, mapper.Paths(), from)
 	if err != nil {

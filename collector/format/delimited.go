@@ -24,7 +24,7 @@ type Delimited struct {
 
 // DefaultDelimited is what a configuration changes.
 func DefaultDelimited() Delimited {
-	return Delimited{Delimiter: ",", Quote: `"`, Header: true, Encoding: "utf-8", Values: DefaultNotation()}
+	return Delimited{Delimiter: ",", Quote: `"`, Header: true, Values: DefaultNotation()}
 }
 
 // Check implements Format.

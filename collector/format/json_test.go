@@ -92,7 +92,7 @@ func TestLines(t *testing.T) {
 	check(t, "lines", readRecords(t, &f, "\ufeff{\"a\":1}\r\n\n  \n{\"a\":\"ü\"}\n{\"a\":3}", "a"), "1:1", "4:ü", "5:3")
 	check(t, "bad lines cost themselves", readRecords(t, &f, "{\"a\":1\n{\"a\":2} x\nNaN\n{\"a\":\"\xff\"}\n{\"a\":5}\n{\"a\"", "a"),
 		"1!not a JSON value: it ends in the middle", "2!not a JSON value: …", "3!not a JSON value: …",
-		"4!the line is not valid UTF-8; set the format's encoding to that of the file", "5:5", "6!not a JSON value: it ends in the middle; it is the last one and has no line end: torn?")
+		"4!the line is not valid UTF-8; set the format's encoding to that of the file, or to auto", "5:5", "6!not a JSON value: it ends in the middle; it is the last one and has no line end: torn?")
 	check(t, "a long line", readRecords(t, &f, "{\"a\":1}\n"+strings.Repeat("x", 3*MaxRecordBytes)+"\n{\"a\":2}\n", "a"), "1:1", "2!the line is longer than 1048576 bytes", "3:2")
 	f.Encoding = "utf-16le"
 	check(t, "another encoding", readRecords(t, &f, "{\x00}\x00\n\x00[\x00]\x00", "a"), "1:", "2:")

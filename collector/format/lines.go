@@ -75,7 +75,7 @@ func (l *lines) next() (text []byte, torn bool, bad string, err error) {
 	case size > MaxRecordBytes:
 		bad = fmt.Sprintf("the line is longer than %d bytes", MaxRecordBytes)
 	case !utf8.Valid(text):
-		bad = "the line is not valid UTF-8; set the format's encoding to that of the file"
+		bad = "the line is not valid UTF-8; set the format's encoding to that of the file, or to auto"
 	}
 	return text, torn, bad, nil
 }

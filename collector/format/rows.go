@@ -239,7 +239,7 @@ func (r *Rows) checkText(row *Row) {
 	switch {
 	case !utf8.ValidString(row.text):
 		row.Raw = cut(strings.ToValidUTF8(strings.TrimRight(row.text, "\r\n"), "\ufffd"))
-		row.Fail(usage.CodeUTF8, "the row is not valid UTF-8; set the format's encoding to that of the file")
+		row.Fail(usage.CodeUTF8, "the row is not valid UTF-8; set the format's encoding to that of the file, or to auto")
 	case decoded && strings.ContainsRune(row.text, utf8.RuneError):
 		row.Fail(usage.CodeUTF8, "the row has bytes that the encoding "+r.format.Encoding+" does not know")
 	case row.torn && r.format.FinalNewline:
