@@ -335,6 +335,10 @@ func (s *simWorks) Broadcast(_ context.Context, p int32, record []byte) error {
 	if err := usage.Decode(record, &r); err != nil {
 		fail("a job writes what cannot be read: %v", err)
 	}
+	if r.Kind == usage.KindValues && !s.w.quiet && s.w.n(3) == 0 { // it may come behind the result
+		s.w.late = append(s.w.late, pendingUsage{p, r})
+		return s.interrupted()
+	}
 	s.w.send(p, r)
 	if r.Kind == usage.KindMarker {
 		s.w.behindMarker()
