@@ -66,16 +66,19 @@ func (m *machine) charge(rec *activity.Record, e *usage.Event, r *resolution) st
 			return ReasonOverflow
 		}
 		m.commitPrices(rec, f, -1, r.seq, "")
+		m.sweepPools(rec, f, r.poolSeq, "")
 	}
 	if r.pool != nil {
-		return m.chargePooled(rec, e, r)
+		reason := m.chargePooled(rec, e, r, marker)
+		m.in.ID = "" // a part of the record
+		return reason
 	}
 	at, reason := m.put(f, e, r, m.words)
 	if reason == "" {
 		charged := m.commitPrices(rec, f, at, r.seq, "")
 		m.emitUsage(rec, sent, r, &f.lines[at], charged)
 		if marker != nil {
-			m.gather(f, at, e, r, marker)
+			m.gather(f, at, e, r, marker, nil)
 		}
 		if r.carries {
 			m.carryOn(rec, r, e.Account, m.rate.Cell)

@@ -49,6 +49,7 @@ type needs struct {
 	markers   map[string]struct{}
 	families  map[activity.ID]struct{}
 	pools     map[activity.ID]struct{}
+	sharing   map[activity.ID]struct{} // who shares these pools
 	values    map[ValueKey]struct{}
 	levels    *levelQuestion
 	asks      []dedup.Question
@@ -58,7 +59,7 @@ type needs struct {
 func (n *needs) fail(err error) { n.err = errors.Join(n.err, err) }
 
 func (n *needs) empty() bool {
-	return len(n.snapshots) == 0 && len(n.accounts) == 0 && len(n.seals) == 0 && len(n.markers) == 0 && len(n.families) == 0 && len(n.pools) == 0 && len(n.values) == 0 && n.levels == nil && len(n.asks) == 0
+	return len(n.snapshots) == 0 && len(n.accounts) == 0 && len(n.seals) == 0 && len(n.markers) == 0 && len(n.families) == 0 && len(n.pools) == 0 && len(n.sharing) == 0 && len(n.values) == 0 && n.levels == nil && len(n.asks) == 0
 }
 
 func (n *needs) snapshot(seq int64) {
@@ -104,6 +105,13 @@ func (n *needs) pool(id activity.ID) {
 		n.pools = map[activity.ID]struct{}{}
 	}
 	n.pools[id] = struct{}{}
+}
+
+func (n *needs) share(pool activity.ID) {
+	if n.sharing == nil {
+		n.sharing = map[activity.ID]struct{}{}
+	}
+	n.sharing[pool] = struct{}{}
 }
 
 // snapshotAt returns what all accounts share as of seq, nil when it has to be read first.

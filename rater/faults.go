@@ -27,6 +27,8 @@ type Faults struct {
 	ResultNotOnSealed        bool // … or none that are sealed
 	ContinuationStays        bool // of a family whose usage is rated anew only the first line is priced
 	NoSecondState            bool // what comes after a marker is not gathered
+	MovedSharesStay          bool // what lines have of pools stays in them when these are rated anew
+	LeftSharesForgotten      bool // … and what others owe of a pool since lines have left it is taken for charged
 	PartLost                 bool // a result is merged though parts of it are missing
 	MarkersOutside           bool // markers are not part of the checkpoint
 	SecondOutside            bool // … or second states

@@ -154,18 +154,21 @@ func (s *Summing) Unanswered(ctx context.Context, q SumQuestion) ([]usage.Answer
 }
 
 // answers says what becomes of the corrections that have waited. One of a closed invoice, where these are not corrected, goes on waiting.
-func (o *leftOut) answers(closed bool, left map[string]string) (out []usage.Answer) {
+func (o *leftOut) answers(closed bool, sum *Sum) (out []usage.Answer) {
 	for i := range o.waiting {
 		w := &o.waiting[i]
+		line := w.line
 		for _, other := range o.waiting[:i] {
-			w.again = w.again || other.line != nil && other.family == w.family && *other.Event.Corrects == *w.Event.Corrects
+			if other.line != nil && other.family == w.family && *other.Event.Corrects == *w.Event.Corrects {
+				w.again, line = true, other.line
+			}
 		}
-		if w.line != nil && w.line.closed && !closed {
+		if line != nil && line.closed && !closed {
 			continue
 		}
 		a := usage.Answer{Offset: w.Offset, Index: w.Index, Event: w.Event}
 		switch {
-		case left[w.product] != "" || w.product == "":
+		case sum.Left[w.product] != "" || w.product == "" || line != nil && line.closed && sum.Closed[w.product] != "":
 			a.Reason = ReasonCorrectionImpossible
 		case w.line == nil && w.again:
 			a.Reason = ReasonCorrectionRepeated

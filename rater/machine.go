@@ -99,8 +99,9 @@ type machine struct {
 	plans       []*planned // as its hashes say
 	touched     uint64     // see recallAll
 	resolved    []*resolution
-	anew        []resolution // those of them that were not recalled
-	merges      []merging    // what a result makes of families
+	anew        []resolution                  // those of them that were not recalled
+	merges      []merging                     // what a result makes of families
+	sharing     map[activity.ID][]activity.ID // the families that have shared a pool, as committed
 	corrections []correcting
 	answers     []answering
 	unread      bool // values that the result counts are

@@ -24,8 +24,8 @@ import (
 // line again. To spread it over the pool's lines would have to read and write all of them for one event.
 type pool struct {
 	segments []poolSegment // in the order of price.CompareSegments, see start
-	amount   money.Decimal
-	seq      int64 // of the definitions that the amount is priced under
+	amount   money.Decimal // that its lines were charged
+	seq      int64         // of the definitions that the amount is priced under; below 0: see moved
 	version  int64
 	lastUsed uint64
 	dirty    bool // changed since the last cut was frozen
@@ -206,20 +206,20 @@ func (s *poolSegment) exchanged(r *catalog.Rate, currency string) bool {
 	return r.Currency == s.pinned.from
 }
 
-// begin fills in a pool that nothing was used in yet.
-func (q *pool) begin(r *resolution, words words) {
+// begin fills in a pool in which nothing was used yet, for usage of the family under the rate.
+func (q *pool) begin(r *catalog.Rate, f *family, seq int64) {
 	if len(q.segments) > 0 {
 		return
 	}
-	q.scope, q.seller, q.billed, q.currency, q.period, q.seq = r.rate.Pool, r.seller, r.owed, r.plan.Account().Currency, r.usagePeriod, r.poolSeq
-	if r.rate.Model != catalog.ModelCapacity {
-		q.product = r.product.ID
+	q.scope, q.seller, q.billed, q.currency, q.period, q.seq = r.Pool, f.seller, f.owed, f.currency, f.period, seq
+	if r.Model != catalog.ModelCapacity {
+		q.product = f.product
 	}
 	switch q.scope {
 	case catalog.PoolAccount:
-		q.of = r.f.account
+		q.of = f.account
 	case catalog.PoolPackage:
-		q.of = words.of(r.pkg)
+		q.of = f.pkg
 	}
 }
 
@@ -319,8 +319,7 @@ func (p *pricer) poolTotal(q *pool, c *poolCharge, with bool) (money.Decimal, er
 }
 
 // take takes the charge over.
-func (q *pool) take(c *poolCharge, r *resolution, words words) {
-	q.begin(r, words)
+func (q *pool) take(c *poolCharge, r *resolution) {
 	if c.found {
 		q.segments[c.at] = c.segment
 	} else {
@@ -363,7 +362,7 @@ func (p *pricer) putPooled(f *family, e *usage.Event, r *resolution, words words
 	if len(f.lines) == 0 {
 		f.begin(e, r, words)
 	}
-	r.pool.begin(r, words)
+	r.pool.begin(r.rate, f, r.poolSeq)
 	if c, reason = p.chargePool(r, pooled, since); reason != "" {
 		return at, c, reason
 	}
@@ -384,7 +383,7 @@ func (p *pricer) putPooled(f *family, e *usage.Event, r *resolution, words words
 	l.segments = append(l.segments[:0], p.scratch...)
 	l.ordered, l.shares = len(l.segments), true
 	l.quantity, l.events, l.last, l.selected = quantity, events+1, r.rate, p.rate
-	r.pool.take(&c, r, words)
+	r.pool.take(&c, r)
 	return at, c, ""
 }
 
@@ -410,7 +409,7 @@ func (p *pricer) shareOf(q *pool, r *catalog.Rate, c *poolCharge) error {
 }
 
 // chargePooled is charge for usage whose tiers are shared.
-func (m *machine) chargePooled(rec *activity.Record, e *usage.Event, r *resolution) string {
+func (m *machine) chargePooled(rec *activity.Record, e *usage.Event, r *resolution, marker *MarkerState) string {
 	at, c, reason := m.putPooled(r.f, e, r, m.words)
 	if reason != "" {
 		return reason
@@ -431,14 +430,10 @@ func (m *machine) chargePooled(rec *activity.Record, e *usage.Event, r *resoluti
 	m.emitUsage(rec, e, r, &r.f.lines[at], charged)
 	r.pool.version = rec.Offset + 1
 	m.touchPool(r.pool)
+	if marker != nil {
+		m.gather(r.f, at, e, r, marker, &c)
+	}
 	return ""
-}
-
-// shares says whether a pool has charged to one of the family's lines.
-func (f *family) shares() bool {
-	return slices.ContainsFunc(f.lines, func(l line) bool {
-		return slices.ContainsFunc(l.segments, func(s segment) bool { return s.share != nil })
-	})
 }
 
 // shared finds the pools of the family's lines, bound to the definitions; false: something has to be read first.
@@ -480,12 +475,16 @@ func (m *machine) sweepPools(rec *activity.Record, f *family, seq int64, cause s
 			}
 			c := poolCharge{at: -1}
 			total, err := m.poolTotal(q, &c, false)
-			if err != nil {
-				continue
+			change, charged := money.Decimal{}, s.share
+			if err == nil {
+				change = difference(total, q.amount)
+				charged, err = s.share.plus(change)
 			}
-			change := difference(total, q.amount)
-			charged, err := s.share.plus(change)
 			if err != nil {
+				if q.seq < 0 { // nobody is waited for
+					q.seq = 0
+					m.touchPool(q)
+				}
 				continue
 			}
 			s.share = charged

@@ -46,6 +46,9 @@ func (*benchStores) Levels(context.Context, Fence, string, int64, int) ([]LevelS
 func (*benchStores) Pools(context.Context, Fence, []activity.ID) ([]PoolState, error) {
 	return nil, nil
 }
+func (*benchStores) Sharing(context.Context, Fence, activity.ID, string, int64) ([]activity.ID, error) {
+	return nil, nil
+}
 func (*benchStores) Identities(context.Context, Fence, []dedup.Question) ([]dedup.Entry, error) {
 	return nil, nil
 }

@@ -125,7 +125,7 @@ type PoolState struct {
 
 	Amount   money.Decimal
 	Segments []byte // encoded rates and states, see PoolSegment
-	Seq      int64  // of the definitions it was priced under
+	Seq      int64  // of the definitions it was priced under; below 0: its lines owe a difference since results for -Seq
 	Version  int64  // usage offset of its last change, plus one
 }
 
@@ -226,6 +226,8 @@ type Store interface {
 	Lines(ctx context.Context, f Fence, families []activity.ID) ([]LineState, error)
 	// Pools reads pools. One without a row is absent.
 	Pools(ctx context.Context, f Fence, pools []activity.ID) ([]PoolState, error)
+	// Sharing reads which families have shares of a pool, whose usage is of the period that begins at start and of the billed account.
+	Sharing(ctx context.Context, f Fence, pool activity.ID, billed string, start int64) ([]activity.ID, error)
 	// Values reads values that are counted. One without a row is absent.
 	Values(ctx context.Context, f Fence, values []ValueKey) ([]ValueState, error)
 	// Levels reads which families' levels wait for a seal of the billed account up to an instant: the first in the order of the ends of their

@@ -35,29 +35,48 @@ func (m *machine) pricedUnder(account, owed string, period catalog.Period, need 
 	return plan, seq, ok
 }
 
+// poolPricedUnder gives the definitions that pools of usage of the period are priced under.
+func (m *machine) poolPricedUnder(owed string, period catalog.Period, need *needs) (seq int64, ok bool) {
+	seals, ok := m.sealsOf(owed, need)
+	if !ok {
+		return 0, false
+	}
+	if seq, sealed := seals.sealedUnder(period.End); sealed && !m.faults.SealedAsOpen && !m.faults.ResultOnAnySeal {
+		return seq, true
+	}
+	return m.act, true
+}
+
 // ---- sweeps
 
-// swept says whether the sweep reprices the family, and under which definitions; false for ok: something has to be read first.
-func (m *machine) swept(id activity.ID, need *needs) (f *family, seq int64, ok bool) {
+// swept says whether the sweep reprices the family, under which definitions, and its pools under which; false for ok: something has to be
+// read first.
+func (m *machine) swept(id activity.ID, need *needs) (f *family, seq, pools int64, ok bool) {
 	f = m.families[id]
 	if f == nil {
 		need.family(id)
-		return nil, 0, false
+		return nil, 0, 0, false
 	}
 	m.uses++
 	f.lastUsed = m.uses
 	if len(f.lines) == 0 || f.corrects {
-		return nil, 0, true
+		return nil, 0, 0, true
 	}
 	plan, seq, ok := m.pricedUnder(f.account, f.owed, f.period, need)
 	if !ok {
-		return nil, 0, false
+		return nil, 0, 0, false
 	}
-	if plan == nil || f.seq >= seq || m.faults.SweepSkipsSealed && seq < m.act {
-		return nil, 0, true
+	if plan == nil || m.faults.SweepSkipsSealed && seq < m.act {
+		return nil, 0, 0, true
 	}
-	shared := m.shared(f, seq, need)
-	return f, seq, m.bind(f, f.account, seq, plan, need) && shared
+	pools, _ = m.poolPricedUnder(f.owed, f.period, need)
+	if !m.shared(f, pools, need) {
+		return nil, 0, 0, false
+	}
+	if f.seq >= seq && !m.unsettled(f) {
+		return nil, 0, 0, true
+	}
+	return f, seq, pools, m.bind(f, f.account, seq, plan, need)
 }
 
 func (m *machine) prepareSweep(s *usage.Sweep, need *needs) {
@@ -70,14 +89,17 @@ func (m *machine) prepareSweep(s *usage.Sweep, need *needs) {
 // amounts.
 func (m *machine) sweep(rec *activity.Record, s *usage.Sweep) {
 	for _, id := range s.Families {
-		f, seq, ok := m.swept(id, &needs{})
+		f, seq, pools, ok := m.swept(id, &needs{})
 		if !ok {
 			panic("bug: a sweep was not prepared")
 		}
 		if f == nil {
 			continue
 		}
-		m.sweepPools(rec, f, seq, activity.CauseOf(s.Seq))
+		m.sweepPools(rec, f, pools, activity.CauseOf(s.Seq))
+		if f.seq >= seq {
+			continue
+		}
 		if m.reprice(f, -1, nil) {
 			m.commitPrices(rec, f, -1, seq, activity.CauseOf(s.Seq))
 		} else {
@@ -192,8 +214,9 @@ func (f *family) secondOn(at int, marker *MarkerState) *second {
 	return l.second
 }
 
-// gather adds the event, which was put on line at just now, to what the line gathers behind the marker.
-func (m *machine) gather(f *family, at int, e *usage.Event, r *resolution, marker *MarkerState) {
+// gather adds the event, which was put on line at just now, to what the line gathers behind the marker. Usage in a pool, which shared says
+// of, is gathered as a share of it: in a pool the order does not count.
+func (m *machine) gather(f *family, at int, e *usage.Event, r *resolution, marker *MarkerState, shared *poolCharge) {
 	if m.faults.NoSecondState {
 		return
 	}
@@ -211,16 +234,20 @@ func (m *machine) gather(f *family, at int, e *usage.Event, r *resolution, marke
 	}
 	switch {
 	case err != nil:
+	case shared != nil:
+		m.scratch = append(m.scratch[:0], s.segments...)
+		uncharged := poolCharge{segment: shared.segment}
+		key := keyOf(m.rate)
+		key.share = &share{pool: r.pool.id}
+		if err = m.shareOf(r.pool, m.rate, &uncharged); err == nil {
+			s.take(m.scratch, &key, r.seq, shared.segment.conversion)
+		}
 	case counts || n == 0 && !price.InLogOrder(m.rate):
-		var segments []segment
-		if segments, err = addTo(m.scratch, s.segments, m.rate, m.conversion, m.in, nil); err == nil {
-			m.scratch = segments
-			s.segments = append(s.segments[:0], segments...)
+		if m.scratch, err = addTo(m.scratch, s.segments, m.rate, m.conversion, m.in, nil); err == nil {
 			key := keyOf(m.rate)
-			i, _ := placeOf(s.segments, &key)
-			s.segments[i].seq, s.segments[i].pinned = r.seq, m.conversion
+			own := s.take(m.scratch, &key, r.seq, m.conversion)
 			if counts {
-				marker = m.seenBehind(f, &s.segments[i].state, marker)
+				marker = m.seenBehind(f, &own.state, marker)
 			}
 		}
 	case n == maxKept:
@@ -238,4 +265,12 @@ func (m *machine) gather(f *family, at int, e *usage.Event, r *resolution, marke
 		return
 	}
 	s.quantity, s.events, s.last = quantity, s.events+1, true
+}
+
+// take takes the segments over, in that of the key, which it gives, with an event.
+func (s *second) take(segments []segment, key *segmentKey, seq int64, c *conversion) *segment {
+	s.segments = append(s.segments[:0], segments...)
+	i, _ := placeOf(s.segments, key)
+	s.segments[i].seq, s.segments[i].pinned = seq, c
+	return &s.segments[i]
 }

@@ -156,6 +156,9 @@ func (m *machine) price(e *usage.Event, r *resolution, plan *catalog.Plan, owed 
 	m.uses++
 	r.f.lastUsed = m.uses
 	bound := m.bind(r.f, e.Account, r.seq, plan, need)
+	if r.f.seq < r.seq { // it will be priced anew, with all that its lines have of pools
+		bound = m.shared(r.f, r.poolSeq, need) && bound
+	}
 	return m.share(e, r, need) && bound
 }
 
@@ -308,6 +311,7 @@ func (m *machine) load(ctx context.Context, in *Input, fence Fence, store Store,
 	m.index.Forget()
 	m.distinct.bound()
 	m.waiting.stored, m.waiting.asked = nil, false
+	m.sharing = nil
 	for range maxRounds {
 		var need needs
 		m.prepare(in.Offset, max(m.logTime, in.Time), &need)
@@ -383,6 +387,11 @@ func (m *machine) provide(ctx context.Context, need *needs, fence Fence, store S
 	}
 	if len(need.pools) > 0 {
 		if err := m.providePools(ctx, need, fence, store); err != nil {
+			return err
+		}
+	}
+	if len(need.sharing) > 0 {
+		if err := m.provideSharing(ctx, need, fence, store); err != nil {
 			return err
 		}
 	}

@@ -20,6 +20,8 @@ type merging struct {
 	f     *family
 	seq   int64 // of the definitions that price it
 	lines []line
+	pools int64 // the definitions that price the pools in which it shares
+	alone bool  // the other lines in them are closed: the account came after their seal
 	like  *usage.ResultLine
 	at    resolution // of the period's own usage, as far as levels go on from and into others
 }
@@ -130,8 +132,10 @@ func (m *machine) prepareResult(r *usage.Result, logTime int64, need *needs) {
 			m.merges = append(m.merges, merge)
 		}
 	}
-	// A line takes over the level that an earlier one leaves when that is merged.
-	slices.SortStableFunc(m.merges, func(a, b merging) int { return cmp.Compare(a.like.UsageStart, b.like.UsageStart) })
+	// A line takes over the level that an earlier one leaves when that is merged; and what usage leaves of a pool goes with it to another line.
+	slices.SortStableFunc(m.merges, func(a, b merging) int {
+		return cmp.Or(cmp.Compare(a.like.UsageStart, b.like.UsageStart), cmp.Compare(a.staysIn(), b.staysIn()))
+	})
 }
 
 // prepareMerge works out what a family becomes; a merge of no family: it is not rated anew. It reports false when something has to be
@@ -154,7 +158,7 @@ func (m *machine) prepareMerge(s *MarkerState, id activity.ID, results []*usage.
 	for _, l := range results {
 		used = used || l.Events > 0 || len(l.Segments) > 0
 	}
-	if len(f.lines) == 0 && !used || f.shares() { // what is shared goes on as it is
+	if len(f.lines) == 0 && !used {
 		return merging{}, true
 	}
 	m.uses++
@@ -177,7 +181,10 @@ func (m *machine) prepareMerge(s *MarkerState, id activity.ID, results []*usage.
 			return merging{}, false
 		}
 	}
-	whole := m.prepareLevels(&out, s.Account, plan, logTime, need)
+	out.pools, _ = m.poolPricedUnder(first.Owed, period, need)
+	out.alone = out.pools < s.Seq
+	whole := m.bind(f, s.Account, seq, plan, need) && m.prepareMoved(&out, need)
+	whole = m.prepareLevels(&out, s.Account, plan, logTime, need) && whole
 	return out, m.addKept(&out, s, plan, need) && whole
 }
 
@@ -239,7 +246,11 @@ func (g *merging) join(f *family, s *MarkerState, results []*usage.ResultLine) e
 			return err
 		}
 		for j := range decoded {
-			segments[i] = append(segments[i], decoded[j].segment())
+			x := decoded[j].segment()
+			if x.share != nil { // what it is charged is seen when it comes into the pool
+				x.share = &share{pool: x.share.pool}
+			}
+			segments[i] = append(segments[i], x)
 		}
 	}
 	if err := g.countTogether(segments); err != nil {
@@ -451,6 +462,10 @@ func (m *machine) merge(rec *activity.Record, s *MarkerState, g *merging) bool {
 		f.seller, f.currency, f.owed = m.words.of(l.Seller), m.words.of(l.Currency), strings.Clone(l.Owed)
 		f.period = catalog.Period{Start: l.UsageStart, End: l.UsageEnd}
 	}
+	pools, ok := m.move(g)
+	if !ok {
+		return false
+	}
 	before, gathers := f.lines, f.gathers
 	f.lines, f.gathers = g.lines, 0
 	for i := range f.lines {
@@ -479,6 +494,9 @@ func (m *machine) merge(rec *activity.Record, s *MarkerState, g *merging) bool {
 		}
 		f.lines[i].version = rec.Offset + 1
 		f.lines[i].settle(f)
+	}
+	for i := range pools {
+		m.settle(rec, &pools[i], g.pools, s.Seq)
 	}
 	f.bound, f.boundSeq, f.whole = true, g.seq, true
 	m.commitPrices(rec, f, -1, g.seq, activity.CauseOf(s.Seq))

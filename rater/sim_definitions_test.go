@@ -95,7 +95,7 @@ func (w *world) begin() {
 		}
 	case w.anew:
 		for _, p := range simProducts {
-			w.define(priceRow(&simPrice{product: p, limit: 30, first: 10, second: 7, aggregation: w.aggregation[p]}))
+			w.define(priceRow(&simPrice{product: p, limit: 30, first: 10, second: 7, aggregation: w.aggregation[p], pool: w.anyPool(p)}))
 		}
 	case usual:
 		w.defs, w.snapshots = slices.Clip(b.defs[:len(simProducts)]), slices.Clip(b.snapshots)
@@ -207,6 +207,14 @@ func (w *world) accountRow(a string) *simRow {
 	return &simRow{row: catalog.Row{Ref: catalog.Ref{Kind: catalog.KindAccount, ID: a}, Body: mustJSON(body)}, bill: &last}
 }
 
+// anyPool is for a price of the product.
+func (w *world) anyPool(product string) catalog.Pool {
+	if w.aggregation[product] == catalog.AggregationLatest || w.aggregation[product] == catalog.AggregationUnique {
+		return ""
+	}
+	return simPools[w.n(len(simPools))]
+}
+
 // change makes one change of the definitions.
 func (w *world) change() {
 	if len(w.defs) > 22 {
@@ -214,8 +222,8 @@ func (w *world) change() {
 	}
 	price := &simPrice{product: simProducts[w.n(2)], limit: int64(20 + w.n(20)), first: int64(5 + w.n(10)), second: int64(1 + w.n(8)), volume: w.n(2) == 0}
 	price.aggregation = w.aggregation[price.product]
-	if !w.rich && !w.anew {
-		price.pool = simPools[w.n(len(simPools))]
+	if !w.rich {
+		price.pool = w.anyPool(price.product)
 	}
 	if w.rich && w.n(4) == 0 {
 		w.define(w.exchangeRow(w.exchangeDay(), false))

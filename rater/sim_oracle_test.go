@@ -144,8 +144,11 @@ type emptyStore struct{ *world }
 func (emptyStore) Lines(context.Context, Fence, []activity.ID) ([]LineState, error) { return nil, nil }
 func (emptyStore) Values(context.Context, Fence, []ValueKey) ([]ValueState, error)  { return nil, nil }
 func (emptyStore) Pools(context.Context, Fence, []activity.ID) ([]PoolState, error) { return nil, nil }
-func (emptyStore) Seals(context.Context, Fence, []string) ([]SealState, error)      { return nil, nil }
-func (emptyStore) Markers(context.Context, Fence, []string) ([]MarkerState, error)  { return nil, nil }
+func (emptyStore) Sharing(context.Context, Fence, activity.ID, string, int64) ([]activity.ID, error) {
+	return nil, nil
+}
+func (emptyStore) Seals(context.Context, Fence, []string) ([]SealState, error)     { return nil, nil }
+func (emptyStore) Markers(context.Context, Fence, []string) ([]MarkerState, error) { return nil, nil }
 func (emptyStore) Levels(context.Context, Fence, string, int64, int) ([]LevelState, error) {
 	return nil, nil
 }
@@ -178,7 +181,7 @@ func (w *world) checkState(p int, ref [][]byte) string {
 		return o.why
 	}
 	want := o.totals()
-	got := map[oracleLine]money.Decimal{}
+	got, shares := map[oracleLine]money.Decimal{}, map[activity.ID]money.Decimal{}
 	lines := map[activity.ID]money.Decimal{}
 	for _, ls := range pg.lines {
 		for i := range ls {
@@ -189,7 +192,11 @@ func (w *world) checkState(p int, ref [][]byte) string {
 			}
 			lines[l.Line] = l.Amount
 			if l.Events > 0 || begun(l) {
-				got[oracleLine{l.Account, l.Product, group, l.UsagePeriod.Start, l.Billed, l.Period.Start}] = l.Amount
+				own := l.Amount
+				if w.anew {
+					own = ownOf(l, shares)
+				}
+				got[oracleLine{l.Account, l.Product, group, l.UsagePeriod.Start, l.Billed, l.Period.Start}] = own
 			} else if l.RateLevel != LevelCorrection && !l.Amount.IsZero() {
 				return fmt.Sprintf("a line of %s without usage", l.Amount)
 			}
@@ -208,6 +215,11 @@ func (w *world) checkState(p int, ref [][]byte) string {
 	}
 	if why := w.checkSets(p); why != "" {
 		return why
+	}
+	if w.anew {
+		if why := o.checkPools(shares); why != "" {
+			return why
+		}
 	}
 	for _, m := range pg.marks {
 		if m.Open {
@@ -240,6 +252,21 @@ func (w *world) checkSets(p int) string {
 		}
 	}
 	return ""
+}
+
+// ownOf is what a line comes to without what pools have charged to it, which is added to theirs.
+func ownOf(l *LineState, shares map[activity.ID]money.Decimal) money.Decimal {
+	own := l.Amount
+	segments, err := DecodeSegments(l.Segments)
+	if err != nil {
+		fail("a committed line: %v", err)
+	}
+	for _, s := range segments {
+		if !s.Pool.IsZero() {
+			own, shares[s.Pool] = mustAdd(own, s.Charged.Neg()), mustAdd(shares[s.Pool], s.Charged)
+		}
+	}
+	return own
 }
 
 // begun says whether the line has a level.
@@ -352,6 +379,8 @@ type oracleUses struct {
 	pinned map[string]simPinned // by the rate's id
 	orders []int                // of each event, the line's
 	shared []*big.Rat           // what pools have charged to each line
+	pools  []oracleIn           // which have
+	seq    int64                // of the definitions under which it was touched last
 
 	emptied bool // an event was left out: lines may have none
 }
@@ -362,6 +391,12 @@ type oraclePool struct {
 	of, product string
 	usage       int64
 	owed        string
+}
+
+// oracleIn is a line, by its order, and a pool that has charged to it.
+type oracleIn struct {
+	order int
+	*oracleShared
 }
 
 // oracleShared is what is known of a pool: the same as of one line, and what it came to when it was touched last.
@@ -564,14 +599,17 @@ func (o *oracle) place(e *usage.Event) string {
 		at = len(f.lines)
 		f.lines, f.shared = append(f.lines, line), append(f.shared, new(big.Rat))
 	}
-	if rate.pool != "" {
-		poolSeq := o.act
-		if s, late := o.sealed(owed, o.w.cycle.end(day)); late {
-			poolSeq = s
-		}
-		o.touch(f, seq)
-		charge := o.share(e, rate, start, owed, day, poolSeq)
+	poolSeq := o.act
+	if s, late := o.sealed(owed, o.w.cycle.end(day)); late {
+		poolSeq = s
+	}
+	if rate.pool != "" && !o.w.anew {
+		o.touch(f, seq, poolSeq)
+		charge, q := o.share(e, rate, start, owed, day, poolSeq)
 		f.shared[at] = new(big.Rat).Add(f.shared[at], charge)
+		if in := (oracleIn{at, q}); !slices.Contains(f.pools, in) {
+			f.pools = append(f.pools, in)
+		}
 		return ""
 	}
 	if rate.terms != nil {
@@ -579,12 +617,18 @@ func (o *oracle) place(e *usage.Event) string {
 		return ""
 	}
 	f.uses = append(f.uses, oracleUse{at, rate, start, o.rat(e.Quantity), e.Time, usage.EventName{Source: e.Source, ID: e.ID}, o.offset, false, e.Attribute(simCounted)})
-	o.touch(f, seq)
+	o.touch(f, seq, poolSeq)
 	return ""
 }
 
-// touch has the family priced under the definitions.
-func (o *oracle) touch(f *oracleUses, seq int64) {
+// touch has the family priced under the definitions, and the pools that have charged to it, of which the first of its lines takes what changes.
+func (o *oracle) touch(f *oracleUses, seq, poolSeq int64) {
+	for _, in := range f.pools {
+		if f.seq < seq && in.seq < poolSeq {
+			f.shared[in.order] = new(big.Rat).Add(f.shared[in.order], o.poolAnew(in.oracleShared, poolSeq))
+		}
+	}
+	f.seq = max(f.seq, seq)
 	for i := range f.uses {
 		used := f.uses[i].rate
 		if now := o.latest(used.account, used.product, seq); now != nil && !now.deleted {
@@ -595,19 +639,16 @@ func (o *oracle) touch(f *oracleUses, seq int64) {
 
 // share puts the event into its pool and gives what that comes to more than before, which is for the event's line. The pool is priced
 // under seq; a rate that is not known there keeps its prices, and that of the event has its own.
-func (o *oracle) share(e *usage.Event, rate *simPrice, start int64, owed string, day, seq int64) *big.Rat {
-	k := oraclePool{rate.pool, "", e.Product, day, owed}
-	if rate.pool == catalog.PoolAccount {
-		k.of = e.Account
-	}
-	q := o.pools[k]
-	if q == nil {
-		q = &oracleShared{oracleUses{prices: map[string]*simPrice{}}, new(big.Rat)}
-		o.pools[k] = q
-	}
-	o.w.did("usage in a pool of an " + string(rate.pool))
+func (o *oracle) share(e *usage.Event, rate *simPrice, start int64, owed string, day, seq int64) (*big.Rat, *oracleShared) {
+	q := o.pool(rate, e.Account, e.Product, day, owed)
 	q.uses = append(q.uses, oracleUse{0, rate, start, o.rat(e.Quantity), e.Time, usage.EventName{}, o.offset, false, ""})
 	q.prices[rate.contract] = rate
+	return o.poolAnew(q, seq), q
+}
+
+// poolAnew prices the pool under seq and gives what it comes to more than before.
+func (o *oracle) poolAnew(q *oracleShared, seq int64) *big.Rat {
+	q.seq = seq
 	for i := range q.uses {
 		used := q.uses[i].rate
 		if now := o.latest(used.account, used.product, seq); now != nil && !now.deleted && (used.account == "" || o.known(used.account, seq)) {
@@ -617,6 +658,21 @@ func (o *oracle) share(e *usage.Event, rate *simPrice, start int64, owed string,
 	before := q.amount
 	q.amount = q.total(0)
 	return new(big.Rat).Sub(q.amount, before)
+}
+
+// pool finds the pool of usage under a rate.
+func (o *oracle) pool(rate *simPrice, account, product string, day int64, owed string) *oracleShared {
+	k := oraclePool{rate.pool, "", product, day, owed}
+	if rate.pool == catalog.PoolAccount {
+		k.of = account
+	}
+	q := o.pools[k]
+	if q == nil {
+		q = &oracleShared{oracleUses{prices: map[string]*simPrice{}}, new(big.Rat)}
+		o.pools[k] = q
+	}
+	o.w.did("usage in a pool of an " + string(rate.pool))
+	return q
 }
 
 func (o *oracle) sealed(account string, end int64) (int64, bool) {
@@ -685,10 +741,17 @@ func (o *oracle) totals() map[oracleLine]*big.Rat {
 		if o.w.anew {
 			o.rateAnew(k, f)
 		}
+		used := make([]bool, len(f.lines))
+		for i := range f.uses {
+			used[f.uses[i].order] = true
+		}
+		if o.w.anew {
+			o.shareAnew(k, f)
+		}
 		before := new(big.Rat)
 		for i, line := range f.lines {
 			total := f.total(i)
-			if f.emptied && !slices.ContainsFunc(f.uses, func(u oracleUse) bool { return u.order == i }) {
+			if f.emptied && !used[i] {
 				before = total
 				continue
 			}
@@ -738,6 +801,43 @@ func (o *oracle) rateAnew(k oracleFamily, f *oracleUses) {
 		}
 		f.prices[u.rate.contract] = u.rate
 	}
+}
+
+// shareAnew puts into pools what the family has used in them, of rates as they are in the end. Which of a pool's lines pays is decided by when
+// jobs rate them anew, so all that the oracle knows is what all of them pay.
+func (o *oracle) shareAnew(k oracleFamily, f *oracleUses) {
+	seq := o.act
+	if s, sealed := o.sealed(k.owed, o.w.cycle.end(k.usage)); sealed {
+		seq = s
+	}
+	f.uses = slices.DeleteFunc(f.uses, func(u oracleUse) bool {
+		if u.rate.pool == "" {
+			return false
+		}
+		q := o.pool(u.rate, k.account, k.product, k.usage, k.owed)
+		u.order = 0
+		q.uses = append(q.uses, u)
+		q.prices[u.rate.contract] = u.rate
+		if now := o.latest(u.rate.account, k.product, seq); now != nil && !now.deleted && (u.rate.account == "" || o.known(u.rate.account, seq)) {
+			q.prices[u.rate.contract] = now
+		}
+		return true
+	})
+}
+
+// checkPools compares what the shares of each pool add up to with the oracle's total.
+func (o *oracle) checkPools(shares map[activity.ID]money.Decimal) string {
+	for k, q := range o.pools {
+		id := activity.PoolID("main", string(k.scope), k.of, k.product, "USD", k.owed, k.usage)
+		if want := q.total(0); o.rat(shares[id]).Cmp(want) != 0 {
+			return fmt.Sprintf("the lines in pool %v are charged %s, the oracle says %s", k, shares[id], want.FloatString(12))
+		}
+		delete(shares, id)
+	}
+	for id := range shares {
+		return fmt.Sprintf("a line shares pool %s, the oracle knows of none", id)
+	}
+	return ""
 }
 
 // carried is the first open period behind one, of whoever is billed then.

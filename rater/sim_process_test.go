@@ -222,6 +222,14 @@ func (x simStore) Pools(ctx context.Context, f Fence, pools []activity.ID) ([]Po
 	return found, errors.Join(err, x.travel(ctx))
 }
 
+func (x simStore) Sharing(ctx context.Context, f Fence, pool activity.ID, billed string, start int64) ([]activity.ID, error) {
+	if err := x.reached(ctx); err != nil {
+		return nil, err
+	}
+	found, err := x.w.Sharing(ctx, f, pool, billed, start)
+	return found, errors.Join(err, x.travel(ctx))
+}
+
 func (x simStore) Values(ctx context.Context, f Fence, values []ValueKey) ([]ValueState, error) {
 	if err := x.reached(ctx); err != nil {
 		return nil, err

@@ -454,6 +454,25 @@ func (s *simWorks) EachCorrection(ctx context.Context, partition int32, account 
 	})
 }
 
+func (s *simWorks) Unsettled(_ context.Context, seq int64, limit int) (out []rerate.Family, err error) {
+	ordered := func(a, b activity.ID) int { return bytes.Compare(a[:], b[:]) }
+	for p, v := range s.w.pg {
+		for _, id := range slices.SortedFunc(maps.Keys(v.pools), ordered) {
+			if v.pools[id].Seq != -seq || s.w.stopped[p] {
+				continue
+			}
+			for _, family := range slices.SortedFunc(maps.Keys(v.lines), ordered) {
+				if len(out) < limit && slices.ContainsFunc(v.lines[family], func(l LineState) bool { return hasShareOf(&l, id) }) {
+					s.w.did("a pool that lines have left is settled")
+					out = append(out, rerate.Family{Partition: int32(p), ID: family})
+					break
+				}
+			}
+		}
+	}
+	return out, s.interrupted()
+}
+
 // waiting gives the corrections that wait on a partition, in log order.
 func (s *simWorks) waiting(partition int32) (out []RejectedUsage) {
 	for _, r := range s.w.pg[partition].rej {

@@ -117,6 +117,8 @@ var simRules = []simRule{
 	{rule: "the values that are counted from then on are kept", faults: []string{"SetsGoneInUse"}},
 	{rule: "it changes sealed lines up to the seal's definitions, and no others", faults: []string{"ResultNotOnSealed", "ResultOnAnySeal"}},
 	{rule: "lines that are rated anew take over what those before them leave then, and so do later ones", faults: []string{"MergedLevelsStay"}},
+	{rule: "what lines have of pools goes with their usage when that is rated anew", faults: []string{"MovedSharesStay"}},
+	{rule: "… and what others owe of a pool since, falls on a line that shares it", faults: []string{"LeftSharesForgotten", "JobPoolsUnsettled"}},
 	{rule: "a line that continues another keeps up with it", faults: []string{"ContinuationStays"}},
 	{rule: "a correction waits until a result answers it, and is remembered as if it was retried", faults: []string{"AnsweredWaits", "AnsweredForgotten"}},
 	{rule: "… and what it leaves out stays out", faults: []string{"CorrectedAgain"}},

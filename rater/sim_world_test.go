@@ -599,6 +599,31 @@ func (w *world) Pools(_ context.Context, f Fence, pools []activity.ID) ([]PoolSt
 	return out, nil
 }
 
+func (w *world) Sharing(_ context.Context, f Fence, pool activity.ID, billed string, start int64) ([]activity.ID, error) {
+	v, err := w.fenced(f, w.faults.UnfencedPools)
+	if err != nil {
+		return nil, err
+	}
+	w.did("asked who shares a pool")
+	var out []activity.ID
+	for _, id := range slices.SortedFunc(maps.Keys(v.lines), func(a, b activity.ID) int { return bytes.Compare(a[:], b[:]) }) {
+		lines := v.lines[id]
+		if lines[0].Owed == billed && lines[0].UsagePeriod.Start == start && slices.ContainsFunc(lines, func(l LineState) bool { return hasShareOf(&l, pool) }) {
+			out = append(out, id)
+		}
+	}
+	return out, nil
+}
+
+// hasShareOf says whether the line has a share of the pool.
+func hasShareOf(l *LineState, pool activity.ID) bool {
+	segments, err := DecodeSegments(l.Segments)
+	if err != nil {
+		fail("a committed line: %v", err)
+	}
+	return slices.ContainsFunc(segments, func(s Segment) bool { return s.Pool == pool })
+}
+
 func (w *world) Values(_ context.Context, f Fence, values []ValueKey) ([]ValueState, error) {
 	v, err := w.fenced(f, w.faults.UnfencedValues)
 	if err != nil {

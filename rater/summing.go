@@ -68,6 +68,7 @@ type Sum struct {
 	Differences []Difference
 	Events      int64
 	Left        map[string]string // products that are left out, with the reason: some of their usage has no price any more
+	Closed      map[string]string // … whose lines on closed invoices are, with the reason
 
 	counted []countedSet // of Lines, those that count distinct values
 }
@@ -85,6 +86,7 @@ type Difference struct {
 	UsagePeriod   catalog.Period
 	Before, After money.Decimal
 	Closed        bool
+	Shared        bool // with others: After is what the line would come to if these had used nothing
 }
 
 // home is where usage was charged.
@@ -93,30 +95,28 @@ type home struct {
 	charged money.Decimal
 	used    bool
 	closed  bool
-	seq     int64   // of the definitions that price it
-	left    *string // see stays
+	seq     int64 // of the definitions that price it
 }
 
-// stays says why the line cannot be summed up: a pool has charged to it.
-func (h *home) stays() string {
-	if h.left == nil {
-		segments, err := DecodeSegments(h.Segments)
-		left := ""
-		switch {
-		case err != nil:
-		case slices.ContainsFunc(segments, func(s Segment) bool { return !s.Pool.IsZero() }):
-			left = leftShared
-		}
-		h.left = &left
-	}
-	return *h.left
-}
-
-// Why lines are left as they are.
+// Why lines are left as they are: those on closed invoices, and all.
 const (
-	leftShared = "its tiers are shared, and priced with those of other lines"
+	leftClosed = "its tiers are shared with other accounts, whose invoice is closed"
 	leftMany   = "more distinct values than are counted anew at a time: do it product by product, or period by period"
 )
+
+// sharesAlone says whether the pool, if it is one, has nothing but the account's own usage of what is asked for.
+func (h *home) sharesAlone(pool activity.ID, q *SumQuestion) bool {
+	of := func(product string) activity.ID {
+		return activity.PoolID(h.Seller, string(catalog.PoolAccount), h.Account, product, h.Currency, h.Owed, h.UsagePeriod.Start)
+	}
+	return pool.IsZero() || pool == of(h.Product) || pool == of("") && q.Product == ""
+}
+
+// shared says whether the line has shares of pools that others have, too.
+func (h *home) shared(q *SumQuestion) bool {
+	segments, err := DecodeSegments(h.Segments)
+	return err == nil && slices.ContainsFunc(segments, func(s Segment) bool { return !h.sharesAlone(s.Pool, q) })
+}
 
 // Sum adds up. Asked again it gives the same, whatever comes after the offset, but for levels that lines take over from those that are not
 // summed up: whoever merges the result takes them from the lines themselves.
@@ -126,7 +126,12 @@ func (s *Summing) Sum(ctx context.Context, q SumQuestion) (*Sum, error) {
 		return nil, err
 	}
 	folds := folding{s, q, map[int64]*Fold{}}
-	out := &Sum{Left: map[string]string{}}
+	out := &Sum{Left: map[string]string{}, Closed: map[string]string{}}
+	for _, h := range order {
+		if q.Closed && h.closed && q.concerns(h.Product, h.UsagePeriod.Start, h.UsagePeriod.End) && h.shared(&q) {
+			out.Closed[h.Product] = leftClosed
+		}
+	}
 	many := map[string]bool{}
 	left, err := folds.leftOut(ctx, homes)
 	if err != nil {
@@ -169,13 +174,10 @@ func (s *Summing) Sum(ctx context.Context, q SumQuestion) (*Sum, error) {
 			return nil
 		}
 		folded, reason := fold.Add(&e, on)
-		switch left := h.stays(); {
-		case left != "":
-			reason = left
-		case reason != "":
-		case !folded.Pool.IsZero():
-			reason = leftShared
-		case price.CountsValues(folded.Rate) && folds.values() > cmp.Or(s.MostValues, mostValues):
+		if q.Closed && h.closed && reason == "" && !h.sharesAlone(folded.Pool, &q) {
+			out.Closed[h.Product] = leftClosed
+		}
+		if reason == "" && price.CountsValues(folded.Rate) && folds.values() > cmp.Or(s.MostValues, mostValues) {
 			reason, many[a.Product] = leftMany, true
 		}
 		if reason != "" && out.Left[a.Product] == "" {
@@ -190,7 +192,7 @@ func (s *Summing) Sum(ctx context.Context, q SumQuestion) (*Sum, error) {
 		return nil, err
 	}
 	out.collect(q, folds, homes, order)
-	out.Answers = left.answers(q.Closed, out.Left)
+	out.Answers = left.answers(q.Closed, out)
 	return out, nil
 }
 
@@ -325,7 +327,7 @@ func (out *Sum) collect(q SumQuestion, folds folding, homes map[activity.ID]*hom
 		isClosed := sealedPeriods[periodKey(l.Owed, l.UsagePeriod)]
 		d := differenceOf(&l, isClosed)
 		if h := homes[l.Line]; h != nil {
-			d.Before = h.charged
+			d.Before, d.Shared = h.charged, h.shared(&q)
 		}
 		d.After = l.Amount
 		out.add(q, &l, d)
@@ -340,7 +342,7 @@ func (out *Sum) collect(q SumQuestion, folds folding, homes map[activity.ID]*hom
 		gone.Quantity, gone.Events, gone.Segments = money.Decimal{}, 0, nil
 		gone.RateLevel, gone.RateAccount, gone.RateID, gone.RateModel = "", "", "", ""
 		d := differenceOf(&gone, h.closed)
-		d.Before = h.charged
+		d.Before, d.Shared = h.charged, h.shared(&q)
 		out.add(q, &gone, d)
 	}
 }
@@ -356,9 +358,11 @@ func differenceOf(l *LineState, closed bool) Difference {
 
 // add notes what became of a line.
 func (out *Sum) add(q SumQuestion, l *LineState, d Difference) {
-	if d.Closed && !q.Closed {
+	if d.Closed && (!q.Closed || out.Closed[l.Product] != "") {
 		return
 	}
+	now := home{LineState: *l}
+	d.Shared = d.Shared || now.shared(&q)
 	out.Differences = append(out.Differences, d)
 	if d.Closed {
 		change := difference(d.After, d.Before)

@@ -18,6 +18,7 @@ import (
 var (
 	poolsSQL       = statement("pools")
 	poolsOfSQL     = statement("pools_of")
+	sharingSQL     = statement("sharing")
 	commitPoolsSQL = statement("commit_pools")
 )
 
@@ -25,6 +26,18 @@ var (
 func (s *Store) Pools(ctx context.Context, f rater.Fence, pools []activity.ID) ([]rater.PoolState, error) {
 	var found []rater.PoolState
 	err := s.fenced(ctx, f, "read pools", poolsSQL, appendPool(&found), uuids(pools))
+	return found, err
+}
+
+// Sharing reads which families have shares of the pool.
+func (s *Store) Sharing(ctx context.Context, f rater.Fence, pool activity.ID, billed string, start int64) ([]activity.ID, error) {
+	var found []activity.ID
+	err := s.fenced(ctx, f, "read who shares a pool", sharingSQL, func(rows pgx.Rows) error {
+		var family pgtype.UUID
+		err := rows.Scan(&family)
+		found = append(found, family.Bytes)
+		return err
+	}, pool[:], billed, start)
 	return found, err
 }
 

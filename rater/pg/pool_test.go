@@ -1,8 +1,12 @@
 package pg_test
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tollstream/tollstream/ledger/money"
@@ -66,5 +70,62 @@ func TestPoolsAreCommittedWithTheirCut(t *testing.T) {
 	read(f, poolState(1), next, poolState(3))
 	if got, err := s.PoolsOf(t.Context(), []activity.ID{id(2), id(9)}); err != nil || !reflect.DeepEqual(got, []rater.PoolState{next}) {
 		t.Errorf("without a fence: %+v, %v", got, err)
+	}
+}
+
+// TestSharing: which families have shares of a pool, whose id stands in their segments, as the last commit left them.
+func TestSharing(t *testing.T) {
+	s, _ := open(t)
+	_, f := acquire(t, s, 3, alice)
+	_, other := acquire(t, s, 4, alice)
+	pool := id(77)
+	with := func(family, position int, segments ...byte) rater.LineState {
+		l := lineState(family, position)
+		l.Segments = segments
+		return l
+	}
+	own := append([]byte{2, 1}, pool[:]...)
+	c := cut(f, 40, with(1, 0, append(own, 9)...), with(2, 0, 2, 1), with(2, 1, own...), with(3, 0, 2, 0xff), with(4, 0, own...))
+	c.Lines[4].UsagePeriod.Start = 51
+	commit(t, s, rater.OutcomeCommitted, c)
+	f.Next = 40
+	read := func(f rater.Fence, billed string, start int64) string {
+		t.Helper()
+		families, err := s.Sharing(t.Context(), f, pool, billed, start)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.SortFunc(families, func(a, b activity.ID) int { return bytes.Compare(a[:], b[:]) })
+		var names []string
+		for n := range 6 {
+			if slices.Contains(families, id(n)) {
+				names = append(names, fmt.Sprint(n))
+			}
+		}
+		if len(names) != len(families) {
+			t.Errorf("%d families, known are %v", len(families), names)
+		}
+		return strings.Join(names, " ")
+	}
+	for _, x := range []struct {
+		f      rater.Fence
+		billed string
+		start  int64
+		want   string
+	}{{f, "owed", 50, "1 2"}, {f, "owed", 51, "4"}, {f, "acme", 50, ""}, {other, "owed", 50, ""}} {
+		if got := read(x.f, x.billed, x.start); got != x.want {
+			t.Errorf("pool of %s from %d on: families %q, want %q", x.billed, x.start, got, x.want)
+		}
+	}
+	gone := with(1, 0, 2, 1)
+	gone.Version = 45
+	c = cut(f, 50, gone)
+	commit(t, s, rater.OutcomeCommitted, c)
+	if _, err := s.Sharing(t.Context(), f, pool, "owed", 50); !errors.Is(err, rater.ErrFenced) {
+		t.Errorf("a zombie reads who shares a pool: %v", err)
+	}
+	f.Next = 50
+	if got := read(f, "owed", 50); got != "2" {
+		t.Errorf("families %q", got)
 	}
 }

@@ -19,6 +19,17 @@ func PoolTotal(segments []Segment) (money.Decimal, error) {
 	return LineTotal(segments)
 }
 
+// Without takes part, with which all was merged, out of it again. In a pool states are sums, numbers of events and largest quantities. It
+// reports false where part has the largest: which is the next one nobody knows but those who have the rest.
+func Without(all, part *State) (left State, known bool, err error) {
+	left = State{Events: all.Events - part.Events, Peak: all.Peak}
+	if left.Events == 0 {
+		return State{}, true, nil
+	}
+	left.Sum, err = all.Sum.Sub(part.Sum)
+	return left, all.Peak.IsZero() || part.Peak != all.Peak, err
+}
+
 // CapacityPoolTotal prices what a pool used under capacities, each rate id on several products, a segment for each rate and
 // product. Where one capacity follows another inside a period, amounts are as on any line:
 //

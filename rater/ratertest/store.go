@@ -274,6 +274,23 @@ func (s *Store) Pools(ctx context.Context, f rater.Fence, pools []activity.ID) (
 	return out, err
 }
 
+// Sharing implements rater.Store.
+func (s *Store) Sharing(ctx context.Context, f rater.Fence, pool activity.ID, billed string, start int64) (out []activity.ID, err error) {
+	err = s.fenced(ctx, Pools, f, func(r *row) {
+		for id, lines := range r.lines {
+			for i := range lines {
+				l := &lines[i]
+				segments, bad := rater.DecodeSegments(l.Segments)
+				if bad == nil && l.Owed == billed && l.UsagePeriod.Start == start && !slices.Contains(out, id) &&
+					slices.ContainsFunc(segments, func(s rater.Segment) bool { return s.Pool == pool }) {
+					out = append(out, id)
+				}
+			}
+		}
+	})
+	return out, err
+}
+
 // Values implements rater.Store.
 func (s *Store) Values(ctx context.Context, f rater.Fence, values []rater.ValueKey) (out []rater.ValueState, err error) {
 	err = s.fenced(ctx, Values, f, func(r *row) {

@@ -63,6 +63,8 @@ func compareRates(a, b *catalog.Rate) effect {
 		return effectBoundaries
 	case a.Seq == b.Seq:
 		return effectNone
+	case a.Pool != b.Pool || (a.Model == catalog.ModelCapacity) != (b.Model == catalog.ModelCapacity):
+		return effectBoundaries // other usage has the tiers together
 	case a.Matrix != nil:
 		return max(compareMatrices(a.Matrix, b.Matrix), comparePrices(a, b))
 	case price.Shape(a) != price.Shape(b) || roundsEvents(a.Rounding) && a.Rounding != b.Rounding || roundsEvents(b.Rounding) && a.Rounding != b.Rounding:

@@ -29,7 +29,7 @@ type Phase string
 // The phases of a job.
 const (
 	PhaseLooking  Phase = "looking"  // for lines that the definitions concern
-	PhaseWaiting  Phase = "waiting"  // for what its sweeps do; then it looks again
+	PhaseWaiting  Phase = "waiting"  // for what its sweeps do; then it looks again, if definitions have changed
 	PhaseAccounts Phase = "accounts" // for those that it rates anew
 	PhaseDone     Phase = "done"
 )
@@ -147,6 +147,9 @@ type Store interface {
 	SaveAccount(ctx context.Context, a AccountJob) error
 	Markers(ctx context.Context, accounts []AccountJob) ([]Marker, error)
 	Checkpoints(ctx context.Context) (map[int32]Checkpoint, error)
+	// Unsettled reads families to sweep, at most some: of each pool that lines have left by results of the job, so that others owe a
+	// difference, a line that shares it.
+	Unsettled(ctx context.Context, seq int64, limit int) ([]Family, error)
 	// Waiting reads accounts with corrections that wait, which no open job was demanded for, at most some.
 	Waiting(ctx context.Context, limit int) ([]Waiting, error)
 	// Sunk gives the offset of usage up to which the report store holds each partition.

@@ -36,6 +36,7 @@ type Faults struct {
 	SinkNotAwaited    bool // what stands before a marker is summed up before the report store holds it
 	OutOfOrder        bool // jobs do not wait for those before them
 	SweepForgotten    bool // lines that nothing touches are left as they are
+	PoolsUnsettled    bool // … or the lines of pools that others have left
 	ActivationNotSeen bool // lines are looked at before the partitions have activated the definitions
 }
 
@@ -203,7 +204,7 @@ func (r *Runner) advance(ctx context.Context, j *Job, checkpoints map[int32]Chec
 			return false, err
 		}
 		j.Phase, j.Cursor, j.Found = PhaseLooking, "", 0
-		if j.Pass >= r.config.Passes {
+		if j.Demand || j.Pass >= r.config.Passes {
 			j.Phase = PhaseAccounts
 		}
 		return true, r.store.Save(ctx, *j, nil, nil)
@@ -212,11 +213,39 @@ func (r *Runner) advance(ctx context.Context, j *Job, checkpoints map[int32]Chec
 		if err != nil || left > 0 {
 			return false, err
 		}
+		unsettled, err := r.store.Unsettled(ctx, j.Seq, r.config.Sweep)
+		if err != nil {
+			return false, err
+		}
+		if len(unsettled) > 0 && j.Pass < maxSettled && !r.config.Faults.PoolsUnsettled {
+			return true, r.settle(ctx, j, unsettled)
+		}
+		if len(unsettled) > 0 {
+			j.Left = "lines have left pools, and what others owe since is due with their next usage"
+		}
 		j.Phase = PhaseDone
 		r.metrics.done.Inc()
 		return true, r.store.Save(ctx, *j, nil, nil)
 	}
 	return false, nil
+}
+
+// maxSettled bounds the passes after which pools are settled: what cannot be is left to their next event.
+const maxSettled = 64
+
+// settle sweeps lines of pools that others have left.
+func (r *Runner) settle(ctx context.Context, j *Job, families []Family) error {
+	sweeps := map[int32][][16]byte{}
+	for i := range families {
+		sweeps[families[i].Partition] = append(sweeps[families[i].Partition], families[i].ID)
+	}
+	ends, err := r.sweep(ctx, j.Seq, sweeps)
+	if err != nil {
+		return err
+	}
+	j.Pass++
+	j.Phase = PhaseWaiting
+	return r.store.Save(ctx, *j, nil, ends)
 }
 
 // activated says whether every partition has committed the definitions on which there may be lines that the job concerns: of what accounts

@@ -128,9 +128,12 @@ func (d demands) Demand(ctx context.Context, w rerate.Waiting) error {
 
 // leftOf says what stays as it was, and why.
 func leftOf(sum *rater.Sum) string {
-	left := make([]string, 0, len(sum.Left))
+	left := make([]string, 0, len(sum.Left)+len(sum.Closed))
 	for product, why := range sum.Left {
 		left = append(left, product+" stays as it was: "+why)
+	}
+	for product, why := range sum.Closed {
+		left = append(left, product+" stays as it was on closed invoices: "+why)
 	}
 	slices.Sort(left)
 	return strings.Join(left, "; ")

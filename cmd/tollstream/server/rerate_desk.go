@@ -154,11 +154,16 @@ func (d rerateDesk) dryRun(ctx context.Context, q catalogpg.Demand, partition in
 		State: api.RerateDone, Cause: "demand", Account: q.Account, Product: q.Product, Created: began, Ended: &ended, Accounts: 1, Finished: 1,
 		Message: leftOf(sum),
 	}
+	var shared []string // products
 	if behind {
 		out.Message = strings.TrimPrefix(out.Message+"; usage of the last moments is not in it: the report store is behind", "; ")
 	}
 	for i := range sum.Differences {
 		x := &sum.Differences[i]
+		if x.Shared {
+			shared = append(shared, x.Product)
+			continue
+		}
 		change := api.RerateChange{
 			Billed: x.Billed, Product: x.Product, Attributes: map[string]string{}, Currency: x.Currency, Period: time.Unix(0, x.UsagePeriod.Start).UTC(), Closed: x.Closed,
 			Before: money.Fixed{Decimal: x.Before}, After: money.Fixed{Decimal: x.After},
@@ -177,6 +182,10 @@ func (d rerateDesk) dryRun(ctx context.Context, q catalogpg.Demand, partition in
 			out.Changed++
 		}
 		out.Differences = append(out.Differences, change)
+	}
+	if len(shared) > 0 {
+		slices.Sort(shared)
+		out.Message = strings.TrimPrefix(out.Message+"; not in it, because tiers are shared with other accounts: "+strings.Join(slices.Compact(shared), ", "), "; ")
 	}
 	return out, nil
 }

@@ -45,6 +45,7 @@ var (
 	holdSQL            = statement("hold")
 	settledSQL         = statement("settled")
 	waitingSQL         = statement("waiting")
+	unsettledSQL       = statement("unsettled")
 )
 
 // manyAccounts are more than a job names: then it looks at all lines.
@@ -291,6 +292,24 @@ func (s *Store) SaveAccount(ctx context.Context, a rerate.AccountJob) error {
 		return fmt.Errorf("save account %s of definition %d: %w", a.Account, a.Seq, err)
 	}
 	return nil
+}
+
+// Unsettled reads families to sweep: of pools that wait for lines because of results of the job.
+func (s *Store) Unsettled(ctx context.Context, seq int64, limit int) ([]rerate.Family, error) {
+	rows, err := s.pool.Query(ctx, unsettledSQL, -seq, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read pools that lines have left: %w", err)
+	}
+	families, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (f rerate.Family, err error) {
+		var id pgtype.UUID
+		err = r.Scan(&f.Partition, &id)
+		f.ID = id.Bytes
+		return f, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read pools that lines have left: %w", err)
+	}
+	return families, nil
 }
 
 // Waiting reads accounts with corrections that wait.

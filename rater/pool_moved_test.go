@@ -1,0 +1,573 @@
+package rater
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/tollstream/tollstream/collector/usage"
+	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/activity"
+	"github.com/tollstream/tollstream/rater/catalog"
+)
+
+// sharing is a partition with accounts for which parent pays, whose definitions change, with what jobs read of it. What it stores is read
+// back when it begins anew.
+type sharing struct {
+	benchStores
+	t        *testing.T
+	versions []*benchStores // by sequence number, from 1
+	m        *machine
+	log      []activity.Activity
+	offset   int64
+	sent     int
+	lines    map[activity.ID][]LineState
+	pools    map[activity.ID]PoolState
+}
+
+// newSharing begins with the first of the documents, each of which says all but the accounts' payer.
+func newSharing(t *testing.T, documents ...string) *sharing {
+	t.Helper()
+	s := &sharing{t: t, m: newMachine(&Checkpoint{Last: -1, ActivatedSeq: 1}, DefaultLimits().Window, Faults{})}
+	for _, d := range documents {
+		v, err := storesOf("currency: USD\naccounts:\n  - {id: parent}\n" + d)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, d)
+		}
+		s.versions = append(s.versions, v)
+	}
+	return s
+}
+
+func (s *sharing) Snapshot(_ context.Context, seq int64) (*catalog.Snapshot, error) {
+	return s.versions[seq-1].snap, nil
+}
+
+func (s *sharing) Accounts(ctx context.Context, seq int64, ids []string) (map[string]*catalog.Account, error) {
+	return s.versions[seq-1].Accounts(ctx, seq, ids)
+}
+
+func (s *sharing) Lines(_ context.Context, _ Fence, families []activity.ID) (out []LineState, err error) {
+	for _, id := range families {
+		out = append(out, s.lines[id]...)
+	}
+	return out, nil
+}
+
+func (s *sharing) Pools(_ context.Context, _ Fence, pools []activity.ID) (out []PoolState, err error) {
+	for _, id := range pools {
+		if q, ok := s.pools[id]; ok {
+			out = append(out, q)
+		}
+	}
+	return out, nil
+}
+
+func (s *sharing) Sharing(_ context.Context, _ Fence, pool activity.ID, billed string, start int64) (out []activity.ID, err error) {
+	for id, lines := range s.lines {
+		if slices.ContainsFunc(lines, func(l LineState) bool {
+			return l.Owed == billed && l.UsagePeriod.Start == start && hasShareOf(&l, pool)
+		}) {
+			out = append(out, id)
+		}
+	}
+	return out, nil
+}
+
+func (s *sharing) Each(_ context.Context, _ int32, account string, below int64, do func(*activity.Activity) error) error {
+	for i := range s.log {
+		if a := &s.log[i]; a.Account == account && int64(a.Index) < below { // see step
+			if err := do(a); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *sharing) EachCorrection(ctx context.Context, partition int32, account string, below int64, do func(*activity.Activity) error) error {
+	return s.Each(ctx, partition, account, below, func(a *activity.Activity) error {
+		if (a.Sent().Corrects == usage.EventName{}) {
+			return nil
+		}
+		return do(a)
+	})
+}
+
+func (s *sharing) CorrectionsWaiting(_ context.Context, _ int32, account string, below int64, _ int) (out []RejectedUsage, err error) {
+	for _, r := range s.m.rejected {
+		if r.Reason == ReasonCorrectionWaits && r.Event.Account == account && r.Offset < below && !slices.Contains(s.m.answered, Skip{r.Offset, r.Index}) {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+func (s *sharing) LinesOfAccount(_ context.Context, _ int32, account string) ([]LineState, error) {
+	return slices.DeleteFunc(s.states(), func(l LineState) bool { return l.Account != account }), nil
+}
+
+func (s *sharing) SealsOn(_ context.Context, _ int32, accounts []string) (out []SealState, err error) {
+	for _, account := range accounts {
+		if seal := s.m.seals[account]; seal != nil {
+			out = append(out, *seal)
+		}
+	}
+	return out, nil
+}
+
+// states gives all lines, of those in memory as they are there.
+func (s *sharing) states() (out []LineState) {
+	for _, f := range s.m.families {
+		out = f.states(out)
+	}
+	for id, lines := range s.lines {
+		if s.m.families[id] == nil {
+			out = append(out, lines...)
+		}
+	}
+	slices.SortFunc(out, func(a, b LineState) int { return strings.Compare(a.Line.String(), b.Line.String()) })
+	return out
+}
+
+// restart has another machine go on from what is stored.
+func (s *sharing) restart() {
+	s.lines, s.pools = s.stored()
+	old := s.m
+	s.m = newMachine(&Checkpoint{Last: old.last, ActivatedSeq: old.act, LogTime: old.logTime}, DefaultLimits().Window, Faults{})
+	for _, marker := range old.markers {
+		s.m.markers[marker.Account] = marker
+	}
+	s.m.open, s.m.seals, s.m.index, s.m.counts, s.m.rejected, s.m.answered = old.open, old.seals, old.index, old.counts, old.rejected, old.answered
+}
+
+func (s *sharing) stored() (map[activity.ID][]LineState, map[activity.ID]PoolState) {
+	lines, pools := map[activity.ID][]LineState{}, map[activity.ID]PoolState{}
+	for id, l := range s.lines {
+		lines[id] = l
+	}
+	for id, q := range s.pools {
+		pools[id] = q
+	}
+	for id, f := range s.m.families {
+		if len(f.lines) > 0 {
+			lines[id] = f.states(nil)
+		}
+	}
+	for id, q := range s.m.pools {
+		if q.scope != "" {
+			pools[id] = q.state()
+		}
+	}
+	return lines, pools
+}
+
+// step rates one record, and tells the changes of lines as "account charge", adjustments in brackets.
+func (s *sharing) step(r usage.Record) string {
+	s.t.Helper()
+	in := &Input{Offset: s.offset, Time: benchStart + 40*24*benchHour, Value: usage.AppendRecord(nil, &r)}
+	s.m.decode(in)
+	if err := s.m.load(context.Background(), in, Fence{}, s, s); err != nil {
+		s.t.Fatal(err)
+	}
+	rec, err := s.m.step(in)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var read activity.Record
+	if err := activity.Decode(activity.Append(nil, rec), &read); err != nil {
+		s.t.Fatal(err)
+	}
+	var out []string
+	for _, a := range read.Activities {
+		text := a.Account + " " + a.Charge.String()
+		if a.Kind == activity.KindAdjustment {
+			text = "(" + text + ")"
+		}
+		out = append(out, text)
+		a.Index = int(s.offset)
+		s.log = append(s.log, a)
+	}
+	for _, x := range read.Rejected {
+		out = append(out, x.Reason)
+	}
+	s.offset++
+	return strings.Join(out, ", ")
+}
+
+// use sends events "account product quantity day", each in a record of its own; with a fifth word, one that corrects that event.
+func (s *sharing) use(texts string) string {
+	s.t.Helper()
+	var out []string
+	for text := range strings.SplitSeq(texts, "; ") {
+		f := strings.Fields(text)
+		day, err := strconv.Atoi(f[3])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.sent++
+		e := usage.Event{
+			ID: fmt.Sprint("e", s.sent), Source: "s", Account: f[0], RoutingKey: "parent", Product: f[1], Quantity: money.MustParse(f[2]), Hash: uint64(s.sent),
+			Time: benchStart + int64(day-1)*24*benchHour, Backfill: true,
+		}
+		if len(f) > 4 {
+			e.Corrects = &usage.EventName{Source: "s", ID: f[4]}
+		}
+		out = append(out, s.step(usage.Record{Kind: usage.KindBatch, Events: []usage.Event{e}}))
+	}
+	return strings.Join(out, "; ")
+}
+
+func (s *sharing) activate(seq int64) {
+	s.step(usage.Record{Kind: usage.KindDefinitions, Definitions: &usage.Definitions{From: seq, To: seq, Links: []uint64{0}, All: true}})
+}
+
+func (s *sharing) mark(account string, seq int64) int64 {
+	s.step(usage.Record{Kind: usage.KindMarker, Marker: &usage.Marker{Account: account, Seq: seq, Attempt: 1}})
+	return s.offset - 1
+}
+
+func (s *sharing) result(account string, seq, at int64) string {
+	s.t.Helper()
+	sum, err := (&Summing{s, s, s, s, 0}).Sum(s.t.Context(), SumQuestion{Account: account, Seq: seq, Under: s.m.markers[account].Under, Below: at, Closed: true})
+	if err != nil || len(sum.Left) > 0 {
+		s.t.Fatal(sum, err)
+	}
+	parts, err := sum.Results(account, seq, 1, at)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	out := ""
+	for i := range parts {
+		out = s.step(usage.Record{Kind: usage.KindResult, Result: &parts[i]})
+	}
+	return out
+}
+
+// settle sweeps lines of pools that wait for one, as the job does when all its accounts are rated anew.
+func (s *sharing) settle(seq int64) string {
+	var out []string
+	lines, pools := s.stored()
+	for id, q := range pools {
+		if q.Seq >= 0 {
+			continue
+		}
+		if q.Seq != -seq {
+			s.t.Errorf("pool of %s waits because of definition %d", q.Scope, -q.Seq)
+		}
+		var families [][16]byte
+		for family, list := range lines {
+			if slices.ContainsFunc(list, func(l LineState) bool { return hasShareOf(&l, id) }) {
+				families = append(families, family)
+			}
+		}
+		slices.SortFunc(families, func(a, b [16]byte) int { return slices.Compare(a[:], b[:]) })
+		out = append(out, s.step(usage.Record{Kind: usage.KindSweep, Sweep: &usage.Sweep{Seq: seq, Families: families}}))
+	}
+	_, pools = s.stored()
+	for _, q := range pools {
+		if q.Seq < 0 {
+			s.t.Error("a pool still waits")
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(out, "; ")
+}
+
+// amounts checks that lines are what was charged and pools what their lines have of them, and tells what each account's lines come to.
+func (s *sharing) amounts() string {
+	s.t.Helper()
+	charged, lines := map[activity.ID]money.Decimal{}, map[activity.ID]money.Decimal{}
+	of, names := map[string]money.Decimal{}, []string{}
+	shares := map[activity.ID]money.Decimal{}
+	used := map[activity.ID]money.Decimal{}
+	for _, l := range s.states() {
+		lines[l.Line] = l.Amount
+		if _, known := of[l.Account]; !known {
+			names = append(names, l.Account)
+		}
+		of[l.Account] = mustAdd(of[l.Account], l.Amount)
+		segments, err := DecodeSegments(l.Segments)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for _, x := range segments {
+			if !x.Pool.IsZero() {
+				shares[x.Pool], used[x.Pool] = mustAdd(shares[x.Pool], x.Charged), mustAdd(used[x.Pool], x.State.Sum)
+			}
+		}
+		if l.Events == 0 && l.RateLevel != LevelCorrection && !l.Amount.IsZero() {
+			s.t.Errorf("a line of %s without usage", l.Amount)
+		}
+	}
+	for i := range s.log {
+		charged[s.log[i].Line] = mustAdd(charged[s.log[i].Line], s.log[i].Charge)
+	}
+	for id, amount := range lines {
+		if charged[id] != amount {
+			s.t.Errorf("a line of %s was charged %s", amount, charged[id])
+		}
+	}
+	_, pools := s.stored()
+	for id, q := range pools {
+		segments, err := DecodePool(q.Segments)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		var sum money.Decimal
+		for _, x := range segments {
+			sum = mustAdd(sum, x.State.Sum)
+		}
+		if shares[id] != q.Amount || used[id] != sum {
+			s.t.Errorf("a pool of %s for %s, its lines have %s for %s", q.Amount, sum, shares[id], used[id])
+		}
+	}
+	slices.Sort(names)
+	for i, name := range names {
+		names[i] += " " + of[name].String()
+	}
+	return strings.Join(names, ", ")
+}
+
+const (
+	sharedPayers = "  - {id: a, parent: parent, bill_to: parent}\n  - {id: b, parent: parent, bill_to: parent}\n  - {id: c, parent: parent, bill_to: parent}\n"
+	sharedTiers  = "tiers: [{up_to: 100, unit_price: 0.10}, {unit_price: 0.05}]"
+)
+
+// sharedBook is a document with a product p, and contracts of account a.
+func sharedBook(product, contract string) string {
+	if contract != "" {
+		contract = "contracts: [{id: c-a, account: a, start: 2026-01-01, rates: [" + contract + "]}]\n"
+	}
+	return sharedPayers + "products:\n" + product + contract
+}
+
+// TestMovedShares: 100 units at 0.10, all above at 0.05, unless it says otherwise. Usage is sent, definitions change, more usage is sent
+// behind the accounts' markers.
+func TestMovedShares(t *testing.T) {
+	p := func(rates string) string { return "  - {id: p, rates: [" + rates + "]}\n" }
+	invoice := p("{model: graduated, pool: invoice, " + sharedTiers + "}")
+	highest := func(pool string) string {
+		return "{model: graduated, aggregation: max, pool: " + pool + ", tiers: [{up_to: 10, unit_price: 1}, {unit_price: 2}]}"
+	}
+	for _, c := range []struct {
+		name, first, second string
+		uses, behind        string
+		accounts            string
+		charged             string // behind the markers
+		results, settled    string
+		want                string
+	}{
+		{
+			// a's 100 cost 8 by its own contract. b's are then the first 100 of the pool: 10 instead of 5.
+			"out of a pool", sharedBook(invoice, ""), sharedBook(invoice, "{product: p, model: per_unit, unit_price: 0.08}"),
+			"a p 100 5; b p 100 6", "", "a", "", "(a -2)", "(b 5)", "a 8, b 10",
+		},
+		{
+			// Behind the marker 20 cost 1.6 by the contract, and b's 10 cost 0.05 each as long as a's 100 are in the pool.
+			"with usage behind the marker", sharedBook(invoice, ""), sharedBook(invoice, "{product: p, model: per_unit, unit_price: 0.08}"),
+			"a p 100 5; b p 100 6", "a p 20 7; b p 10 8", "a", "a 1.6; b 0.5", "(a -2)", "(b 5)", "a 9.6, b 10.5",
+		},
+		{
+			// Everybody has tiers of his own: each 100 cost 10.
+			"all out of it", sharedBook(invoice, ""), sharedBook(p("{model: graduated, "+sharedTiers+"}"), ""),
+			// Behind the marker 10 are the first of b's own.
+			"a p 100 5; b p 100 6", "b p 10 8", "a b", "b 1", "; (b 4.5)", "", "a 10, b 10.5",
+		},
+		{
+			// a's 80 and b's 60 had tiers of their own; together 140 cost 12, of which 8 are a's.
+			"into a pool", sharedBook(p("{model: graduated, "+sharedTiers+"}"), ""), sharedBook(invoice, ""),
+			"a p 80 5; b p 60 6", "", "a b", "", "; (b -2)", "", "a 8, b 4",
+		},
+		{
+			"into a pool, with usage behind the markers", sharedBook(p("{model: graduated, "+sharedTiers+"}"), ""), sharedBook(invoice, ""),
+			"a p 80 5; b p 60 6", "a p 10 7; b p 20 7", "a b", // 10 and 20 are the first in the new pool: 1 and 2
+			"a 1; b 2", // with a's 80 it holds 110: 8 − 0.5 more. b's 60: 3 instead of 6
+			"(a -0.5); (b -3)", "", "a 8.5, b 5",
+		},
+		{
+			// Of each account, then of all that are billed together.
+			"from one pool into another", sharedBook(p("{model: graduated, pool: account, "+sharedTiers+"}"), ""), sharedBook(invoice, ""),
+			"a p 80 5; b p 60 6", "", "a b", "", "; (b -2)", "", "a 8, b 4",
+		},
+		{
+			// A contract from the middle of the month takes 50 of a's 150 out; 200 cost 15, all 250 17.5.
+			"a part of a line", sharedBook(invoice, ""), strings.Replace(sharedBook(invoice, "{product: p, model: per_unit, unit_price: 0.08}"), "2026-01-01", "2026-01-15", 1),
+			"a p 100 5; a p 50 20; b p 100 6", "", "a", "", "(a 1.5)", "", "a 14, b 5",
+		},
+		{
+			// The largest is a's 12: 14, of which 2 are c's. Without it b's 5 is, of which c, to which the sweep comes first, takes what is missing.
+			"the largest goes", sharedBook(p(highest("invoice")), ""), sharedBook(p(highest("invoice")), "{product: p, model: per_unit, aggregation: max, unit_price: 1}"),
+			"c p 2 1; a p 12 5; b p 5 6", "", "a", "", "", "(c 3)", "a 12, b 0, c 5",
+		},
+		{
+			// Without a's 12 b's 7 behind the marker are the largest.
+			"the largest behind the marker is another's", sharedBook(p(highest("invoice")), ""), sharedBook(p(highest("invoice")), "{product: p, model: per_unit, aggregation: max, unit_price: 1}"),
+			"c p 2 1; a p 12 5; b p 5 6", "b p 7 6", "a", "b 0", "", "(c 5)", "a 12, b 0, c 7",
+		},
+		{
+			"the largest stays", sharedBook(p(highest("invoice")), ""), sharedBook(p(highest("invoice")), "{product: p, model: per_unit, aggregation: max, unit_price: 1}"),
+			"b p 12 5; a p 5 6", "", "a", "", "(a 5)", "", "a 5, b 14",
+		},
+		{
+			// By region: usage goes to other lines of the same pool, and none is left on the lines of before.
+			"to another line of the pool", sharedBook(invoice, ""), sharedBook(strings.Replace(invoice, "id: p,", "id: p, group_by: [region],", 1), ""),
+			"a p 80 5; b p 60 6", "a p 10 7", "a b", "a 0.5", "(a -8), (a 8); (b -4), (b 4)", "", "a 8.5, b 4",
+		},
+		{
+			// 6 of p and 50 of q are 30, on p's line, and 101 of q alone still are, on q's.
+			"a capacity", sharedCapacity(""), sharedCapacity("{product: p, model: per_unit, unit_price: 3}"),
+			"a p 6 5; a q 50 6; b p 3 6", "a q 51 7", "a", "a 0", "(a -12), (a 30)", "", "a 48, b 10",
+		},
+	} {
+		for _, restart := range []bool{false, true} {
+			t.Run(fmt.Sprint(c.name, " ", restart), func(t *testing.T) {
+				s := newSharing(t, c.first, c.second)
+				s.use(c.uses)
+				s.activate(2)
+				at := map[string]int64{}
+				accounts := strings.Fields(c.accounts)
+				for _, a := range accounts {
+					at[a] = s.mark(a, 2)
+				}
+				if c.behind != "" {
+					if got := s.use(c.behind); got != c.charged {
+						t.Errorf("behind the markers %q is charged, want %q", got, c.charged)
+					}
+				}
+				var results []string
+				for _, a := range accounts {
+					if restart {
+						s.restart()
+					}
+					results = append(results, s.result(a, 2, at[a]))
+					s.amounts()
+				}
+				if restart {
+					s.restart()
+				}
+				if got := strings.Join(results, "; "); got != c.results {
+					t.Errorf("results %q, want %q", got, c.results)
+				}
+				if got := s.settle(2); got != c.settled {
+					t.Errorf("others are charged %q, want %q", got, c.settled)
+				}
+				if got := s.amounts(); got != c.want {
+					t.Errorf("%s, want %s", got, c.want)
+				}
+			})
+		}
+	}
+}
+
+func sharedCapacity(contract string) string {
+	products := ""
+	for _, id := range []string{"p", "q"} {
+		products += "  - {id: " + id + ", rates: [{id: plan, model: capacity, pool: account, tiers: [{price: 10, limits: {p: 5, q: 100}}, {price: 30, limits: {p: 10}}, {price: 70}]}]}\n"
+	}
+	return sharedBook(products, contract)
+}
+
+// TestCorrectionsInPools: where the largest quantity counts, or events do, the line is rated again without the event that is named.
+func TestCorrectionsInPools(t *testing.T) {
+	rate := func(aggregation string) string {
+		return "  - {id: p, rates: [{model: graduated, aggregation: " + aggregation + ", pool: invoice, tiers: [{up_to: 2, unit_price: 5}, {unit_price: 1}]}]}\n"
+	}
+	for _, c := range []struct {
+		aggregation, uses, correct string
+		charged, result, settled   string
+		want                       string
+	}{
+		// 2 × 5, then one more unit; without e1 b's 3 are what a's 4 were: b owes 11.
+		{"max", "a p 4 5; b p 3 6", "a p -4 5 e1", "a 12; b 0", "(a -12), a 0", "(b 11)", "a 0, b 11"},
+		{"max", "a p 4 5; b p 3 6; a p 1 6", "a p -4 5 e1", "a 12; b 0; a 0", "(a -1), a 0", "", "a 11, b 0"},
+		{"max", "a p 4 5; b p 9 6", "a p -4 5 e1", "a 12; b 5", "(a -12), a 0", "(b 12)", "a 0, b 17"},
+		// Three events are 11; two are 10, and the one that goes is the dearest.
+		{"count", "a p 4 5; b p 3 6; a p 1 6", "a p -4 5 e1", "a 5; b 5; a 1", "(a -1), a 0", "", "a 5, b 5"},
+	} {
+		for _, restart := range []bool{false, true} {
+			s := newSharing(t, sharedBook(rate(c.aggregation), ""), sharedBook(rate(c.aggregation), ""))
+			if got := s.use(c.uses); got != c.charged {
+				t.Errorf("%s: charged %q, want %q", c.aggregation, got, c.charged)
+			}
+			if got := s.use(c.correct); got != ReasonCorrectionWaits {
+				t.Errorf("%s: the correction: %s", c.aggregation, got)
+			}
+			s.activate(2)
+			at := s.mark("a", 2)
+			if restart {
+				s.restart()
+			}
+			if got := s.result("a", 2, at); got != c.result {
+				t.Errorf("%s: result %q, want %q", c.aggregation, got, c.result)
+			}
+			if got := s.settle(2); got != c.settled {
+				t.Errorf("%s: others are charged %q, want %q", c.aggregation, got, c.settled)
+			}
+			if got := s.amounts(); got != c.want {
+				t.Errorf("%s: %s, want %s", c.aggregation, got, c.want)
+			}
+		}
+	}
+}
+
+// seal closes January of whoever parent pays for.
+func (s *sharing) seal() {
+	s.step(usage.Record{Kind: usage.KindSeal, Seal: &usage.Seal{Account: "parent", PeriodStart: benchStart, PeriodEnd: benchStart + 31*24*benchHour}})
+}
+
+// TestMovedSharesOnClosedInvoices: a pool that an account has alone is corrected on the current invoice. What others share stays, and is said.
+func TestMovedSharesOnClosedInvoices(t *testing.T) {
+	p := func(pool string) string {
+		return sharedBook("  - {id: p, group_by: [region], rates: [{model: graduated, pool: "+pool+", "+sharedTiers+"}]}\n", "")
+	}
+	contract := "{product: p, model: per_unit, unit_price: 0.08}"
+	with := func(pool string) string {
+		return sharedBook("  - {id: p, group_by: [region], rates: [{model: graduated, pool: "+pool+", "+sharedTiers+"}]}\n", contract)
+	}
+	s := newSharing(t, p("account"), with("account"))
+	s.use("a p 150 5; b p 100 6") // 12.5 and 10
+	s.seal()
+	s.use("a p 10 7") // late: 0.5
+	s.activate(2)
+	if got := s.result("a", 2, s.mark("a", 2)); got != "(a -0.5), (a 0.3)" { // 150 × 0.08 and 10 × 0.08
+		t.Errorf("result %q", got)
+	}
+	if got := s.amounts(); got != "a 12.8, b 10" {
+		t.Errorf("%s", got)
+	}
+
+	s = newSharing(t, p("invoice"), with("invoice"), with("invoice"))
+	s.use("a p 150 5; b p 100 6")
+	s.seal()
+	s.activate(2)
+	at := s.mark("a", 2)
+	sum, err := (&Summing{s, s, s, s, 0}).Sum(t.Context(), SumQuestion{Account: "a", Seq: 2, Under: 2, Below: at, Closed: true})
+	if err != nil || sum.Closed["p"] != leftClosed || len(sum.Left)+len(sum.Corrections)+len(sum.Lines) != 0 {
+		t.Errorf("%+v, %v", sum, err)
+	}
+	if got := s.result("a", 2, at); got != "" {
+		t.Errorf("result %q", got)
+	}
+	if got := s.amounts(); got != "a 12.5, b 5" {
+		t.Errorf("%s", got)
+	}
+	// Up to the definitions of the seal results still change what is sealed, others' lines too.
+	s = newSharing(t, p("invoice"), with("invoice"))
+	s.use("a p 100 5; b p 100 6")
+	s.activate(2)
+	at = s.mark("a", 2)
+	s.seal()
+	if got := s.result("a", 2, at); got != "(a -2)" {
+		t.Errorf("result %q", got)
+	}
+	if got := s.settle(2); got != "(b 5)" {
+		t.Errorf("others are charged %q", got)
+	}
+	if got := s.amounts(); got != "a 8, b 10" {
+		t.Errorf("%s", got)
+	}
+}
