@@ -198,7 +198,7 @@ func pricedStep(rate *catalog.Rate, values []string, out *report, s settings, na
 		if err := price.Add(selected, &segment.State, &in); err != nil {
 			return err
 		}
-		_, err := price.TotalOf(selected, &segment.State)
+		_, err := price.TotalOf(selected, &segment.State, segment.Line)
 		return err
 	})
 }

@@ -76,13 +76,13 @@ func (d *Desk) bind(ctx context.Context, plan *catalog.Plan, l *rater.LineState)
 		if !s.Pool.IsZero() {
 			continue // priced with what others use, see shared
 		}
-		priced, ok := s.Priced(plan, l.UsagePeriod)
+		priced, ok := s.Priced(plan, l)
 		if !ok {
 			old, err := d.plan(ctx, s.Seq, l.Account)
 			if err != nil {
 				return nil, fmt.Errorf("line %s: %w", l.Line, err)
 			}
-			if priced, ok = s.Priced(old, l.UsagePeriod); !ok {
+			if priced, ok = s.Priced(old, l); !ok {
 				return nil, fmt.Errorf("line %s: rate %q of %s %q is gone from the definitions at %d and at %d", l.Line, s.Rate, s.Owner.Kind, s.Owner.ID, plan.Seq(), s.Seq)
 			}
 		}

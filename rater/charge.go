@@ -107,15 +107,19 @@ func (p *pricer) enter(e *usage.Event, r *resolution, sofar money.Decimal) (quan
 	if e.Corrects != nil && !price.TakesBack(p.rate) {
 		return quantity, reasonToWait(e)
 	}
+	if p.rate.Needs.Days && r.on.PeriodDays() == 0 {
+		return quantity, ReasonNoPeriod
+	}
 	quantity, err := sofar.Add(e.Quantity)
 	if err != nil {
 		return quantity, ReasonOverflow
 	}
 	if price.QuantityAlone(p.rate) { // mostly, and then nothing else needs to be read
-		p.in, p.exchange = price.Input{Quantity: e.Quantity, Events: p.events}, money.Exchange{}
+		p.in, p.exchange = price.Input{Quantity: e.Quantity, Events: p.events, Line: r.on}, money.Exchange{}
 		return quantity, ""
 	}
 	p.in, p.exchange, reason = inputOf(e, p.rate, r.usagePeriod, r.usageZone, r.plan.Snapshot(), p.known.amount(e, p.rate, r.plan))
+	p.in.Line = r.on
 	if price.CountsValues(p.rate) {
 		p.see(r.f, e)
 	}
@@ -219,7 +223,7 @@ func (p *pricer) chargeSegment(l *line, s *segment, r *resolution) (charged mone
 	if err := aggregate(p.rate, &state, &p.in); err != nil {
 		return charged, reasonOf(err)
 	}
-	total, err := price.TotalOf(p.rate, &state)
+	total, err := price.TotalOf(p.rate, &state, s.on)
 	if err == nil && s.conversion != nil {
 		total, err = s.conversion.exchange.Convert(total)
 	}
@@ -251,7 +255,7 @@ func (p *pricer) chargeCell(l *line, r *resolution) (charged money.Decimal, reas
 	if !found {
 		cell = slices.Insert(cell, own, price.Segment{Cell: rate.Cell})
 	}
-	cell[own].Rate = rate
+	cell[own].Rate, cell[own].Line = rate, p.in.Line
 	if c != nil {
 		cell[own].Exchange = c.exchange
 	}
@@ -286,7 +290,7 @@ func (p *pricer) chargeCell(l *line, r *resolution) (charged money.Decimal, reas
 		at = l.insert(at, segment{owner: rate.Owner, segmentKey: keyOf(rate)})
 	}
 	s := &l.segments[at]
-	s.rate, s.gone, s.state, s.seq, s.conversion, s.pinned = rate, false, cell[own].State, r.seq, c, c
+	s.rate, s.gone, s.state, s.seq, s.conversion, s.pinned, s.on = rate, false, cell[own].State, r.seq, c, c, p.in.Line
 	l.amount = amount
 	return charged, ""
 }
@@ -533,7 +537,7 @@ func (m *machine) bind(f *family, account string, seq int64, plan *catalog.Plan,
 		return true
 	}
 	for i := range f.lines {
-		if !m.bindSegments(f.lines[i].segments, account, f.period, seq, plan, need) {
+		if !m.bindSegments(f.lines[i].segments, account, f.period, f.group, seq, plan, need) {
 			return false
 		}
 		f.lines[i].bound()
@@ -542,8 +546,10 @@ func (m *machine) bind(f *family, account string, seq int64, plan *catalog.Plan,
 	return true
 }
 
-// bindSegments is bind for some segments.
-func (m *machine) bindSegments(segs []segment, account string, period catalog.Period, seq int64, plan *catalog.Plan, need *needs) bool {
+// bindSegments is bind for some segments, of usage in a period and group.
+func (m *machine) bindSegments(
+	segs []segment, account string, period catalog.Period, group []activity.Attribute, seq int64, plan *catalog.Plan, need *needs,
+) bool {
 	var of outer
 	for j := range segs {
 		s := &segs[j]
@@ -570,7 +576,7 @@ func (m *machine) bindSegments(segs []segment, account string, period catalog.Pe
 		if r == nil {
 			panic("bug: a segment's rate is gone from the definitions that it was priced under")
 		}
-		s.rate, s.gone, s.conversion = r, gone, c
+		s.rate, s.gone, s.conversion, s.on = r, gone, c, lineOf(r, plan, period, group)
 	}
 	return true
 }

@@ -283,6 +283,7 @@ func (f *Fold) owedBy(r *resolution, e *usage.Event, on Invoiced) resolution {
 	x := *r
 	x.owed, x.usagePeriod = f.words.of(on.Owed), on.Usage
 	x.f = f.family(activity.FamilyID(r.seller, e.Account, r.product.ID, r.pkg, r.group, on.Owed, on.Usage.Start))
+	x.on = lineOf(x.rate, x.plan, x.usagePeriod, x.group)
 	f.share(&x, e)
 	return x
 }

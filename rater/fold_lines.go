@@ -191,6 +191,7 @@ func (f *Fold) load(stored []LineState, plan *catalog.Plan, old func(seq int64) 
 			if s.rate, s.gone = r, gone; r == nil {
 				return fmt.Errorf("rate %q of %s %q is gone from the definitions at %d and at %d", s.id, s.owner.Kind, s.owner.ID, plan.Seq(), s.seq)
 			}
+			s.on = lineOf(r, plan, family.period, family.group)
 		}
 		l.bound()
 	}

@@ -356,7 +356,7 @@ func (p *pricer) begins(r *resolution, cell string, level money.Decimal) (s segm
 		return s, false
 	}
 	c, ok := r.f.conversionIn(rate, r.usagePeriod, p.known.prices(rate, r.usagePeriod, r.plan), r.plan)
-	return segment{rate: rate, owner: rate.Owner, segmentKey: keyOf(rate), seq: r.seq, state: state, conversion: c, pinned: c}, ok
+	return segment{rate: rate, owner: rate.Owner, segmentKey: keyOf(rate), seq: r.seq, state: state, conversion: c, pinned: c, on: r.on}, ok
 }
 
 // newest is up to where the account's periods are sealed.

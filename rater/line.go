@@ -10,6 +10,7 @@ import (
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/activity"
 	"github.com/tollstream/tollstream/rater/catalog"
+	"github.com/tollstream/tollstream/rater/method"
 	"github.com/tollstream/tollstream/rater/price"
 )
 
@@ -148,9 +149,23 @@ type segment struct {
 	gone       bool          // the rate no longer exists in the definitions that the family is bound to, or not with states of this shape
 	conversion *conversion   // of the rate, nil for one in the line's currency
 	state      price.State
-	pinned     *conversion // the conversion that the family was last priced with
-	owner      catalog.Ref // with id and seq finds the rate again
+	pinned     *conversion  // the conversion that the family was last priced with
+	owner      catalog.Ref  // with id and seq finds the rate again
+	on         *method.Line // for a rate that looks at it, see catalog.Rate.SeesLine; else nil
 	segmentKey
+}
+
+// lineOf gives what methods of the price book's own see of the line of usage in the period; nil: the rate is none, nor is one of its matrix.
+func lineOf(r *catalog.Rate, plan *catalog.Plan, period catalog.Period, group []activity.Attribute) *method.Line {
+	if !r.SeesLine {
+		return nil
+	}
+	seen := make([]method.Attribute, len(group))
+	for i := range group {
+		seen[i] = method.Attribute{Name: strings.Clone(group[i].Name), Value: strings.Clone(group[i].Value)}
+	}
+	owed, _ := plan.Billing(period.Start)
+	return price.LineOf(period, owed.ZoneAt(period.Start), seen)
 }
 
 // segmentKey names a segment of a line.
@@ -174,7 +189,7 @@ type conversion struct {
 
 // priced is the segment as it is priced.
 func (s *segment) priced() price.Segment {
-	p := price.Segment{Rate: s.rate, State: s.state, Cell: s.cell}
+	p := price.Segment{Rate: s.rate, State: s.state, Cell: s.cell, Line: s.on}
 	if s.conversion != nil {
 		p.Exchange = s.conversion.exchange
 	}
@@ -385,7 +400,7 @@ func addTo(scratch []segment, segments []segment, r *catalog.Rate, c *conversion
 	if !found {
 		scratch = slices.Insert(scratch, i, segment{owner: r.Owner, segmentKey: key})
 	}
-	scratch[i].rate, scratch[i].gone, scratch[i].conversion = r, false, c
+	scratch[i].rate, scratch[i].gone, scratch[i].conversion, scratch[i].on = r, false, c, in.Line
 	if price.InLogOrder(r) {
 		before, err := beforeIn(scratch, i, others)
 		if err != nil {

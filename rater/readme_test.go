@@ -20,6 +20,7 @@ var exampleNow = time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC).UnixNano()
 type priceExample struct {
 	Rate    yaml.Node
 	Rates   yaml.Node
+	GroupBy []string `yaml:"group_by"`
 	Usage   []exampleEvent
 	Charges []string
 }
@@ -70,7 +71,7 @@ func (x *priceExample) document(t *testing.T) string {
 	text, err := yaml.Marshal(map[string]any{
 		"currency": "EUR",
 		"seller":   map[string]any{"id": "main", "name": "Example Ltd", "country": "DE"},
-		"products": []any{map[string]any{"id": "p", "name": "P", "unit": "unit", "rates": rates}},
+		"products": []any{map[string]any{"id": "p", "name": "P", "unit": "unit", "group_by": x.GroupBy, "rates": rates}},
 		"accounts": []any{map[string]any{"id": "a", "name": "A", "time_zone": "Europe/Berlin", "cycle": map[string]any{"every": "monthly"}}},
 	})
 	if err != nil {

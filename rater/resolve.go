@@ -10,6 +10,7 @@ import (
 	"github.com/tollstream/tollstream/rater/activity"
 	"github.com/tollstream/tollstream/rater/catalog"
 	"github.com/tollstream/tollstream/rater/dedup"
+	"github.com/tollstream/tollstream/rater/method"
 	"github.com/tollstream/tollstream/rater/price"
 )
 
@@ -39,6 +40,7 @@ type resolution struct {
 	owed        string         // who is billed for the usage's own period
 	billed      string         // who is invoiced
 	period      catalog.Period
+	on          *method.Line // what the rate sees of the line, nil: nothing
 }
 
 // pooled is what a pool has to know of an event.
@@ -140,6 +142,7 @@ func (r *resolution) answer(plan *catalog.Plan, e *usage.Event, owed string) (fa
 		r.group = append(r.group, activity.Attribute{Name: name, Value: e.Attribute(name)})
 	}
 	r.invoice = activity.InvoiceID(r.seller, r.billed, r.period.Start)
+	r.on = lineOf(r.rate, plan, r.usagePeriod, r.group)
 	return activity.FamilyID(r.seller, e.Account, r.product.ID, r.pkg, r.group, owed, r.usagePeriod.Start)
 }
 

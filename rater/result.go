@@ -177,7 +177,7 @@ func (m *machine) prepareMerge(s *MarkerState, id activity.ID, results []*usage.
 		return merging{}, false
 	}
 	for i := range out.lines {
-		if !m.bindSegments(out.lines[i].segments, s.Account, period, seq, plan, need) {
+		if !m.bindSegments(out.lines[i].segments, s.Account, period, f.group, seq, plan, need) {
 			return merging{}, false
 		}
 	}
@@ -305,7 +305,7 @@ func (m *machine) addKept(g *merging, s *MarkerState, plan *catalog.Plan, need *
 	for _, e := range events {
 		bound := []segment{{owner: e.owner, segmentKey: e.key, seq: e.seq}}
 		period := catalog.Period{Start: g.like.UsageStart, End: g.like.UsageEnd}
-		if !m.bindSegments(bound, s.Account, period, g.seq, plan, need) {
+		if !m.bindSegments(bound, s.Account, period, g.f.group, g.seq, plan, need) {
 			return false
 		}
 		c := bound[0].conversion
@@ -318,7 +318,7 @@ func (m *machine) addKept(g *merging, s *MarkerState, plan *catalog.Plan, need *
 		owed, _ := plan.Billing(e.time)
 		in := price.Input{
 			Quantity: e.quantity, Money: e.money, HasMoney: e.hasMoney, ID: e.id, Time: e.time, Zone: owed.ZoneAt(e.time),
-			Period: period,
+			Period: period, Line: bound[0].on,
 		}
 		var others []segment
 		var err error

@@ -191,18 +191,19 @@ type Segment struct {
 	Charged money.Decimal // what the pool's charges to it add up to
 }
 
-// Priced is the segment, of usage in the period, as the plan prices it; ok is false where the rate is gone, or nothing turns it into
+// Priced is the segment of the line as the plan prices it; ok is false where the rate is gone, or nothing turns it into
 // the account's currency. It keeps its exchange as long as the rate is in the currency that it was in.
-func (s *Segment) Priced(plan *catalog.Plan, period catalog.Period) (p price.Segment, ok bool) {
+func (s *Segment) Priced(plan *catalog.Plan, l *LineState) (p price.Segment, ok bool) {
 	p = price.Segment{Rate: s.RateIn(plan), State: s.State, Cell: s.Cell}
 	if p.Rate == nil {
 		return p, false
 	}
+	p.Line = lineOf(p.Rate, plan, l.UsagePeriod, l.Group)
 	if p.Rate.Currency == s.Currency {
 		p.Exchange = s.Exchange
 		return p, true
 	}
-	p.Exchange, ok = plan.ExchangeOf(p.Rate, period)
+	p.Exchange, ok = plan.ExchangeOf(p.Rate, l.UsagePeriod)
 	return p, ok
 }
 

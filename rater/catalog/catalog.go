@@ -140,6 +140,8 @@ type Rate struct {
 	Own        method.Price // formula, custom
 	Expression string       // formula
 	Method     string       // custom
+	Needs      method.Needs // what a formula looks at of the line
+	SeesLine   bool         // it, or a price of its matrix, is a method of the price book's own
 
 	Pool             Pool // whose usage has the tiers together
 	Aggregation      Aggregation

@@ -108,8 +108,11 @@ func eachUse(def any, note func(Ref)) {
 			note(Ref{kind, id})
 		}
 	}
-	rates := func(list []*rateDef) {
+	rates := func(list []*rateDef, product string) {
 		for _, r := range list {
+			if len(r.namesGroup()) > 0 {
+				use(kindGroup, orElse(r.Product, product))
+			}
 			use(KindProduct, r.Product)
 			use(KindPackage, r.Package)
 			if !strings.Contains(r.ID, ":") { // derived ids have one
@@ -122,13 +125,13 @@ func eachUse(def any, note func(Ref)) {
 	}
 	switch d := def.(type) {
 	case *productDef:
-		rates(d.Rates)
+		rates(d.Rates, "")
 	case *rateClassDef:
-		rates(d.Rates)
+		rates(d.Rates, "")
 	case *packageDef:
 		for _, p := range d.Products {
 			use(KindProduct, p.Product)
-			rates(p.Rates)
+			rates(p.Rates, p.Product)
 		}
 	case *accountDef:
 		use(KindAccount, d.Parent)
@@ -136,13 +139,13 @@ func eachUse(def any, note func(Ref)) {
 			for _, p := range list {
 				use(KindProduct, p.Product)
 				use(KindPackage, p.Package)
-				rates(p.Rates)
+				rates(p.Rates, p.Product)
 			}
 		}
 	case *contractDef:
 		use(KindAccount, d.Account)
 		use(KindRateClass, d.RateClass)
-		rates(d.Rates)
+		rates(d.Rates, "")
 	}
 }
 

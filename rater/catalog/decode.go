@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/tollstream/tollstream/ledger/money"
+	"github.com/tollstream/tollstream/rater/method"
 )
 
 // Row is a stored definition: its body is the JSON of the definition at that sequence number. A
@@ -35,7 +36,7 @@ func (o owner) rate(d *rateDef, product string) (*Rate, error) {
 		ID: d.ID, Product: product, Package: d.Package, Currency: d.Currency,
 		Start: max(d.Start.startAt(), o.start), End: min(d.End.endAt(), o.end),
 		Aggregation: AggregationSum, Pool: Pool(d.Pool), TiersRestart: d.TiersRestart, Minimum: d.Minimum, MinimumProrated: d.MinimumByDay,
-		Level: o.level, Owner: o.ref, OwnerAccount: o.account, Seq: o.seq,
+		Level: o.level, Owner: o.ref, OwnerAccount: o.account, Seq: o.seq, SeesLine: seesLine(d),
 	}
 	if d.Aggregation != "" {
 		r.Aggregation = Aggregation(d.Aggregation)
@@ -71,6 +72,7 @@ func (r *Rate) price(d *rateDef) {
 	if r.Model == ModelFormula || r.Model == ModelCustom {
 		r.Expression, r.Method = d.Expression, d.Method
 		r.Own, _ = ownPrice(d) // nil: it was accepted by a program with other methods
+		r.Needs = method.NeedsOf(r.Own)
 	}
 	if r.Model == ModelPercentage {
 		r.Percentage = &Percentage{

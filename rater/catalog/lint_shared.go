@@ -22,6 +22,7 @@ func (l *linter) ownPrices(d *rateDef) {
 	if Model(d.Model) == ModelCustom {
 		at = d.at.member("method")
 	}
+	needs, line := method.NeedsOf(price), &method.Line{Days: 30}
 	negative, failing := false, false
 	totals := map[money.Decimal]bool{}
 	for _, text := range samples {
@@ -30,7 +31,7 @@ func (l *linter) ownPrices(d *rateDef) {
 			if events > 1 {
 				inEvents = strconv.FormatInt(events, 10) + " events"
 			}
-			total, err := price.Total(method.Usage{Quantity: quantity, Events: events})
+			total, err := price.Total(method.Usage{Quantity: quantity, Events: events, Line: line})
 			switch {
 			case err != nil:
 				if !failing {
@@ -46,7 +47,7 @@ func (l *linter) ownPrices(d *rateDef) {
 			totals[total] = true
 		}
 	}
-	if len(totals) == 1 && !failing && Model(d.Model) == ModelFormula && !strings.Contains(d.Expression, "quantity") {
+	if len(totals) == 1 && !failing && Model(d.Model) == ModelFormula && !strings.Contains(d.Expression, "quantity") && !needs.Days && len(needs.Group) == 0 {
 		for total := range totals {
 			l.warn("formula-constant", at, "use quantity or events in it, or the model flat", "comes to %s whatever is used", total)
 		}

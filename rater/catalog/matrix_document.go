@@ -399,7 +399,7 @@ func (e *entryDef) compile(outer *Rate) *Rate {
 	r := &Rate{
 		ID: outer.ID, Product: outer.Product, Package: outer.Package, Currency: outer.Currency, Start: outer.Start, End: outer.End,
 		Aggregation: outer.Aggregation, AbsoluteLevel: outer.AbsoluteLevel, Attribute: outer.Attribute, Pool: outer.Pool, Rounding: outer.Rounding, TiersRestart: outer.TiersRestart,
-		Level: outer.Level, Owner: outer.Owner, OwnerAccount: outer.OwnerAccount, Seq: outer.Seq, Outer: outer,
+		Level: outer.Level, Owner: outer.Owner, OwnerAccount: outer.OwnerAccount, Seq: outer.Seq, Outer: outer, SeesLine: outer.SeesLine,
 	}
 	r.price(&e.rateDef)
 	return r

@@ -139,7 +139,7 @@ func TestNeeds(t *testing.T) {
 			"exchange_rates: [{base: USD, date: 2026-01-02, rates: {EUR: 1}}, {base: USD, date: 2026-01-01, rates: {EUR: 1}}]",
 			Needs{Shared: []Ref{{KindExchangeRates, "USD@2026-01-01"}, {KindExchangeRates, "USD@2026-01-02"}, settings}, ExchangeRates: []string{"USD@2026-01-01", "USD@2026-01-02"}},
 		},
-		"a product's identifiers may be any other's": {"products: [{id: p, rates: [{model: flat, amount: 1}]}]", Needs{AllShared: true}},
+		"a product's identifiers may be any other's": {"products: [{id: p, rates: [{model: flat, amount: 1}]}]", Needs{AllShared: true, Grouped: []Ref{{kindGroup, "p"}}}},
 		"a chosen id may be any other's": {
 			"accounts: [{id: b, products: [{product: p, rates: [{id: two, model: flat, amount: 1}, {id: one, model: flat, amount: 1}, {id: one, model: flat, amount: 1}]}]}]",
 			Needs{AllShared: true, Accounts: []string{"b"}, Identifiers: []string{"b"}, RateIDs: []string{"one", "two"}},

@@ -28,6 +28,30 @@ func ownPrice(d *rateDef) (method.Price, error) {
 	return nil, nil
 }
 
+// eachPrice visits the rate and, of a matrix, the prices in it.
+func (d *rateDef) eachPrice(visit func(*rateDef)) {
+	visit(d)
+	for _, e := range d.Prices {
+		visit(&e.rateDef)
+	}
+	if d.Default != nil {
+		visit(&d.Default.rateDef)
+	}
+}
+
+// seesLine says whether it, or a price of its matrix, is a method of the price book's own.
+func seesLine(d *rateDef) (sees bool) {
+	d.eachPrice(func(p *rateDef) { sees = sees || Model(p.Model) == ModelFormula || Model(p.Model) == ModelCustom })
+	return sees
+}
+
+// looksAtLine says whether a formula names the line's group or days.
+func looksAtLine(d *rateDef) bool {
+	p, _ := ownPrice(d)
+	needs := method.NeedsOf(p)
+	return needs.Days || len(needs.Group) > 0
+}
+
 // checkOwn checks a formula, or the parameters of a method.
 func (r *reader) checkOwn(d *rateDef) {
 	member, name := "expression", d.Expression

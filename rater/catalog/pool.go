@@ -53,18 +53,11 @@ func (r *reader) checkPool(d *rateDef) {
 	if d.Pool == "" {
 		return
 	}
-	prices := []*rateDef{d}
-	for _, e := range d.Prices {
-		prices = append(prices, &e.rateDef)
-	}
-	if d.Default != nil {
-		prices = append(prices, &d.Default.rateDef)
-	}
-	for _, p := range prices {
+	d.eachPrice(func(p *rateDef) {
 		if why := whyNotPooled(p, p != d); why != "" {
 			r.failOnce(pool, "%s", why)
 		}
-	}
+	})
 	switch Aggregation(d.Aggregation) {
 	case "", AggregationCount, AggregationMax:
 	default:
@@ -87,6 +80,8 @@ func whyNotPooled(d *rateDef, inside bool) string {
 		return "cannot be shared where each event is charged by itself: use graduated_percentage, or leave it out"
 	case m == ModelDynamic:
 		return "shares tiers, and dynamic has none: leave it out"
+	case m == ModelFormula && looksAtLine(d):
+		return "cannot be shared with a formula that names group or days, which are of one line: leave out the name, or pool"
 	case d.Split != nil:
 		return "cannot be shared where split is false, because then its total would depend on who comes first: leave one of them out"
 	case d.Prorate != "":

@@ -45,6 +45,7 @@ func (v *revision) products() {
 			v.fail(d.at.member("rates"), "is missing: every product needs a default rate")
 		}
 		v.finishRates(v.shared("product:"+d.ID, d.ID), d.Rates)
+		v.ungrouped(d)
 		v.refuseOverlaps(listRates(nil, d.Rates, d.ID, Always, Never))
 		v.chosen(Ref{KindProduct, d.ID})
 	}

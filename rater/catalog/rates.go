@@ -328,6 +328,7 @@ func (v *revision) finishRates(o rateOwner, rates []*rateDef) {
 		if d.Product == "" && o.product == "" {
 			v.failOnce(d.at.member("product"), "is missing: name the product")
 		}
+		v.groups(d, orElse(d.Product, o.product))
 		if d.ID == "" {
 			d.ID = o.deriveID(d)
 		} else {

@@ -9,7 +9,7 @@ import (
 // Needs names what must be read before a document can be revised: the newest rows of the accounts
 // with all their parents, the contracts, all contracts of ContractAccounts, the shared definitions that it names (or every one of
 // them but exchange rates, where a product is defined, for its identifiers may be another's, or a rate has an id of its own) and the
-// settings, the exchange rates, who holds the identifiers and the rate ids, and who uses what is deleted.
+// settings, the exchange rates, who holds the identifiers and the rate ids, and who uses what is deleted, or names the groups of what is defined.
 type Needs struct {
 	AllShared        bool
 	Shared           []Ref
@@ -19,6 +19,7 @@ type Needs struct {
 	Identifiers      []string
 	RateIDs          []string
 	Deletes          []Ref
+	Grouped          []Ref // of products that are defined: what formulas name them by, see Stored.Users
 	ExchangeRates    []string
 	Crossings        bool // all accounts that their parents pay though they are routed apart
 	Pools            bool // all definitions that share tiers between accounts
@@ -110,6 +111,9 @@ func (c Change) String() string {
 func (d *Document) Needs() Needs {
 	n := Needs{AllShared: len(d.products) > 0}
 	shared := map[Ref]bool{{KindSettings, settingsID}: true}
+	for _, p := range d.products {
+		n.Grouped = append(n.Grouped, Ref{kindGroup, p.ID})
+	}
 	for _, c := range d.classes {
 		named(shared, Ref{KindRateClass, c.ID}, c)
 	}

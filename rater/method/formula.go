@@ -1,7 +1,9 @@
 package method
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/cel-go/common"
@@ -20,11 +22,12 @@ const (
 	maxDepth   = 40
 )
 
-// Formula makes the price of an expression in the syntax of CEL over exact decimals: numbers, quantity and events, + - * / and the sign,
+// Formula makes the price of an expression in the syntax of CEL over exact decimals: numbers, quantity, events and days, + - * / and the sign,
 // comparisons, && || !, condition ? a : b, min(a, b, …), max(a, b, …), ceil(a), floor(a), round(a) and these with a number of decimals:
 // round(a, 2), where a half goes away from zero. Each product and quotient is rounded half away from zero at the 12th decimal; what
-// overflows or divides by zero rejects the event. There are no floats, no loops and no other types. The error says what is wrong and
-// where in the expression.
+// overflows or divides by zero rejects the event. days is how many the billing period has, see [Line]; the values by which the product is
+// grouped are texts, group.region or group["call type"], which == and != compare with others. There are no floats, no loops and no other types.
+// The error says what is wrong and where in the expression.
 func Formula(expression string) (Price, error) {
 	p, err := parser.NewParser(
 		parser.MaxRecursionDepth(maxDepth), parser.ExpressionSizeCodePointLimit(maxFormula), parser.ErrorRecoveryLimit(1), parser.Macros(),
@@ -41,10 +44,13 @@ func Formula(expression string) (Price, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n.number == nil {
+	if n.truth != nil {
 		return nil, fmt.Errorf("gives true or false, not an amount: use condition ? amount : other")
 	}
-	return &formula{number: n.number, write: n.write, expression: expression}, nil
+	if n.number == nil {
+		return nil, fmt.Errorf("gives a text, not an amount: use condition ? amount : other")
+	}
+	return &formula{number: n.number, write: n.write, expression: expression, needs: c.needs}, nil
 }
 
 // formula is a compiled expression.
@@ -52,6 +58,7 @@ type formula struct {
 	number     number
 	write      write
 	expression string
+	needs      Needs
 }
 
 // Total implements Price.
@@ -71,13 +78,15 @@ func (f *formula) Terms(u Usage) []Term {
 type (
 	number func(u Usage) (money.Decimal, error)
 	truth  func(u Usage) (bool, error)
+	text   func(u Usage) string
 	write  func(b *strings.Builder, u Usage, binds int) // binds: how strongly what is around binds
 )
 
-// node is a part of an expression: a number or a truth.
+// node is a part of an expression: a number, a truth or a text.
 type node struct {
 	number number
 	truth  truth
+	text   text
 	write  write
 	fixed  *money.Decimal // of a literal
 }
@@ -86,13 +95,16 @@ type compiler struct {
 	source []rune
 	info   *ast.SourceInfo
 	steps  int
+	needs  Needs
 }
 
 func (c *compiler) fail(e ast.Expr, format string, args ...any) error {
 	return fmt.Errorf("at character %d: %s", c.info.GetStartLocation(e.ID()).Column()+1, fmt.Sprintf(format, args...))
 }
 
-const known = "known are quantity, events, numbers, + - * /, comparisons, && || !, ? :, min, max, ceil, floor and round"
+const known = "known are quantity, events, days, group.NAME, numbers, texts to compare with, + - * /, comparisons, && || !, ? :, min, max, ceil, floor and round"
+
+var errNoDays = errors.New("the billing period has no end, so that it has no number of days")
 
 func (c *compiler) compile(e ast.Expr) (node, error) {
 	if c.steps++; c.steps > maxSteps {
@@ -107,10 +119,18 @@ func (c *compiler) compile(e ast.Expr) (node, error) {
 			return variable(func(u Usage) money.Decimal { return u.Quantity }), nil
 		case "events":
 			return variable(func(u Usage) money.Decimal { return money.FromInt(u.Events) }), nil
+		case "days":
+			return c.days(), nil
+		case groups:
+			return node{}, c.fail(e, "group needs the name of an attribute: write group.NAME, or group[\"NAME\"] where the name is no word")
 		}
 		return node{}, c.fail(e, "%q is not known: %s", e.AsIdent(), known)
 	case ast.CallKind:
 		return c.call(e)
+	case ast.SelectKind:
+		if s := e.AsSelect(); isGroup(s.Operand()) && !s.IsTestOnly() {
+			return c.group(s.FieldName()), nil
+		}
 	}
 	return node{}, c.fail(e, "this is no part of a formula: %s", known)
 }
@@ -120,6 +140,48 @@ func variable(of func(u Usage) money.Decimal) node {
 		number: func(u Usage) (money.Decimal, error) { return of(u), nil },
 		write:  func(b *strings.Builder, u Usage, _ int) { writeNumber(b, of(u)) },
 	}
+}
+
+// days is how many the billing period has.
+func (c *compiler) days() node {
+	c.needs.Days = true
+	n := variable(func(u Usage) money.Decimal { return money.FromInt(u.Line.PeriodDays()) })
+	count := n.number
+	n.number = func(u Usage) (money.Decimal, error) {
+		if u.Line.PeriodDays() == 0 {
+			return money.Decimal{}, errNoDays
+		}
+		return count(u)
+	}
+	return n
+}
+
+// groups is how a formula calls what the product is grouped by.
+const groups = "group"
+
+func isGroup(e ast.Expr) bool { return e.Kind() == ast.IdentKind && e.AsIdent() == groups }
+
+// group is the value of an attribute.
+func (c *compiler) group(name string) node {
+	if !slices.Contains(c.needs.Group, name) {
+		c.needs.Group = append(c.needs.Group, name)
+	}
+	return textual(func(u Usage) string { return u.Line.Value(name) })
+}
+
+func textual(of text) node {
+	return node{text: of, write: func(b *strings.Builder, u Usage, _ int) { fmt.Fprintf(b, "%q", of(u)) }}
+}
+
+// index is group["a name"].
+func (c *compiler) index(e ast.Expr) (node, error) {
+	args := e.AsCall().Args()
+	if isGroup(args[0]) && args[1].Kind() == ast.LiteralKind {
+		if name, ok := args[1].AsLiteral().(types.String); ok {
+			return c.group(string(name)), nil
+		}
+	}
+	return node{}, c.fail(e, "this is no part of a formula: %s", known)
 }
 
 func writeNumber(b *strings.Builder, d money.Decimal) {
@@ -136,6 +198,8 @@ func (c *compiler) literal(e ast.Expr) (node, error) {
 	switch v := e.AsLiteral().(type) {
 	case types.Bool:
 		return node{truth: func(Usage) (bool, error) { return bool(v), nil }, write: func(b *strings.Builder, _ Usage, _ int) { fmt.Fprint(b, bool(v)) }}, nil
+	case types.String:
+		return textual(func(Usage) string { return string(v) }), nil
 	case types.Int:
 		negative = v < 0
 	case types.Double:
@@ -177,6 +241,9 @@ func (c *compiler) call(e ast.Expr) (node, error) {
 	if call.IsMemberFunction() {
 		return node{}, c.fail(e, "there are no functions of a value: %s", known)
 	}
+	if call.FunctionName() == operators.Index {
+		return c.index(e)
+	}
 	args := make([]node, 0, len(call.Args()))
 	for _, a := range call.Args() {
 		n, err := c.compile(a)
@@ -207,8 +274,11 @@ func (c *compiler) call(e ast.Expr) (node, error) {
 
 func (c *compiler) numbers(e ast.Expr, args []node) error {
 	for i, a := range args {
-		if a.number == nil {
+		if a.truth != nil {
 			return c.fail(e.AsCall().Args()[i], "this is true or false where a number is needed")
+		}
+		if a.text != nil {
+			return c.fail(e.AsCall().Args()[i], "this is a text where a number is needed: compare it with == or !=")
 		}
 	}
 	return nil
@@ -217,7 +287,11 @@ func (c *compiler) numbers(e ast.Expr, args []node) error {
 func (c *compiler) truths(e ast.Expr, args []node) error {
 	for i, a := range args {
 		if a.truth == nil {
-			return c.fail(e.AsCall().Args()[i], "this is a number where true or false is needed: compare it")
+			what := "a number"
+			if a.text != nil {
+				what = "a text"
+			}
+			return c.fail(e.AsCall().Args()[i], "this is %s where true or false is needed: compare it", what)
 		}
 	}
 	return nil
@@ -289,6 +363,9 @@ func (c *compiler) negate(e ast.Expr, a node) (node, error) {
 }
 
 func (c *compiler) comparison(e ast.Expr, name string, args []node) (node, error) {
+	if (name == operators.Equals || name == operators.NotEquals) && (args[0].text != nil || args[1].text != nil) {
+		return c.sameText(e, name == operators.Equals, args)
+	}
 	if err := c.numbers(e, args); err != nil {
 		return node{}, err
 	}
@@ -318,6 +395,22 @@ func (c *compiler) comparison(e ast.Expr, name string, args []node) (node, error
 			b, err := y(u)
 			return err == nil && holds(a.Cmp(b)), err
 		},
+		write: infix(sign, bindsCompare, args[0].write, args[1].write),
+	}, nil
+}
+
+// sameText compares texts, byte by byte.
+func (c *compiler) sameText(e ast.Expr, same bool, args []node) (node, error) {
+	x, y := args[0].text, args[1].text
+	if x == nil || y == nil {
+		return node{}, c.fail(e, "one side of the comparison is a text, the other is none: write the text in quotes")
+	}
+	sign := "="
+	if !same {
+		sign = "≠"
+	}
+	return node{
+		truth: func(u Usage) (bool, error) { return (x(u) == y(u)) == same, nil },
 		write: infix(sign, bindsCompare, args[0].write, args[1].write),
 	}, nil
 }
@@ -352,6 +445,9 @@ func (c *compiler) logical(e ast.Expr, name string, args []node) (node, error) {
 func (c *compiler) conditional(e ast.Expr, args []node) (node, error) {
 	if err := c.truths(e, args[:1]); err != nil {
 		return node{}, err
+	}
+	if args[1].text != nil || args[2].text != nil {
+		return node{}, c.fail(e, "one side of the condition is a text: compare it with == or !=")
 	}
 	if (args[1].number == nil) != (args[2].number == nil) {
 		return node{}, c.fail(e, "one side of the condition is a number, the other true or false")

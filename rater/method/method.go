@@ -19,6 +19,50 @@ import (
 type Usage struct {
 	Quantity money.Decimal // as the rate aggregates and rounds it, less what is included; may be negative
 	Events   int64         // at least one
+	Line     *Line         // on which it stands; nil: on none that is known
+}
+
+// Line is what all usage that is priced together has in common. It is never changed.
+type Line struct {
+	Days  int64       // of the calendar that the billing period has in which it was used, whatever part of it the rate is in effect; 0: it has no end
+	Group []Attribute // the values of the attributes that the product is grouped by
+}
+
+// Attribute is a name and a value.
+type Attribute struct{ Name, Value string }
+
+// PeriodDays gives Days; 0 of no line.
+func (l *Line) PeriodDays() int64 {
+	if l == nil {
+		return 0
+	}
+	return l.Days
+}
+
+// Value gives the value of an attribute that the product is grouped by, "" where usage does not say it.
+func (l *Line) Value(name string) string {
+	if l != nil {
+		for i := range l.Group {
+			if l.Group[i].Name == name {
+				return l.Group[i].Value
+			}
+		}
+	}
+	return ""
+}
+
+// Needs is what a price looks at of the line, as far as that is known: of a formula.
+type Needs struct {
+	Days  bool
+	Group []string // the names of attributes, each once
+}
+
+// NeedsOf says what a formula looks at of the line; of other methods that is not known.
+func NeedsOf(p Price) Needs {
+	if f, ok := p.(*formula); ok {
+		return f.needs
+	}
+	return Needs{}
 }
 
 // Price is a method with its parameters. Both functions may be called from many goroutines at once.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/catalog"
+	own "github.com/tollstream/tollstream/rater/method"
 )
 
 // Explanation is the arithmetic of a line's amount, in numbers that a customer can check by hand.
@@ -184,8 +185,8 @@ func partsOf(segments []Segment) ([]part, error) {
 		if err != nil {
 			return nil, fmt.Errorf("explain rate %s: %w", s.Rate.ID, err)
 		}
-		p.plus, p.minus = difference(exchanged(termsOf(s.Rate, w.after), s), exchanged(termsOf(s.Rate, w.before), s))
-		p.note = note(s.Rate, &w.before, &w.after)
+		p.plus, p.minus = difference(exchanged(termsOf(s.Rate, w.after, s.Line), s), exchanged(termsOf(s.Rate, w.before, s.Line), s))
+		p.note = note(s, &w.before, &w.after)
 		if s.Exchange.Used() {
 			p.note = strings.TrimPrefix(p.note+"; ", "; ") +
 				fmt.Sprintf("prices in %s, turned into the line's currency at %s, the exchange rate of %s", s.Rate.Currency, s.Exchange.Rate, s.Exchange.Date)
@@ -218,18 +219,21 @@ func exchanged(terms []term, s *Segment) []term {
 }
 
 // termsOf expects a rate and a state that have a price.
-func termsOf(r *catalog.Rate, s State) []term {
+func termsOf(r *catalog.Rate, s State, line *own.Line) []term {
 	if s.empty() {
 		return nil
 	}
 	if r.Maximum.Sign() > 0 {
-		if total, err := uncapped(r, &s); err == nil && total.Cmp(r.Maximum) > 0 {
+		if total, err := uncapped(r, &s, line); err == nil && total.Cmp(r.Maximum) > 0 {
 			return []term{fixed("maximum", r.Maximum)}
 		}
 	}
 	m := methodOf(r)
-	if m.terms == nil {
+	switch {
+	case m.stateTerms != nil:
 		return m.stateTerms(r, s)
+	case m.lineTerms != nil:
+		return m.lineTerms(r, s, line)
 	}
 	q, err := billable(r, &s)
 	if err != nil {
@@ -382,8 +386,9 @@ func (e *equation) is(amount money.Decimal) string {
 }
 
 // note says in words what the numbers alone do not show.
-func note(r *catalog.Rate, before, after *State) string {
+func note(s *Segment, before, after *State) string {
 	var parts []string
+	r := s.Rate
 	rounding := &r.Rounding
 	if a := aggregationOf(r); a.words != "" {
 		parts = append(parts, a.words)
@@ -412,7 +417,7 @@ func note(r *catalog.Rate, before, after *State) string {
 		}
 	}
 	if r.Maximum.Sign() > 0 && !after.empty() {
-		if total, err := uncapped(r, after); err == nil && total.Cmp(r.Maximum) > 0 {
+		if total, err := uncapped(r, after, s.Line); err == nil && total.Cmp(r.Maximum) > 0 {
 			parts = append(parts, fmt.Sprintf("%s without the maximum", total))
 		}
 	}

@@ -26,7 +26,7 @@ func aboveMaximum(segments []Segment, i int) (money.Decimal, error) {
 			end++
 		}
 		if entry := r.Matrix.Entry(segments[first].Cell); entry != nil {
-			up, already, err := cellTotals(segments[first:end], &Segment{Rate: entry, Exchange: exchange}, r)
+			up, already, err := cellTotals(segments[first:end], &Segment{Rate: entry, Exchange: exchange, Line: segments[i].Line}, r)
 			if err == nil {
 				after, err = after.Add(up)
 			}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/catalog"
+	own "github.com/tollstream/tollstream/rater/method"
 )
 
 // ErrNegativeQuantity reports an event that takes usage back where a quantity cannot: where events
@@ -77,6 +78,7 @@ type Input struct {
 	Events   int64          // how many events the quantity is the sum of, where AddsUp says that it may be; 0: one
 	Value    *Value         // of unique; nil: the event does not say the attribute
 	Carried  money.Decimal  // of time_weighted: the level that the period before left
+	Line     *own.Line      // on which it falls, for segments that begin with it; Add does not look at it
 }
 
 // Merge joins the states of two disjoint sets of events under rates of one kind, or gives money.ErrOverflow.
@@ -232,15 +234,17 @@ func (s *State) count() error {
 	return nil
 }
 
-// Total gives the price of all the usage in s under the rate r alone. It returns money.ErrOverflow
+// Total gives the price of all the usage in s under the rate r alone, on no line that is known. It returns money.ErrOverflow
 // or ErrUnsupported.
-func Total(r *catalog.Rate, s State) (money.Decimal, error) { return capped(r, &s) }
+func Total(r *catalog.Rate, s State) (money.Decimal, error) { return capped(r, &s, nil) }
 
-// TotalOf is Total without a copy of the state.
-func TotalOf(r *catalog.Rate, s *State) (money.Decimal, error) { return capped(r, s) }
+// TotalOf is Total on a line, without a copy of the state.
+func TotalOf(r *catalog.Rate, s *State, line *own.Line) (money.Decimal, error) {
+	return capped(r, s, line)
+}
 
-func capped(r *catalog.Rate, s *State) (money.Decimal, error) {
-	total, err := uncapped(r, s)
+func capped(r *catalog.Rate, s *State, line *own.Line) (money.Decimal, error) {
+	total, err := uncapped(r, s, line)
 	if r.Maximum.Sign() > 0 && total.Cmp(r.Maximum) > 0 {
 		return r.Maximum, nil
 	}
@@ -248,7 +252,7 @@ func capped(r *catalog.Rate, s *State) (money.Decimal, error) {
 }
 
 // uncapped is Total without a maximum.
-func uncapped(r *catalog.Rate, s *State) (money.Decimal, error) {
+func uncapped(r *catalog.Rate, s *State, line *own.Line) (money.Decimal, error) {
 	if s.empty() {
 		return money.Decimal{}, nil
 	}
@@ -256,8 +260,11 @@ func uncapped(r *catalog.Rate, s *State) (money.Decimal, error) {
 	if m == nil {
 		return money.Decimal{}, unsupported(r, "model", string(r.Model))
 	}
-	if m.total == nil {
+	switch {
+	case m.stateTotal != nil:
 		return m.stateTotal(r, *s)
+	case m.lineTotal != nil:
+		return m.lineTotal(r, *s, line)
 	}
 	q, err := billable(r, s)
 	if err != nil {

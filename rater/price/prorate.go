@@ -29,12 +29,20 @@ func (s *State) addDay(q money.Decimal, in *Input) (err error) {
 	if zone == nil {
 		zone = time.UTC
 	}
-	first, end := dayOf(in.Period.Start, zone), dayOf(in.Period.End-1, zone)+1
+	first, end := dayOf(in.Period.Start, zone), dayAfter(&in.Period, zone)
 	day := min(max(dayOf(in.Time, zone), first), end-1)
 	if s.Rest, err = mergeDays(s.Rest, &Rest{Days: []Day{{Left: end - day, Units: q}}, Length: end - first}); err != nil {
 		return err
 	}
 	return s.add(q)
+}
+
+// dayAfter is the first day that no part of the period lies in.
+func dayAfter(p *catalog.Period, zone *time.Location) int64 { return dayOf(p.End-1, zone) + 1 }
+
+// daysOf counts the days of the calendar that a part of the period lies in, however many hours they have.
+func daysOf(p catalog.Period, zone *time.Location) int64 {
+	return dayAfter(&p, zone) - dayOf(p.Start, zone)
 }
 
 // dayOf numbers the days of the zone.

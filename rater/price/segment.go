@@ -5,6 +5,7 @@ import (
 
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/catalog"
+	own "github.com/tollstream/tollstream/rater/method"
 )
 
 // Segment is the part of a line that one rate priced: the usage whose event time the rate covers.
@@ -14,11 +15,12 @@ type Segment struct {
 	Cell  string // the rate's: usage in a cell of a matrix has tiers of its own
 
 	Exchange money.Exchange // turns totals under the rate into the line's currency; the zero one where that is the rate's
+	Line     *own.Line      // for rates that look at it, see catalog.Rate.SeesLine; nil: not known
 }
 
 // total prices a state as the segment's rate does, in the line's currency.
 func (s *Segment) total(state *State) (money.Decimal, error) {
-	total, err := capped(s.Rate, state)
+	total, err := capped(s.Rate, state, s.Line)
 	if err != nil || !s.Exchange.Used() {
 		return total, err
 	}

@@ -3,17 +3,20 @@ package price
 import (
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/catalog"
+	own "github.com/tollstream/tollstream/rater/method"
 )
 
 // method is a rating method: total prices a quantity of at least one event, terms spells out the
 // same arithmetic for a reader, so that the terms sum to the total. A method that needs more of the state than its
-// quantity has stateTotal and stateTerms in their place.
+// quantity has stateTotal and stateTerms in their place, one that looks at the line as well lineTotal and lineTerms.
 type method struct {
 	model      catalog.Model
 	total      func(r *catalog.Rate, q money.Decimal) (money.Decimal, error)
 	terms      func(r *catalog.Rate, q money.Decimal) []term
 	stateTotal func(r *catalog.Rate, s State) (money.Decimal, error)
 	stateTerms func(r *catalog.Rate, s State) []term
+	lineTotal  func(r *catalog.Rate, s State, line *own.Line) (money.Decimal, error)
+	lineTerms  func(r *catalog.Rate, s State, line *own.Line) []term
 }
 
 // methods holds every rating method. It is searched in this order for every event, which takes less
@@ -29,8 +32,8 @@ var methods = [...]method{
 	{model: catalog.ModelPercentage, stateTotal: percentageTotal, stateTerms: percentageTerms},
 	{model: catalog.ModelGraduatedPercentage, total: graduatedPercentageTotal, terms: graduatedPercentageTerms},
 	{model: catalog.ModelDynamic, total: dynamicTotal, terms: dynamicTerms},
-	{model: catalog.ModelFormula, stateTotal: ownTotal, stateTerms: ownTerms},
-	{model: catalog.ModelCustom, stateTotal: ownTotal, stateTerms: ownTerms},
+	{model: catalog.ModelFormula, lineTotal: ownTotal, lineTerms: ownTerms},
+	{model: catalog.ModelCustom, lineTotal: ownTotal, lineTerms: ownTerms},
 }
 
 // prorated holds the methods that count units by day.

@@ -151,7 +151,7 @@ func BenchmarkUnique(b *testing.B) {
 				if err := Add(users, &s, &Input{Quantity: money.One, Value: &u}); err != nil {
 					b.Fatal(err)
 				}
-				if _, err := TotalOf(users, &s); err != nil {
+				if _, err := TotalOf(users, &s, nil); err != nil {
 					b.Fatal(err)
 				}
 			}

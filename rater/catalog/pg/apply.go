@@ -253,17 +253,18 @@ func loadLinks(ctx context.Context, tx pgx.Tx, needs catalog.Needs, stored catal
 			return err
 		}
 	}
-	if len(needs.Deletes) == 0 {
+	used := slices.Concat(needs.Deletes, needs.Grouped)
+	if len(used) == 0 {
 		return nil
 	}
-	kinds, ids := split(needs.Deletes)
+	kinds, ids := split(used)
 	rows, err := tx.Query(ctx, loadUsers, kinds, ids)
 	if err != nil {
 		return err
 	}
-	var used, user catalog.Ref
-	_, err = pgx.ForEachRow(rows, []any{&used.Kind, &used.ID, &user.Kind, &user.ID}, func() error {
-		stored.Users[used] = append(stored.Users[used], user)
+	var of, user catalog.Ref
+	_, err = pgx.ForEachRow(rows, []any{&of.Kind, &of.ID, &user.Kind, &user.ID}, func() error {
+		stored.Users[of] = append(stored.Users[of], user)
 		return nil
 	})
 	return err

@@ -68,9 +68,10 @@ func Run(t *testing.T, m method.Method, parameters map[string]string) {
 // usages are the bounds of what there may be, and others at random, the same each time.
 func usages() []method.Usage {
 	var list []method.Usage
+	lines := []*method.Line{{Days: 31, Group: []method.Attribute{{Name: "region", Value: "eu"}}}, {Days: 1}, {}, nil}
 	for _, q := range []string{"1", "0", "-1", "0.000000000001", "100", "100.5", "1000000000000000", "-1000000000000000"} {
 		for _, events := range []int64{1, 2, 1 << 62} {
-			list = append(list, method.Usage{Quantity: money.MustParse(q), Events: events})
+			list = append(list, method.Usage{Quantity: money.MustParse(q), Events: events, Line: lines[len(list)%len(lines)]})
 		}
 	}
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time
@@ -79,7 +80,7 @@ func usages() []method.Usage {
 		if err != nil {
 			panic(err)
 		}
-		list = append(list, method.Usage{Quantity: thousandth, Events: 1 + random.Int64N(1000)})
+		list = append(list, method.Usage{Quantity: thousandth, Events: 1 + random.Int64N(1000), Line: lines[random.IntN(len(lines))]})
 	}
 	return list
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater"
 	"github.com/tollstream/tollstream/rater/catalog"
+	"github.com/tollstream/tollstream/rater/method"
 	"github.com/tollstream/tollstream/rater/price"
 	"github.com/tollstream/tollstream/rater/price/oracle"
 )
@@ -127,9 +128,12 @@ func (b *book) rate(p *priced, c *oracle.Case, e *usage.Event) (charge money.Dec
 		return charge, reason, nil
 	}
 	key := e.Account + "\x00" + product.ID + "\x00" + answer.Package
+	var group []method.Attribute
 	for _, name := range product.GroupBy {
 		key += "\x00" + e.Attribute(name)
+		group = append(group, method.Attribute{Name: name, Value: e.Attribute(name)})
 	}
+	in.Line = price.LineOf(period, zone, group)
 	shared := sharedBy(r, e, answer.Package, key)
 	u := p.used[shared]
 	if u == nil {
@@ -208,7 +212,7 @@ func (u *used) see(r *catalog.Rate, e *usage.Event) (*price.Value, *price.Values
 // with are the segments with one more event under the rate.
 func with(segments []price.Segment, r *catalog.Rate, product string, in price.Input) ([]price.Segment, error) {
 	segments = slices.Clone(segments)
-	own := price.Segment{Rate: r, Cell: r.Cell}
+	own := price.Segment{Rate: r, Cell: r.Cell, Line: in.Line}
 	if r.Model == catalog.ModelCapacity { // its segments are told apart by product
 		own.Cell = product
 	}

@@ -104,6 +104,18 @@ func all[T any](of []T, value func(T) any) any {
 	return when(len(l) > 0, l)
 }
 
+// expression is the formula as the catalogue writes it.
+func (f *Formula) expression() string {
+	if f == nil {
+		return ""
+	}
+	units := "quantity * " + Decimal(f.Then)
+	if f.Group != "" {
+		units = fmt.Sprintf("(group.%s == %q ? %s : quantity * %s)", f.Group, f.Value, units, Decimal(f.Else))
+	}
+	return units + " + events * " + Decimal(f.Events) + " + days * " + Decimal(f.Days)
+}
+
 // node is a rate as the catalogue writes it.
 func (r *Rate) node() object {
 	return append(object{
@@ -126,7 +138,7 @@ func (r *Rate) members() object {
 		}})
 	}
 	o = append(o, object{
-		{"amount", number(r.Amount)}, {"unit_price", number(r.UnitPrice)},
+		{"amount", number(r.Amount)}, {"unit_price", number(r.UnitPrice)}, {"expression", when(r.Formula != nil, r.Formula.expression())},
 		{"size", number(r.Size)}, {"price", number(r.Price)}, {"free", number(r.Free)},
 		{"rate", number(r.Percent)}, {"fixed", number(r.Fixed)},
 		{"free_events", when(r.FreeEvents > 0, word(strconv.Itoa(r.FreeEvents)))},

@@ -29,7 +29,7 @@ func Features() []string {
 
 var (
 	allModels = []string{
-		flat, perUnit, graduated, volume, packaged, blockGraduated, blockVolume, percentage, graduatedPercentage, matrix, dynamic, capacity,
+		flat, perUnit, graduated, volume, packaged, blockGraduated, blockVolume, percentage, graduatedPercentage, matrix, dynamic, capacity, formula,
 	}
 	allAggregations = []string{sumOf, countOf, maxOf, latestOf, uniqueOf, timeWeighted}
 )
@@ -132,11 +132,12 @@ func (g *generator) drawPlaces() {
 	if pool := c.pool(); pool == "package" || g.may("package_names", 12) {
 		c.Packages = []string{"p1", "p2"}
 	}
-	if pool := c.pool(); g.may("group_by", 10) || (pool == "package" || pool == "account") && g.may("group_by", 1) {
+	named := slices.ContainsFunc(c.Rates, func(r Rate) bool { return r.Formula != nil && r.Formula.Group != "" })
+	if pool := c.pool(); named || g.may("group_by", 10) || (pool == "package" || pool == "account") && g.may("group_by", 1) {
 		c.GroupBy = []string{"team"}
 	}
 	// A level is carried into a line, so that there is one; and into its first rate.
-	if g.settled && c.Rates[0].Aggregation == timeWeighted && c.Rates[0].Model != matrix && g.may("carried", 3) {
+	if g.settled && c.Rates[0].Aggregation == timeWeighted && c.Rates[0].Model != matrix && !named && g.may("carried", 3) {
 		c.Accounts, c.Packages, c.GroupBy = c.Accounts[:1], nil, nil
 		c.Usage.Carried = pick(g, num(1), num(7), rat("2.5"))
 	}

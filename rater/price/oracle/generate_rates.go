@@ -175,6 +175,11 @@ func (g *generator) model(r *Rate) {
 			r.Free = pick(g, num(0), num(1), num(5), rat("0.5"))
 			g.targets = append(g.targets, r.Free, add(r.Free, r.Size), add(r.Free, mul(r.Size, num(2))))
 		}
+	case formula:
+		r.Formula = &Formula{Then: g.price(), Else: g.price(), Events: g.price(), Days: g.price()}
+		if g.may("group_by", 2) && r.Pool == "" {
+			r.Formula.Group, r.Formula.Value = "team", pick(g, "red", "blue", "", "Red")
+		}
 	case percentage:
 		g.percentage(r)
 	case matrix:
@@ -255,7 +260,7 @@ func (g *generator) options(r *Rate, pooled bool) {
 	if tiered && !r.WholeEvent && g.may("zero_usage_flat", 3) {
 		r.ZeroFlat = true
 	}
-	includes := tiered || slices.Contains([]string{perUnit, packaged, blockGraduated, blockVolume}, r.Model)
+	includes := tiered || slices.Contains([]string{perUnit, packaged, blockGraduated, blockVolume, formula}, r.Model)
 	if includes && !r.WholeEvent && g.may("included", 4) {
 		r.Included = pick(g, num(1), num(10), rat("0.5"), num(100), rat("0.000000000001"))
 	}
@@ -287,7 +292,7 @@ func (g *generator) matrix(r *Rate) {
 		g.drawDimensions()
 	}
 	r.Dimensions = g.dimensions
-	inner := slices.DeleteFunc(g.among(allModels, nil), func(m string) bool { return m == matrix || m == capacity })
+	inner := slices.DeleteFunc(g.among(allModels, nil), func(m string) bool { return m == matrix || m == capacity || m == formula })
 	if r.aggregation() != sumOf {
 		inner = slices.DeleteFunc(inner, func(m string) bool { return m == percentage || m == graduatedPercentage || m == dynamic })
 	}

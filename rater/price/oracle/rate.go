@@ -40,6 +40,7 @@ type Rate struct {
 	Amount, UnitPrice              *big.Rat // flat, per_unit
 	Tiers                          []Tier
 	Size, Price, Free              *big.Rat // package
+	Formula                        *Formula
 	Percent, Fixed                 *big.Rat // percentage: rate, fixed
 	FreeEvents                     int      // 0: none
 	FreeAmount, Min, Max           *big.Rat // percentage
@@ -56,6 +57,13 @@ type Rate struct {
 	Exchange *big.Rat // turns each total into the line's currency, where it is rounded once more; nil: it is in that
 
 	settled []cell
+}
+
+// Formula is a price that looks at the line: the quantity at one price for the lines on which an attribute has a value and at another for all
+// others, so much for each event, and so much for each day that the calendar has in the billing period. Each product is rounded.
+type Formula struct {
+	Group, Value             string // Group "": no line is told apart, Else is not looked at
+	Then, Else, Events, Days *big.Rat
 }
 
 // Tier is a step of any model with steps; each uses the fields of its model.
@@ -134,6 +142,7 @@ const (
 	matrix              = "matrix"
 	dynamic             = "dynamic"
 	capacity            = "capacity"
+	formula             = "formula"
 )
 
 func (r *Rate) aggregation() string {

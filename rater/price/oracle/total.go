@@ -57,6 +57,9 @@ func (l *line) exact(r *Rate, of []*used) *big.Rat {
 		return most(l.within(r.byDay(l.moves(r, of)), "a total by day"), num(0))
 	}
 	q := l.within(r.billed(l.within(r.aggregate(l.usage, of), "a quantity")), "a rounded quantity")
+	if r.Model == formula {
+		return l.ofFormula(r.Formula, q, of)
+	}
 	return r.of(q)
 }
 
@@ -92,6 +95,23 @@ func (r *Rate) of(q *big.Rat) *big.Rat {
 		return mul(ceilInt(div(q, t.BlockSize)), t.Price)
 	}
 	panic("oracle: no model " + r.Model)
+}
+
+// ofFormula is the price of a quantity on the line of these events.
+func (l *line) ofFormula(f *Formula, q *big.Rat, of []*used) *big.Rat {
+	unit := f.Then
+	if f.Group != "" && of[0].event.Attributes[f.Group] != f.Value {
+		unit = f.Else
+	}
+	days := int64(0)
+	for day := l.usage.Start; day.Before(l.usage.End); day = time.Date(day.Year(), day.Month(), day.Day()+1, 12, 0, 0, 0, l.usage.Zone) {
+		days++
+	}
+	total := num(0)
+	for _, part := range [][2]*big.Rat{{q, unit}, {num(int64(len(of))), f.Events}, {num(days), f.Days}} {
+		total = l.within(add(total, l.within(Round(mul(part[0], part[1]), decimals), "a product")), "a sum")
+	}
+	return total
 }
 
 func percent(rate, x *big.Rat) *big.Rat { return mul(div(rate, num(100)), x) }

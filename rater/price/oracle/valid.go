@@ -26,6 +26,9 @@ func (c *Case) valid() bool {
 		if r.Maximum != nil && (r.Maximum.Sign() <= 0 || r.Minimum != nil && r.Minimum.Cmp(r.Maximum) > 0) {
 			return false
 		}
+		if r.Model == formula && (r.Formula == nil || r.Formula.Group != "" && !slices.Contains(c.GroupBy, r.Formula.Group)) {
+			return false
+		}
 		// What is in a matrix takes its aggregation from it; sums alone go with money.
 		for _, cell := range r.cells() {
 			if !cell.rate.complete() {
