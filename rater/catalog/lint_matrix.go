@@ -16,8 +16,12 @@ func (l *linter) matrix(d *rateDef) {
 		return
 	}
 	odd := len(l.found)
+	times := false
 	for i := range d.Dimensions {
-		l.uncovered(d, &d.Dimensions[i])
+		if x := &d.Dimensions[i]; !ofTime(x.By) || !times { // those of time are looked at together
+			times = times || ofTime(x.By)
+			l.uncovered(d, x)
+		}
 	}
 	open := slices.ContainsFunc(d.Dimensions, func(x dimensionDef) bool { return x.By == "" || x.By == ByPrefix })
 	if open && len(l.found) == odd {
@@ -26,109 +30,199 @@ func (l *linter) matrix(d *rateDef) {
 	}
 }
 
-// others is the text of a match without one dimension.
-func (e *entryDef) others(without string) string {
+// others is the text of a match without some dimensions.
+func (e *entryDef) others(without func(name string) bool) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(e.Match)) {
-		if c := e.Match[name]; name != without {
+		if c := e.Match[name]; !without(name) {
 			fmt.Fprintf(&b, "%q=%q,%q,%q;", name, c.values, c.from, c.to)
 		}
 	}
 	return b.String()
 }
 
-// uncovered looks at the entries that differ in one dimension of numbers or time only.
-func (l *linter) uncovered(d *rateDef, x *dimensionDef) {
-	groups := map[string][]*entryDef{}
-	anything := map[string]bool{} // what is priced whatever the dimension says
-	var order []string
-	for _, e := range d.Prices {
-		key := e.others(x.Name)
-		if _, named := e.Match[x.Name]; !named {
-			anything[key] = true
-			continue
+// matches says whether the entry matches, as far as some dimensions are left aside, all that another one does.
+func (e *entryDef) matches(other *entryDef, d *rateDef, without func(name string) bool) bool {
+	for _, x := range d.Dimensions {
+		mine, named := e.Match[x.Name]
+		its, also := other.Match[x.Name]
+		switch {
+		case without(x.Name) || !named:
+		case !also || !mine.holds(its, x.By):
+			return false
 		}
-		if groups[key] == nil {
-			order = append(order, key)
-		}
-		groups[key] = append(groups[key], e)
 	}
-	for _, key := range order {
-		if anything[key] || d.hasOtherTimes(x) {
+	return true
+}
+
+// holds says whether a condition holds wherever another one does.
+func (c conditionDef) holds(other conditionDef, by string) bool {
+	bound := func(text string, open money.Decimal) money.Decimal {
+		if text == "" {
+			return open
+		}
+		d, _ := money.Parse(text)
+		return d
+	}
+	if by == ByRange {
+		return bound(c.from, money.Limit.Neg()).Cmp(bound(other.from, money.Limit.Neg())) <= 0 && bound(c.to, money.Limit).Cmp(bound(other.to, money.Limit)) >= 0
+	}
+	if ofTime(by) {
+		return c.from == other.from && c.to == other.to && slices.Equal(c.values, other.values)
+	}
+	for _, v := range other.values {
+		if !slices.ContainsFunc(c.values, func(mine string) bool { return v == mine || by == ByPrefix && strings.HasPrefix(v, mine) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// uncovered looks at the entries that differ in one dimension of numbers only, or in those of time, with the wider ones that match what these do.
+func (l *linter) uncovered(d *rateDef, x *dimensionDef) {
+	aside := func(name string) bool { return name == x.Name }
+	if ofTime(x.By) {
+		aside = d.isTime
+	}
+	names := func(e *entryDef) bool {
+		return slices.ContainsFunc(d.Dimensions, func(y dimensionDef) bool { return aside(y.Name) && e.names(y.Name) })
+	}
+	done := map[string]bool{}
+	for _, first := range d.Prices {
+		if !names(first) || done[first.others(aside)] {
 			continue
 		}
-		switch x.By {
-		case ByRange:
-			l.rangeGaps(x, groups[key])
-		case ByTimeOfDay:
-			l.clockGaps(x, groups[key])
-		case ByWeekday:
-			l.dayGaps(x, groups[key])
+		done[first.others(aside)] = true
+		entries, all := []*entryDef{first}, false
+		for _, e := range d.Prices {
+			if e != first && e.matches(first, d, aside) {
+				entries = append(entries, e)
+			}
+		}
+		for _, e := range entries {
+			all = all || !names(e)
+		}
+		switch {
+		case all:
+		case x.By == ByRange:
+			l.rangeGaps(x, entries)
+		case ofTime(x.By):
+			l.timeGaps(d, entries)
 		}
 	}
 }
 
-// hasOtherTimes says whether a dimension of time is not the only one: together they may cover what each alone does not.
-func (d *rateDef) hasOtherTimes(x *dimensionDef) bool {
-	return ofTime(x.By) && slices.ContainsFunc(d.Dimensions, func(y dimensionDef) bool { return y.Name != x.Name && ofTime(y.By) })
+func (e *entryDef) names(dimension string) bool {
+	_, named := e.Match[dimension]
+	return named
+}
+
+// isTime says whether it is a dimension of time.
+func (d *rateDef) isTime(name string) bool {
+	return slices.ContainsFunc(d.Dimensions, func(x dimensionDef) bool { return x.Name == name && ofTime(x.By) })
 }
 
 const gapAdvice = "close the gap, or write a default"
 
 func (l *linter) rangeGaps(x *dimensionDef, entries []*entryDef) {
 	type end struct {
-		from, to money.Decimal // to is open in none but the last, for ranges that overlap are refused
+		from, to money.Decimal
 		e        *entryDef
 	}
 	var ends []end
 	for _, e := range entries {
 		c := e.Match[x.Name]
-		s := end{from: money.Limit.Neg(), e: e}
+		s := end{from: money.Limit.Neg(), to: money.Limit, e: e}
 		if c.from != "" {
 			s.from, _ = money.Parse(c.from)
 		}
-		s.to, _ = money.Parse(c.to)
+		if c.to != "" {
+			s.to, _ = money.Parse(c.to)
+		}
 		ends = append(ends, s)
 	}
 	slices.SortFunc(ends, func(a, b end) int { return a.from.Cmp(b.from) })
-	for i := 1; i < len(ends); i++ {
-		if before := ends[i-1]; before.to.Cmp(ends[i].from) < 0 {
-			l.warn("matrix-gap", ends[i].e.at.member("match"), gapAdvice+"; a range ends below its to, so the next one begins with that number",
-				"no price where %s is from %s to %s: such usage is rejected (no_rate)", x.Name, before.to, ends[i].from)
+	upTo := ends[0].to
+	for _, s := range ends[1:] {
+		if upTo.Cmp(s.from) < 0 {
+			l.warn("matrix-gap", s.e.at.member("match"), gapAdvice+"; a range ends below its to, so the next one begins with that number",
+				"no price where %s is from %s to %s: such usage is rejected (no_rate)", x.Name, upTo, s.from)
+		}
+		if upTo.Cmp(s.to) < 0 {
+			upTo = s.to
 		}
 	}
 }
 
-func (l *linter) clockGaps(x *dimensionDef, entries []*entryDef) {
-	var covered [minutesOfDay]bool
-	for _, e := range entries {
-		var span Minutes
-		span.From, _ = parseClock(e.Match[x.Name].from)
-		span.To, _ = parseClock(e.Match[x.Name].to)
-		for m := range covered {
-			covered[m] = covered[m] || span.contains(m)
+// timeGaps looks for minutes of the week that no entry prices.
+func (l *linter) timeGaps(d *rateDef, entries []*entryDef) {
+	var covered [daysOfWeek][minutesOfDay]bool
+	clocks, weekdays := []string{}, []string{}
+	for _, x := range d.Dimensions {
+		switch x.By {
+		case ByTimeOfDay:
+			clocks = append(clocks, x.Name)
+		case ByWeekday:
+			weekdays = append(weekdays, x.Name)
 		}
 	}
-	first := slices.Index(covered[:], false)
-	if first < 0 {
+	for _, e := range entries {
+		days, minutes := Weekdays(1<<daysOfWeek-1), [minutesOfDay]bool{}
+		for m := range minutes {
+			minutes[m] = true
+		}
+		for _, name := range weekdays {
+			if c, is := e.Match[name]; is {
+				named, _ := parseWeekdays(c.values) // which are as they were read
+				days &= named
+			}
+		}
+		for _, name := range clocks {
+			if c, is := e.Match[name]; is {
+				var span Minutes
+				span.From, _ = parseClock(c.from)
+				span.To, _ = parseClock(c.to)
+				for m := range minutes {
+					minutes[m] = minutes[m] && span.contains(m)
+				}
+			}
+		}
+		for day := range covered {
+			for m := range minutes {
+				covered[day][m] = covered[day][m] || minutes[m] && days&(1<<day) != 0
+			}
+		}
+	}
+	for day := range covered {
+		first := slices.Index(covered[day][:], false)
+		if first < 0 {
+			continue
+		}
+		last := first
+		for last < minutesOfDay && !covered[day][last] {
+			last++
+		}
+		l.warn("matrix-gap", entries[0].at.member("match"), gapAdvice, "no price where %s: such usage is rejected (no_rate)", gapWords(clocks, weekdays, &covered, first, last))
 		return
 	}
-	last := first
-	for last < minutesOfDay && !covered[last] {
-		last++
-	}
-	l.warn("matrix-gap", entries[0].at.member("match"), gapAdvice, "no price where %s is from %s to %s: such usage is rejected (no_rate)", x.Name, clockText(first), clockText(last))
 }
 
-func (l *linter) dayGaps(x *dimensionDef, entries []*entryDef) {
-	var covered Weekdays
-	for _, e := range entries {
-		days, _ := parseWeekdays(e.Match[x.Name].values) // which are as they were read
-		covered |= days
+// gapWords tells of the first gap, with all days that have it.
+func gapWords(clocks, weekdays []string, covered *[daysOfWeek][minutesOfDay]bool, first, last int) string {
+	var days Weekdays
+	for day := range covered {
+		if !slices.Contains(covered[day][first:last], true) {
+			days |= 1 << day
+		}
 	}
-	if missing := ^covered & (1<<daysOfWeek - 1); missing != 0 {
-		l.warn("matrix-gap", entries[0].at.member("match"), gapAdvice, "no price where %s is %s: such usage is rejected (no_rate)", x.Name, strings.Join(missing.names(), ", "))
+	var words []string
+	if len(weekdays) > 0 && days != 1<<daysOfWeek-1 {
+		words = append(words, strings.Join(weekdays, ", ")+" is "+strings.Join(days.names(), ", "))
 	}
+	if len(clocks) > 0 && (first > 0 || last < minutesOfDay || len(words) == 0) {
+		words = append(words, strings.Join(clocks, ", ")+" is from "+clockText(first)+" to "+clockText(last))
+	}
+	return strings.Join(words, " and ")
 }
 
 // maxLintedValues bounds the combinations of values of an entry that are compared with those of others.

@@ -109,6 +109,48 @@ products:
 		"hours, whatever else": {
 			matrix("region, {name: hour, by: time_of_day}", `region: eu, hour: {from: "08:00", to: "20:00"}`, "region: eu"), false, []string{"5 matrix-default " + place + ": has no default"},
 		},
+		"a price of all regions at other hours": {
+			matrix("region, {name: hour, by: time_of_day}", `region: eu, hour: {from: "08:00", to: "20:00"}`, `hour: {from: "20:00", to: "08:00"}`), false,
+			[]string{"9 matrix-gap " + place + ".prices[1].match: no price where hour is from 08:00 to 20:00"}, // of other regions
+		},
+		"a price of more regions at all hours": {
+			matrix("region, {name: hour, by: time_of_day}", `region: eu, hour: {from: "08:00", to: "20:00"}`, "region: [us, eu]"), false, []string{"5 matrix-default " + place + ": has no default"},
+		},
+		"a price of other regions at all hours": {
+			matrix("region, {name: hour, by: time_of_day}", `region: eu, hour: {from: "08:00", to: "20:00"}`, "region: [us, uk]"), false,
+			[]string{"8 matrix-gap " + place + ".prices[0].match: no price where hour is from 00:00 to 08:00"},
+		},
+		"a shorter prefix at all hours": {
+			matrix("{name: dest, by: prefix}, {name: hour, by: time_of_day}", `dest: "4930", hour: {from: "08:00", to: "20:00"}`, `dest: ["1", "49"]`), false, []string{"5 matrix-default " + place + ": has no default"},
+		},
+		"a longer prefix at all hours": {
+			matrix("{name: dest, by: prefix}, {name: hour, by: time_of_day}", `dest: "49", hour: {from: "08:00", to: "20:00"}`, `dest: "4930"`), false,
+			[]string{"8 matrix-gap " + place + ".prices[0].match: no price where hour is from 00:00 to 08:00"},
+		},
+		"all sizes at some hours": {
+			matrix("{name: size, by: range}, {name: hour, by: time_of_day}", `size: {from: 3, to: 5}, hour: {from: "08:00", to: "20:00"}`, `hour: {from: "20:00", to: "08:00"}`, `size: {from: 5}, hour: {from: "08:00", to: "20:00"}`, `size: {to: 3}, hour: {from: "08:00", to: "20:00"}`), false,
+			[]string{"9 matrix-gap " + place + ".prices[1].match: no price where hour is from 08:00 to 20:00"},
+		},
+		"a range across a gap": {
+			matrix("region, {name: size, by: range}", "region: eu, size: {to: 5}", "region: eu, size: {from: 9}", "size: {from: 4, to: 7}"), false,
+			[]string{"9 matrix-gap " + place + ".prices[1].match: no price where size is from 7 to 9"},
+		},
+		"hours of some days": {
+			matrix("{name: hour, by: time_of_day}, {name: day, by: weekday}", `hour: {from: "08:00", to: "20:00"}, day: mon-fri`, `hour: {from: "20:00", to: "08:00"}, day: mon-thu`, "day: [sun]"), false,
+			[]string{"8 matrix-gap " + place + ".prices[0].match: no price where day is fri, sat and hour is from 00:00 to 08:00"},
+		},
+		"days at some hours": {
+			matrix("{name: day, by: weekday}, {name: hour, by: time_of_day}", `day: mon-fri`, `day: [sat, sun], hour: {from: "08:00", to: "20:00"}`, `hour: {from: "20:00", to: "23:59"}`, `hour: {from: "00:00", to: "08:00"}`), false,
+			[]string{"8 matrix-gap " + place + ".prices[0].match: no price where day is sat, sun and hour is from 23:59 to 24:00"},
+		},
+		"days without hours": {
+			matrix("{name: day, by: weekday}, {name: hour, by: time_of_day}", `day: mon-thu`, `day: [fri], hour: {from: "08:00", to: "20:00"}`, `day: [fri], hour: {from: "20:00", to: "08:00"}`), false,
+			[]string{"8 matrix-gap " + place + ".prices[0].match: no price where day is sat, sun: such usage"},
+		},
+		"a night on every day": {
+			matrix("{name: day, by: weekday}, {name: hour, by: time_of_day}", `day: mon-fri, hour: {from: "06:00", to: "22:00"}`, `day: [sat, sun], hour: {from: "06:00", to: "22:00"}`), false,
+			[]string{"8 matrix-gap " + place + ".prices[0].match: no price where hour is from 00:00 to 06:00"},
+		},
 		"prefixes alone": {matrix("{name: dest, by: prefix}", "dest: 49"), false, []string{"5 matrix-default " + place + ": has no default"}},
 		"a range within others": {
 			matrix("dest, {name: size, by: range}", "dest: [a, b], size: {from: 0}", "dest: a, size: {from: 0}", "dest: [a, c], size: {from: 0}"), false,

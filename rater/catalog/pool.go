@@ -48,6 +48,9 @@ func (r *reader) checkPool(d *rateDef) {
 		if d.Pool != string(PoolAccount) {
 			r.failOnce(pool, "must be account with the model capacity, which counts what an account uses of all its products")
 		}
+		if !d.Minimum.IsZero() {
+			r.failOnce(d.at.member("minimum"), "is trued up line by line, and a capacity is of the lines of several products: leave it out, and give the first tier the price that is due at least")
+		}
 		return
 	}
 	if d.Pool == "" {

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -168,7 +169,11 @@ func (l *priceList) header(row *SheetRow) {
 		}
 		var name, by string
 		if head, rest, dotted := strings.Cut(text, "."); dotted && slices.Contains([]string{columnMatch, columnLimits, columnOwn}, strings.ToLower(head)+".") {
-			if name = strings.ToLower(head) + "." + strings.TrimSpace(rest); strings.HasPrefix(name, columnMatch) {
+			if quoted, err := strconv.QuotedPrefix(rest); err == nil {
+				inner, _ := strconv.Unquote(quoted)
+				name = strings.ToLower(head) + "." + inner
+				by, _ = strings.CutPrefix(strings.TrimSpace(rest[len(quoted):]), "by ")
+			} else if name = strings.ToLower(head) + "." + strings.TrimSpace(rest); strings.HasPrefix(name, columnMatch) {
 				name, by, _ = strings.Cut(name, " by ")
 			}
 		} else {

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -188,6 +189,15 @@ func joinValues(values []string) string {
 	return strings.Join(escaped, "|")
 }
 
+// headerOf quotes what would be read as something else behind the dot: match."made by hand".
+func headerOf(column string) string {
+	head, name, dotted := strings.Cut(column, ".")
+	if dotted && (strings.TrimSpace(name) != name || strings.Contains(name, " by ") || strings.HasPrefix(name, `"`) || strings.HasPrefix(name, "`")) {
+		return head + "." + strconv.Quote(name)
+	}
+	return column
+}
+
 // sheet orders the columns that are used.
 func (w *sheetWriter) sheet() *Sheet {
 	var columns, free []string
@@ -209,7 +219,7 @@ func (w *sheetWriter) sheet() *Sheet {
 	columns = slices.Insert(columns, at, free...)
 	s := &Sheet{Rows: []SheetRow{{Line: 1, Cells: make([]Cell, len(columns))}}, pointOnly: true}
 	for i, column := range columns {
-		s.Rows[0].Cells[i].Text = column
+		s.Rows[0].Cells[i].Text = headerOf(column)
 	}
 	for i, row := range w.rows {
 		cells := make([]Cell, len(columns))

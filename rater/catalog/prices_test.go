@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -379,6 +380,46 @@ func TestStoredCells(t *testing.T) {
 		if got := ColumnName(at); got != want {
 			t.Errorf("column %d is %s, not %s", at, got, want)
 		}
+	}
+}
+
+// TestNamesThatPriceListsQuote: dimensions, products and parameters whose names would be read as something else come back as they are.
+func TestNamesThatPriceListsQuote(t *testing.T) {
+	b := newBook()
+	b.must(t, testNow, `
+currency: EUR
+products:
+  - id: p
+    rates:
+      - model: matrix
+        dimensions: ["made by hand", " a space ", {name: "size by range", by: range}, {name: "\"quoted\"", by: prefix}, "`+"`"+`tick", "by"]
+        prices:
+          - {match: {"made by hand": "yes", " a space ": " x ", "by": "|"}, model: per_unit, unit_price: 1}
+          - {match: {"size by range": {from: 1, to: 5}, "\"quoted\"": [a, b], "`+"`"+`tick": t}, model: custom, method: half, parameters: {by: 2, " by ": 1, "x by y": 3}}
+accounts: [{id: a}]
+`)
+	sheet, err := ExportPrices(b.list())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, c := range sheet.Rows[0].Cells {
+		names = append(names, c.Text)
+	}
+	for _, want := range []string{`match."made by hand"`, `match." a space "`, `match."size by range.from"`, `match."\"quoted\""`, "match.\"`tick\"", "match.by", `parameters." by "`, `parameters."x by y"`, "parameters.by"} {
+		if !slices.Contains(names, want) {
+			t.Errorf("no column %s: %q", want, names)
+		}
+	}
+	if changes, err := b.applyPrices(sheet); err != nil || len(changes) > 0 {
+		t.Error(changes, err)
+	}
+	// As people write it, with how it is matched behind the quotes.
+	if changes, err := b.applyCSV("product,\"match.\"\"dialled by\"\" by prefix\",unit_price\np,49,1\n"); err != nil || len(changes) != 1 {
+		t.Error(changes, err)
+	}
+	if x := b.plan(t, "a").Snapshot().Product("p").Rates[0].Matrix; len(x.Dimensions) != 1 || x.Dimensions[0].Name != "dialled by" || x.Dimensions[0].By != ByPrefix {
+		t.Errorf("%+v", x.Dimensions)
 	}
 }
 

@@ -87,6 +87,10 @@ exchange_rates: [{base: EUR, date: 2026-05-01, rates: {USD: 1.1}}]
 		"a country that is a list":               {"seller: {country: [DE]}", "1: seller.country: must be text, not a list"},
 		"whether prices are inherited, in words": {"accounts: [{id: a, inherit_pricing: never}]", `1: accounts[0].inherit_pricing: must be true or false, not "never"`},
 
+		"a capacity with a minimum": {
+			in("id: c, model: capacity, pool: account, minimum: 5, tiers: [{price: 10, limits: {calls: 3}}, {price: 20}]"),
+			at + "minimum: is trued up line by line, and a capacity is of the lines of several products: leave it out, and give the first tier the price that is due at least",
+		},
 		"a formula that is a list":    {in("model: formula, expression: [x]"), at + "expression: must be a formula, not a list"},
 		"an attribute that is a list": {in("model: per_unit, unit_price: 1, aggregation: unique, attribute: [x]"), at + "attribute: must be text, not a list"},
 		"rate of a tier in words":     {in("model: graduated_percentage, tiers: [{rate: much}]"), at + `tiers[0].rate: must be a decimal number such as 0.10, not "much"`},
