@@ -47,6 +47,10 @@ var formats = map[string]func(d *reading) (format.Format, []member){
 		f := format.DefaultParquet()
 		return &f, d.notation(&f.Values)
 	},
+	"xlsx": func(d *reading) (format.Format, []member) {
+		f := format.DefaultXLSX()
+		return &f, append([]member{{"sheet", d.text(&f.Sheet)}, {"header", d.flag(&f.Header)}, {"skip_rows", d.number(&f.SkipRows)}}, d.notation(&f.Values)...)
+	},
 	"xml": func(d *reading) (format.Format, []member) {
 		f := format.DefaultXML()
 		return &f, append([]member{{"record", d.text(&f.Record)}, {"encoding", d.text(&f.Encoding)}}, d.notation(&f.Values)...)

@@ -1,10 +1,6 @@
-package xlsx
+package workbook
 
-import (
-	"testing"
-
-	"github.com/tollstream/tollstream/rater/catalog"
-)
+import "testing"
 
 // TestEscapesOfCharacters: four digits between _x and _ are a character, but for halves of one; everything else is text.
 func TestEscapesOfCharacters(t *testing.T) {
@@ -35,21 +31,21 @@ func TestPlacesOfColumns(t *testing.T) {
 
 // TestCellsByTheirType: texts by their number, which must be there, and both ways to write a truth.
 func TestCellsByTheirType(t *testing.T) {
-	b := book{texts: []string{"first", "last"}}
+	b := Book{texts: []string{"first", "last"}}
 	for _, c := range []struct {
 		kind, value string
-		want        catalog.Cell
+		want        Cell
 	}{
-		{"s", "0", catalog.Cell{Text: "first"}}, {"s", " 1 ", catalog.Cell{Text: "last"}},
-		{"b", "1", catalog.Cell{Text: "true", Kind: catalog.CellBool}}, {"b", "true", catalog.Cell{Text: "true", Kind: catalog.CellBool}},
-		{"b", "0", catalog.Cell{Text: "false", Kind: catalog.CellBool}}, {"b", "false", catalog.Cell{Text: "false", Kind: catalog.CellBool}},
+		{"s", "0", Cell{Text: "first"}}, {"s", " 1 ", Cell{Text: "last"}},
+		{"b", "1", Cell{Text: "true", Kind: Bool}}, {"b", "true", Cell{Text: "true", Kind: Bool}},
+		{"b", "0", Cell{Text: "false", Kind: Bool}}, {"b", "false", Cell{Text: "false", Kind: Bool}},
 	} {
-		if got, err := b.cell(c.kind, c.value, nil); err != nil || got != c.want {
+		if got, err := b.cell(c.kind, c.value, 0, nil); err != nil || got != c.want {
 			t.Errorf("%s %q: %+v, %v", c.kind, c.value, got, err)
 		}
 	}
 	for _, value := range []string{"-1", "2", "3", "", "x", "1.0", "99999999999999999999"} {
-		if got, err := b.cell("s", value, nil); err == nil {
+		if got, err := b.cell("s", value, 0, nil); err == nil {
 			t.Errorf("text %q is %+v", value, got)
 		}
 	}
