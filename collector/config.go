@@ -26,13 +26,6 @@ type Config struct {
 	Backfill bool
 }
 
-// SourceConfig says where files come from. By hand and by upload any type takes a file.
-type SourceConfig struct {
-	Type    string // folder or upload
-	Path    string // of a folder
-	Pattern string // of file names in it
-}
-
 // ConfigError says what is wrong with a configuration, and where.
 type ConfigError struct {
 	Path    string // as in mapping.time.layout
@@ -206,18 +199,6 @@ func (d *reading) config(c *Config, node *yaml.Node) {
 		if message := c.Format.CheckPath(p); message != "" {
 			d.fail(p.Member, node, "%s", message)
 		}
-	}
-}
-
-func (d *reading) source(s *SourceConfig, path string, node *yaml.Node) {
-	before := len(d.problems)
-	d.object(path, node, member{"type", d.text(&s.Type)}, member{"path", d.text(&s.Path)}, member{"pattern", d.text(&s.Pattern)})
-	switch {
-	case len(d.problems) > before:
-	case s.Type == "folder" && s.Path == "":
-		d.fail(joined(path, "path"), node, "a folder needs its path")
-	case s.Type != "folder" && s.Type != "upload":
-		d.fail(joined(path, "type"), node, "unknown type %q; this version reads folder and upload", s.Type)
 	}
 }
 

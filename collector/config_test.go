@@ -29,7 +29,7 @@ func TestParseConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := fmt.Sprint(c.Source, c.Format, *c.Mapping.ID, c.Mapping.Account.Steps, *c.Mapping.Product, c.Mapping.Quantity.Steps, c.Mapping.Time.Zone, c.Mapping.Attributes[0].Name, c.Mapping.Attributes[0].Field.From, c.Every, c.Backfill)
-	want := `{folder /var/in *.csv} &{; "  true 0 0  false {,  [NULL ]}} {call_id 0   [] [] UTC false} [{trim   0} {strip_prefix 00  0} {replace    0}] { 0 voice  [] [] UTC false} [{multiply 0.016666666667  0.016666666667}] Europe/Berlincellcell_id5m0s true`
+	want := `{folder /var/in *.csv <nil>} &{; "  true 0 0  false {,  [NULL ]}} {call_id 0   [] [] UTC false} [{trim   0} {strip_prefix 00  0} {replace    0}] { 0 voice  [] [] UTC false} [{multiply 0.016666666667  0.016666666667}] Europe/Berlincellcell_id5m0s true`
 	if got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)
 	}
@@ -46,6 +46,26 @@ func TestParseConfig(t *testing.T) {
 	}
 }
 
+func TestParseSource(t *testing.T) {
+	pin := "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"
+	for document, want := range map[string]string{
+		"{type: ftp, host: h}":                              "&{h  21    }",
+		"{type: ftps, host: h}":                             "&{h  21   explicit }",
+		"{type: ftps, host: h, tls: implicit}":              "&{h  990   implicit }",
+		"{type: ftps, host: h, certificate: '" + pin + "'}": "&{h  21   explicit " + pin + "}",
+		"{type: sftp, host: '::1', port: 2222, path: /out, user: u, private_key: {secret: K}, passphrase: {secret: P}, host_key: '" + pin + "'}": "&{::1 /out 2222 u  K P " + pin + "}",
+		"{type: s3, endpoint: 'http://127.0.0.1:9000', bucket: b, prefix: in/, access_key: {secret: A}, secret_key: {secret: S}}":                "&{http://127.0.0.1:9000  b in/ false A S}",
+		"{type: http, url: 'https://h/a', headers: {Accept: text/csv}, pages: {parameter: page, items: data}}":                                   "&{[https://h/a] map[Accept:text/csv]      {  false page 1 data}}",
+	} {
+		c, err := ParseConfig([]byte("source: " + document + "\n" + formatOf("{type: delimited}")))
+		if err != nil {
+			t.Errorf("%s: %v", document, err)
+		} else if got := fmt.Sprint(c.Source.Server); got != want {
+			t.Errorf("%s\n got %s\nwant %s", document, got, want)
+		}
+	}
+}
+
 func formatOf(format string) string {
 	return "format: " + format + "\nmapping: {account: {from: b}, product: {value: p}}\n"
 }
@@ -57,6 +77,7 @@ func TestParseConfigRefuses(t *testing.T) {
 		}
 		return strings.Replace(goodConfig, old, new, 1)
 	}
+	from := func(source string) string { return change(`type: folder, path: /var/in, pattern: "*.csv"`, source) }
 	cases := []struct{ document, says string }{
 		{"", "line 1: the document is empty"},
 		{"a: [", "line 1: not YAML"},
@@ -69,6 +90,38 @@ func TestParseConfigRefuses(t *testing.T) {
 		{change("{every: 5m}", "{every: 5}"), "line 10: schedule.every: must be a duration"},
 		{change("type: folder", "type: carrier-pigeon"), "line 1: source.type: unknown type"},
 		{change("path: /var/in, ", ""), "line 1: source.path"},
+		{from("type: folder, host: h"), "line 1: source.host: unknown member; known are type, pattern, path"},
+		{from("type: ftp, hots: h"), "source.hots: unknown member; known are type, pattern, host, port"},
+		{from("type: ftp"), "line 1: source.host: is missing"},
+		{from("type: ftp, host: ftp://example.com/x"), "source.host: \"ftp://example.com/x\" is no name of a host; write it without"},
+		{from("type: ftp, host: example.com:21"), "source.host: \"example.com:21\" is no name of a host; its port stands in port"},
+		{from("type: ftp, host: h, port: 70000"), "source.port: must be 1 to 65535"},
+		{from("type: ftp, host: h, user: u, password: hunter2"), "source.password: must be {secret: NAME}: a secret does not stand in a configuration"},
+		{from("type: ftp, host: h, user: u, password: {secret: ../x}"), "source.password: \"../x\" is no name of a secret"},
+		{from("type: ftp, host: h, user: u, password: {name: X}"), "source.password.name: unknown member; known are secret"},
+		{from("type: ftp, host: h, user: u"), "source.password: is missing"},
+		{from("type: ftp, host: h, tls: explicit"), "source.tls: unknown member"},
+		{from("type: ftps, host: h, tls: always"), "source.tls: must be explicit"},
+		{from("type: ftps, host: h, certificate: 'MD5:00'"), "source.certificate: a fingerprint begins with SHA256:"},
+		{from("type: ftps, host: h, certificate: 'SHA256:00'"), "source.certificate: a fingerprint has, behind SHA256:, 32 bytes"},
+		{from("type: sftp, host: h, user: u, password: {secret: P}"), "source.host_key: is missing: without it nobody knows"},
+		{from("type: sftp, host: h, user: u, host_key: nothing"), "source.password: needs either password or private_key"},
+		{from("type: sftp, host: h, user: u, password: {secret: P}, host_key: nothing"), "source.host_key: must be SHA256:… or a line of known_hosts"},
+		{from("type: sftp, host: h, user: u, password: {secret: P}, passphrase: {secret: Q}, host_key: a b"), "source.passphrase: has no use"},
+		{from("type: s3, bucket: b"), "source.region: is missing"},
+		{from("type: s3, endpoint: s3.example.com, bucket: b"), "source.endpoint: must be a URL"},
+		{from("type: s3, endpoint: 'https://s3.example.com/b', bucket: b"), "source.endpoint: must have no path"},
+		{from("type: s3, region: r, bucket: b/in"), "source.bucket: must be the name of a bucket"},
+		{from("type: s3, region: r, bucket: b, prefix: in"), "source.prefix: must end with a slash"},
+		{from("type: s3, region: r, bucket: b, prefix: ../in/"), "source.prefix: must end with a slash"},
+		{from("type: s3, region: r, bucket: b, access_key: {secret: A}"), "source.access_key: access_key and secret_key go together"},
+		{from("type: http"), "source.url: is missing"},
+		{from("type: http, url: 'file:///etc/passwd'"), "source.url: \"file:///etc/passwd\" is no URL"},
+		{from("type: http, url: 'https://u:p@example.com/'"), "is no URL with http:// or https:// and no user in it"},
+		{from("type: http, url: 'https://h/', headers: {Authorization: Bearer x}"), "source.headers.Authorization: is a secret"},
+		{from("type: http, url: 'https://h/', token: {secret: A}, user: u, password: {secret: B}"), "source.token: one of user, token and header"},
+		{from("type: http, url: 'https://h/', pages: {next: a, link: true}"), "source.pages: one of next, link and parameter"},
+		{from("type: http, url: 'https://h/', pages: {items: a}"), "source.pages.items: goes with parameter"},
 		{change(`delimiter: ";"`, `delimiter: ""`), "line 2: format.delimiter"},
 		{change(`quote: '"'`, `quote: ';'`), "line 2: format.quote"},
 		{change(`decimal: ","`, `encoding: ebcdic`), "line 2: format.encoding: unknown encoding"},

@@ -1,6 +1,6 @@
 // Package source is where the bytes of usage come from.
 //
-// It imports the standard library only. Invariants: a file is never held whole; what changes while it
+// It imports the standard library and the names of secrets. Invariants: a file is never held whole; what changes while it
 // is read is noticed.
 package source
 

@@ -1,0 +1,163 @@
+package collector
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/tollstream/tollstream/collector/secret"
+	"github.com/tollstream/tollstream/collector/source"
+)
+
+// SourceConfig says where files come from. By hand and by upload any type takes a file.
+type SourceConfig struct {
+	Type    string // folder, upload, ftp, ftps, sftp, s3 or http
+	Path    string // of a folder on this machine
+	Pattern string // of file names in it
+	Server  source.Server
+}
+
+// servers are the types of a source that is not on this machine. Each starts with its defaults and has its members read into it.
+var servers = map[string]func(d *reading) (source.Server, []member){
+	"ftp":  func(d *reading) (source.Server, []member) { return d.ftp("") },
+	"ftps": func(d *reading) (source.Server, []member) { return d.ftp("explicit") },
+	"sftp": func(d *reading) (source.Server, []member) {
+		s := &source.SFTP{Port: 22}
+		return s, []member{
+			{"host", d.text(&s.Host)}, {"port", d.number(&s.Port)}, {"path", d.text(&s.Path)}, {"user", d.text(&s.User)},
+			{"password", d.secret(&s.Password)}, {"private_key", d.secret(&s.PrivateKey)}, {"passphrase", d.secret(&s.Passphrase)},
+			{"host_key", d.text(&s.HostKey)},
+		}
+	},
+	"s3": func(d *reading) (source.Server, []member) {
+		s := &source.S3{}
+		return s, []member{
+			{"endpoint", d.text(&s.Endpoint)}, {"region", d.text(&s.Region)}, {"bucket", d.text(&s.Bucket)}, {"prefix", d.text(&s.Prefix)},
+			{"path_style", d.flag(&s.PathStyle)}, {"access_key", d.secret(&s.AccessKey)}, {"secret_key", d.secret(&s.SecretKey)},
+		}
+	},
+	"http": func(d *reading) (source.Server, []member) {
+		w := &source.Web{Pages: source.Pages{First: 1}}
+		return w, []member{
+			{"url", d.texts(&w.URLs)}, {"headers", d.headers(&w.Headers)},
+			{"user", d.text(&w.User)}, {"password", d.secret(&w.Password)}, {"token", d.secret(&w.Token)},
+			{"header", func(path string, n *yaml.Node) {
+				d.object(path, n, member{"name", d.text(&w.Header)}, member{"value", d.secret(&w.Key)})
+			}},
+			{"pages", func(path string, n *yaml.Node) {
+				p := &w.Pages
+				d.object(path, n, member{"next", d.text(&p.Next)}, member{"cursor", d.text(&p.Cursor)}, member{"link", d.flag(&p.Link)},
+					member{"parameter", d.text(&p.Parameter)}, member{"first", d.number(&p.First)}, member{"items", d.text(&p.Items)})
+			}},
+		}
+	},
+}
+
+func (d *reading) ftp(tls string) (source.Server, []member) {
+	f := &source.FTP{TLS: tls}
+	members := []member{
+		{"host", d.text(&f.Host)}, {"port", d.number(&f.Port)}, {"path", d.text(&f.Path)},
+		{"user", d.text(&f.User)}, {"password", d.secret(&f.Password)},
+	}
+	if tls != "" {
+		members = append(members, member{"tls", d.text(&f.TLS)}, member{"certificate", d.text(&f.Certificate)})
+	}
+	return f, members
+}
+
+// secret reads {secret: NAME}.
+func (d *reading) secret(into *secret.Name) func(string, *yaml.Node) {
+	return func(path string, node *yaml.Node) {
+		if node.Kind != yaml.MappingNode {
+			d.fail(path, node, "must be {secret: NAME}: a secret does not stand in a configuration, but in the environment variable TOLLSTREAM_SECRET_NAME or a file called NAME")
+			return
+		}
+		before := len(d.problems)
+		var name string
+		d.object(path, node, member{"secret", d.text(&name)})
+		*into = secret.Name(name)
+		if message := into.Check(); message != "" && len(d.problems) == before {
+			d.fail(path, node, "%s", message)
+		}
+	}
+}
+
+// headers reads an object of texts.
+func (d *reading) headers(into *map[string]string) func(string, *yaml.Node) {
+	return func(path string, node *yaml.Node) {
+		if node.Kind != yaml.MappingNode {
+			d.fail(path, node, "must be an object of names and texts")
+			return
+		}
+		*into = map[string]string{}
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			name, value := node.Content[i].Value, ""
+			at := joined(path, name)
+			d.text(&value)(at, node.Content[i+1])
+			switch {
+			case slices.Contains([]string{"authorization", "cookie", "x-api-key"}, strings.ToLower(name)):
+				d.fail(at, node.Content[i], "is a secret: use user and password, token, or header: {name: %s, value: {secret: NAME}}", name)
+			case name == "" || strings.ContainsAny(name, " :\r\n") || strings.ContainsAny(value, "\r\n"):
+				d.fail(at, node.Content[i], "is no header")
+			}
+			(*into)[name] = value
+		}
+	}
+}
+
+// source reads where files lie; its type decides which members it has.
+func (d *reading) source(s *SourceConfig, path string, node *yaml.Node) {
+	at := node
+	if node.Kind == yaml.MappingNode {
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			if node.Content[i].Value == "type" {
+				at = node.Content[i+1]
+				d.text(&s.Type)(joined(path, "type"), at)
+			}
+		}
+	}
+	members := []member{{"type", d.text(&s.Type)}, {"pattern", d.text(&s.Pattern)}}
+	start, remote := servers[s.Type]
+	switch {
+	case remote:
+		server, its := start(d)
+		s.Server = server
+		members = append(members, its...)
+	case s.Type == "folder" || s.Type == "upload":
+		members = append(members, member{"path", d.text(&s.Path)})
+	default:
+		d.fail(joined(path, "type"), at, "unknown type %q; known are %s", s.Type,
+			strings.Join(slices.Sorted(maps.Keys(servers)), ", ")+", folder, upload")
+		return
+	}
+	before := len(d.problems)
+	lines := map[string]*yaml.Node{}
+	for i, m := range members {
+		members[i].read = func(path string, n *yaml.Node) { lines[m.name] = n; m.read(path, n) }
+	}
+	d.object(path, node, members...)
+	if len(d.problems) > before {
+		return
+	}
+	if s.Type == "folder" && s.Path == "" {
+		d.fail(joined(path, "path"), node, "a folder needs its path")
+	}
+	if f, ok := s.Server.(*source.FTP); ok && f.Port == 0 {
+		f.Port = 21
+		if f.TLS == "implicit" {
+			f.Port = 990
+		}
+	}
+	if s.Server == nil {
+		return
+	}
+	if name, message := s.Server.Check(); message != "" {
+		top, _, _ := strings.Cut(name, ".")
+		if at := lines[top]; at != nil {
+			node = at
+		}
+		d.fail(joined(path, name), node, "%s", message)
+	}
+}
