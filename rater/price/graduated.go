@@ -28,8 +28,10 @@ func graduatedTotal(r *catalog.Rate, q money.Decimal) (money.Decimal, error) {
 			return money.Decimal{}, err
 		}
 		sum.AddProduct(units, tier.UnitPrice)
-		if flat, err = flat.Add(tier.FlatPrice); err != nil { // apart, which takes a fraction of the time
-			return money.Decimal{}, err
+		if !tier.FlatPrice.IsZero() {
+			if flat, err = flat.Add(tier.FlatPrice); err != nil { // apart, which takes a fraction of the time
+				return money.Decimal{}, err
+			}
 		}
 		if last {
 			break
