@@ -17,6 +17,7 @@ type Entry struct {
 	Path     string // below the place, with slashes
 	Size     int64  // -1: the place does not say
 	Modified time.Time
+	Coarse   bool   // Modified is what an old server's listing shows: without seconds, in a zone of its own
 	Version  string // changes with the content, where the place has such a thing (an ETag)
 }
 
@@ -25,7 +26,8 @@ func (e Entry) Name() string { return e.Path[strings.LastIndexByte(e.Path, '/')+
 
 // Same says whether two looks at an entry saw the same content, as far as the place tells.
 func (e Entry) Same(other Entry) bool {
-	return e.Path == other.Path && e.Size == other.Size && e.Modified.Equal(other.Modified) && e.Version == other.Version
+	return e.Path == other.Path && e.Size == other.Size && e.Version == other.Version &&
+		(e.Coarse != other.Coarse || e.Modified.Equal(other.Modified))
 }
 
 // Errors of places, beside those of a network. A caller tries again what is neither of them.
@@ -154,6 +156,18 @@ func (f *Folder) linked(from, to string) bool {
 	a, err := f.root.Lstat(filepath.FromSlash(from))
 	b, again := f.root.Lstat(filepath.FromSlash(to))
 	return err == nil && again == nil && os.SameFile(a, b)
+}
+
+// Local gives the file itself: what lies on this machine needs no copy.
+func (f *Folder) Local(entry Entry) (*File, error) {
+	now, err := f.Stat(context.Background(), entry.Path)
+	if err != nil {
+		return nil, err
+	}
+	if !now.Same(entry) {
+		return nil, fmt.Errorf("open %s: since it was listed: %w", entry.Path, ErrChanged)
+	}
+	return Local(filepath.Join(f.root.Name(), filepath.FromSlash(entry.Path)))
 }
 
 // Close implements Place.
