@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -18,12 +17,15 @@ import (
 
 // Config is a collector's configuration, parsed and checked.
 type Config struct {
-	Source   SourceConfig
-	Format   format.Format
-	Packing  format.Packing
-	Mapping  format.Mapping
-	Every    time.Duration // of the schedule; 0: only by hand
-	Backfill bool
+	Source  SourceConfig
+	Format  format.Format
+	Packing format.Packing
+	Mapping format.Mapping
+	Schedule
+	Backfill      bool
+	FilesAtOnce   int // of a pass
+	RowsPerSecond int // of all files of a pass together; 0: as fast as they go
+	Alerts        AlertRules
 }
 
 // ConfigError says what is wrong with a configuration, and where.
@@ -61,7 +63,7 @@ func ParseConfig(document []byte) (*Config, error) {
 		return nil, &ConfigError{Line: max(second.Line, 1), Message: "more than one document; a file holds one collector"}
 	}
 	d := &reading{}
-	config := &Config{}
+	config := &Config{FilesAtOnce: 1}
 	d.config(config, root.Content[0])
 	if len(d.problems) > 0 {
 		return nil, errors.Join(d.problems...)
@@ -178,8 +180,11 @@ func (d *reading) config(c *Config, node *yaml.Node) {
 		member{"source", func(path string, n *yaml.Node) { d.source(&c.Source, path, n) }},
 		member{"format", func(path string, n *yaml.Node) { d.format(c, path, n) }},
 		member{"mapping", func(path string, n *yaml.Node) { d.mapping(&c.Mapping, path, n) }},
-		member{"schedule", func(path string, n *yaml.Node) { d.schedule(c, path, n) }},
+		member{"schedule", func(path string, n *yaml.Node) { d.schedule(&c.Schedule, path, n) }},
 		member{"backfill", d.flag(&c.Backfill)},
+		member{"files_at_once", d.within(&c.FilesAtOnce, 1, maxFilesAtOnce)},
+		member{"rows_per_second", d.within(&c.RowsPerSecond, 1, 100_000_000)},
+		member{"alerts", func(path string, n *yaml.Node) { d.alerts(&c.Alerts, path, n) }},
 	)
 	if node.Kind != yaml.MappingNode {
 		return
@@ -200,17 +205,6 @@ func (d *reading) config(c *Config, node *yaml.Node) {
 			d.fail(p.Member, node, "%s", message)
 		}
 	}
-}
-
-func (d *reading) schedule(c *Config, path string, node *yaml.Node) {
-	var every string
-	d.object(path, node, member{"every", d.text(&every)})
-	parsed, err := time.ParseDuration(every)
-	if every != "" && (err != nil || parsed < time.Second) {
-		d.fail(joined(path, "every"), node, "must be a duration of at least a second, like 30s or 5m")
-		return
-	}
-	c.Every = parsed
 }
 
 func (d *reading) mapping(m *format.Mapping, path string, node *yaml.Node) {

@@ -13,10 +13,12 @@ import (
 
 // SourceConfig says where files come from. By hand and by upload any type takes a file.
 type SourceConfig struct {
-	Type    string // folder, upload, ftp, ftps, sftp, s3 or http
-	Path    string // of a folder on this machine
-	Pattern string // of file names in it
-	Server  source.Server
+	Type   string // folder, upload, ftp, ftps, sftp, s3 or http
+	Path   string // of a folder on this machine
+	Server source.Server
+	source.Rules
+	After         source.After
+	RefuseChanged bool // a file whose content changed under its name is refused instead of taken as new
 }
 
 // servers are the types of a source that is not on this machine. Each starts with its defaults and has its members read into it.
@@ -119,6 +121,9 @@ func (d *reading) source(s *SourceConfig, path string, node *yaml.Node) {
 		}
 	}
 	members := []member{{"type", d.text(&s.Type)}, {"pattern", d.text(&s.Pattern)}}
+	if s.Type != "upload" {
+		members = append(members, d.pickUp(s)...)
+	}
 	start, remote := servers[s.Type]
 	switch {
 	case remote:
@@ -143,6 +148,13 @@ func (d *reading) source(s *SourceConfig, path string, node *yaml.Node) {
 	}
 	if s.Type == "folder" && s.Path == "" {
 		d.fail(joined(path, "path"), node, "a folder needs its path")
+	}
+	if name, message := s.Rules.Check(s.After); message != "" {
+		top, _, _ := strings.Cut(name, ".")
+		if at := lines[top]; at != nil {
+			node = at
+		}
+		d.fail(joined(path, name), node, "%s", message)
 	}
 	if f, ok := s.Server.(*source.FTP); ok && f.Port == 0 {
 		f.Port = 21

@@ -28,8 +28,8 @@ func TestParseConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := fmt.Sprint(c.Source, c.Format, *c.Mapping.ID, c.Mapping.Account.Steps, *c.Mapping.Product, c.Mapping.Quantity.Steps, c.Mapping.Time.Zone, c.Mapping.Attributes[0].Name, c.Mapping.Attributes[0].Field.From, c.Every, c.Backfill)
-	want := `{folder /var/in *.csv <nil>} &{; "  true 0 0  false {,  [NULL ]}} {call_id 0   [] [] UTC false} [{trim   0} {strip_prefix 00  0} {replace    0}] { 0 voice  [] [] UTC false} [{multiply 0.016666666667  0.016666666667}] Europe/Berlincellcell_id5m0s true`
+	got := fmt.Sprint(c.Source.Type, " ", c.Source.Path, " ", c.Source.Pattern, " ", c.Format, *c.Mapping.ID, c.Mapping.Account.Steps, *c.Mapping.Product, c.Mapping.Quantity.Steps, c.Mapping.Time.Zone, c.Mapping.Attributes[0].Name, c.Mapping.Attributes[0].Field.From, c.Every, c.Backfill)
+	want := `folder /var/in *.csv &{; "  true 0 0  false {,  [NULL ]}} {call_id 0   [] [] UTC false} [{trim   0} {strip_prefix 00  0} {replace    0}] { 0 voice  [] [] UTC false} [{multiply 0.016666666667  0.016666666667}] Europe/Berlincellcell_id5m0s true`
 	if got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)
 	}
@@ -88,10 +88,31 @@ func TestParseConfigRefuses(t *testing.T) {
 		{goodConfig + "backfill: false\n", "line 12: backfill: stands twice"},
 		{change("backfill: true", "backfill: maybe"), "line 11: backfill: must be true or false"},
 		{change("{every: 5m}", "{every: 5}"), "line 10: schedule.every: must be a duration"},
+		{change("{every: 5m}", "{every: 5m, cron: 0 6 * * *}"), "line 10: schedule: either every or cron"},
+		{change("{every: 5m}", "{every: 5m, time_zone: UTC}"), "line 10: schedule.time_zone: goes with cron"},
+		{change("{every: 5m}", "{cron: 0 6 * *}"), "line 10: schedule.cron: expected exactly 5 fields"},
+		{change("{every: 5m}", "{cron: 60 6 * * *}"), "line 10: schedule.cron: end of range"},
+		{change("{every: 5m}", "{cron: 0 6 31 2 *}"), "line 10: schedule.cron: such a day never comes"},
+		{change("{every: 5m}", "{cron: TZ=0}"), "line 10: schedule.cron: the zone stands in time_zone"},
+		{change("{every: 5m}", "{cron: 0 6 * * *, time_zone: Mars}"), "line 10: schedule.time_zone: unknown time zone"},
+		{change(`pattern: "*.csv"`, `pattern: "[a"`), "line 1: source.pattern: is no pattern"},
+		{change(`pattern: "*.csv"`, `minimum_age: -1m`), "line 1: source.minimum_age: must be a duration of at least 1s"},
+		{change(`pattern: "*.csv"`, `lookback: 3`), "line 1: source.lookback: must be a duration"},
+		{change(`pattern: "*.csv"`, `after: burn`), "line 1: source.after: must be keep, delete"},
+		{change(`pattern: "*.csv"`, `after: {move: a, rename: b}`), "line 1: source.after: must be keep, delete"},
+		{change(`pattern: "*.csv"`, `after: {move: ../x}`), "line 1: source.after.move: must be a folder below"},
+		{change(`pattern: "*.csv"`, `after: {rename: .x}, done_file: .x`), "line 1: source.after.rename: must differ from done_file"},
+		{change(`pattern: "*.csv"`, `changed: maybe`), "line 1: source.changed: must be new"},
+		{change(`type: folder, path: /var/in, pattern: "*.csv"`, `type: upload, recursive: true`), "line 1: source.recursive: unknown member"},
+		{goodConfig + "files_at_once: 0\n", "line 12: files_at_once: must be 1 to 32"},
+		{goodConfig + "rows_per_second: fast\n", "line 12: rows_per_second: must be a whole number"},
+		{goodConfig + "alerts: {rejected_above: 5}\n", "line 12: alerts.rejected_above: must be a share"},
+		{goodConfig + "alerts: {rejected_above: 100%}\n", "line 12: alerts.rejected_above: must be a share"},
+		{goodConfig + "alerts: {no_file_for: 1s}\n", "line 12: alerts.no_file_for: must be a duration of at least 1m"},
 		{change("type: folder", "type: carrier-pigeon"), "line 1: source.type: unknown type"},
 		{change("path: /var/in, ", ""), "line 1: source.path"},
-		{from("type: folder, host: h"), "line 1: source.host: unknown member; known are type, pattern, path"},
-		{from("type: ftp, hots: h"), "source.hots: unknown member; known are type, pattern, host, port"},
+		{from("type: folder, host: h"), "line 1: source.host: unknown member; known are type, pattern, recursive, lookback"},
+		{from("type: ftp, hots: h"), "source.hots: unknown member; known are type, pattern, recursive, lookback"},
 		{from("type: ftp"), "line 1: source.host: is missing"},
 		{from("type: ftp, host: ftp://example.com/x"), "source.host: \"ftp://example.com/x\" is no name of a host; write it without"},
 		{from("type: ftp, host: example.com:21"), "source.host: \"example.com:21\" is no name of a host; its port stands in port"},
