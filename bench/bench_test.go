@@ -70,6 +70,18 @@ func TestRatedBriefly(t *testing.T) {
 	}
 }
 
+func TestCollectBriefly(t *testing.T) {
+	t.Parallel()
+	r := measureBriefly(t, testCorner(t), brief, measureCollect)
+	for _, f := range collectedFiles {
+		for _, figure := range []string{": rows from disk to acknowledged", ": ratio to reading and producing the same bytes"} {
+			if figureOf(t, r, "file of "+f.name+figure).Median <= 0 {
+				t.Errorf("%s%s: nothing measured", f.name, figure)
+			}
+		}
+	}
+}
+
 func TestSinkBriefly(t *testing.T) {
 	t.Parallel()
 	teststores.ClickHouse(t) // or there is none to measure

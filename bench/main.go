@@ -133,6 +133,7 @@ func measurements() []measurement {
 		measurement{"latency", measureLatency},
 		measurement{"ingest", measureIngest},
 		measurement{"single", measureSingle},
+		measurement{"collect", measureCollect},
 	)
 }
 

@@ -20,7 +20,8 @@ import (
 
 // Bounds of a run.
 const (
-	chunkRows       = 1000
+	chunkRows       = 8192
+	chunkBytes      = 2 << 20 // of text, after which a chunk is sent with fewer rows
 	chunksInFlight  = 4
 	keptErrors      = 1000 // bad rows of a run that are kept; the rest is counted
 	saveEvery       = time.Second
@@ -38,6 +39,8 @@ type RunDeps struct {
 	// Backoff is how long to wait before the n-th repetition, from 1; nil: 100 ms doubling to 10 s,
 	// with jitter.
 	Backoff func(n int) time.Duration
+	// ChunkRows is how many rows are sent at a time; 0: 8,192, or fewer if they are long.
+	ChunkRows int
 }
 
 // RunRequest names what is run.
@@ -83,6 +86,9 @@ func RunFile(ctx context.Context, deps RunDeps, request RunRequest, progress fun
 	r := &run{RunDeps: deps, request: request, started: deps.Now()}
 	if r.Backoff == nil {
 		r.Backoff = defaultBackoff
+	}
+	if r.ChunkRows == 0 {
+		r.ChunkRows = chunkRows
 	}
 	r.progress = func(p Progress) {
 		r.reporting.Lock()
@@ -374,7 +380,7 @@ func (r *run) read(ctx context.Context, in *input, inOrder chan<- *chunk) error 
 	slots := make(chan struct{}, chunksInFlight)
 	for {
 		c := &chunk{done: make(chan struct{})}
-		err := in.fill(c, &row)
+		err := in.fill(c, &row, r.ChunkRows)
 		if ctx.Err() != nil {
 			return ctx.Err() //nolint:wrapcheck // the caller names what was stopped
 		}
@@ -402,8 +408,8 @@ func (r *run) read(ctx context.Context, in *input, inOrder chan<- *chunk) error 
 }
 
 // fill reads the rows of a chunk.
-func (in *input) fill(c *chunk, row *format.Row) error {
-	for c.rows < chunkRows {
+func (in *input) fill(c *chunk, row *format.Row, most int) error {
+	for bytes := 0; c.rows < most && bytes < chunkBytes; bytes += row.Bytes() {
 		if err := in.records.Next(row); err != nil {
 			return err //nolint:wrapcheck // names the line already
 		}

@@ -111,6 +111,17 @@ type Row struct {
 	torn    bool   // it is the last and its line has no end
 }
 
+// Bytes is about how long the record is.
+func (r *Row) Bytes() int {
+	n := len(r.text)
+	if n == 0 {
+		for _, f := range r.Fields {
+			n += len(f)
+		}
+	}
+	return n
+}
+
 // Fail makes the record a bad one.
 func (r *Row) Fail(code usage.Code, message string) {
 	if r.Code == "" {

@@ -114,7 +114,7 @@ func (w *world) runAgain(ctx context.Context, name, config, path string, again b
 	}
 	deps := collector.RunDeps{
 		Intake: w.intake, Store: w.store, Now: w.now, Log: slog.New(slog.DiscardHandler), Metrics: w.metrics,
-		Backoff: func(int) time.Duration { return time.Millisecond },
+		Backoff: func(int) time.Duration { return time.Millisecond }, ChunkRows: 1000,
 	}
 	return collector.RunFile(ctx, deps, collector.RunRequest{Collector: name, Config: parsed, File: file, Again: again}, progress)
 }
