@@ -68,8 +68,9 @@ func (m *machine) prepareAnswer(s *MarkerState, a *usage.Answer, logTime int64, 
 	m.answers = append(m.answers, out)
 }
 
-// answer ends the waiting of a correction: it is rated, or rejected for a reason that stays. anew are the families that were rated anew.
-func (m *machine) answer(rec *activity.Record, i int, anew map[*family]bool) {
+// answer ends the waiting of a correction: it is rated, or rejected for a reason that stays. below is where its marker stands; anew are the
+// families that were rated anew.
+func (m *machine) answer(rec *activity.Record, i int, below int64, anew map[*family]bool) {
 	a := &m.answers[i]
 	e := &a.Event
 	if !m.faults.AnsweredWaits {
@@ -89,7 +90,7 @@ func (m *machine) answer(rec *activity.Record, i int, anew map[*family]bool) {
 		return
 	case known.Verdict == dedup.Hit:
 		reason = ReasonDuplicateConflict
-	case reason == "" && !m.leaveOut(rec, a, anew):
+	case reason == "" && !m.leaveOut(rec, a, below, anew):
 		reason = ReasonCorrectionImpossible
 	}
 	if reason != "" {
@@ -104,8 +105,8 @@ func (m *machine) answer(rec *activity.Record, i int, anew map[*family]bool) {
 	m.index.Remember(dedup.Entry{ID: id, Hash: e.Hash, Arrived: m.logTime})
 }
 
-// leaveOut says on the line that an event of it does not count any more, if that is so.
-func (m *machine) leaveOut(rec *activity.Record, a *answering, anew map[*family]bool) bool {
+// leaveOut says on the line that an event of it, which stands below an offset, does not count any more, if that is so.
+func (m *machine) leaveOut(rec *activity.Record, a *answering, below int64, anew map[*family]bool) bool {
 	f, e := a.f, &a.Event
 	at := f.lineOn(activity.InvoiceID(a.Line.Seller, a.Line.Billed, a.Line.PeriodStart))
 	if at < 0 || !anew[f] && !a.closed {
@@ -113,9 +114,13 @@ func (m *machine) leaveOut(rec *activity.Record, a *answering, anew map[*family]
 	}
 	l := &f.lines[at]
 	m.exchange = money.Exchange{}
+	extra := m.extraOf(e)
+	if !m.faults.NamesakeLeftOut {
+		extra.CorrectsBelow = below
+	}
 	m.emit(rec, f, l, activity.Activity{
 		Kind: activity.KindUsage, EventID: e.ID, Source: e.Source, EventTime: e.Time, Attributes: e.Attributes,
-		Quantity: a.Line.Quantity.Neg(), Extra: m.extraOf(e), Terms: m.termsOf(f, l, nil, f.seq),
+		Quantity: a.Line.Quantity.Neg(), Extra: extra, Terms: m.termsOf(f, l, nil, f.seq),
 	})
 	return true
 }

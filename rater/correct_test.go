@@ -14,7 +14,7 @@ import (
 func (a *anew) correct(id, quantity string, day int, corrected string) string {
 	e := usage.Event{
 		ID: id, Source: "s", Account: "a", RoutingKey: "a", Product: "p", Quantity: money.MustParse(quantity),
-		Time: benchStart + int64(day-1)*24*benchHour, Corrects: &usage.EventName{Source: "s", ID: corrected},
+		Time: benchStart + int64(day-1)*24*benchHour, Backfill: true, Corrects: &usage.EventName{Source: "s", ID: corrected},
 	}
 	return a.step(a.now(), usage.Record{Kind: usage.KindBatch, Events: []usage.Event{e}})
 }
@@ -83,6 +83,34 @@ func TestCorrectionLeavesOut(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A correction names one event: what comes again under its name, when the window for duplicates is over, is another one. Between a marker and
+// its result that is so too, whether the line is rated anew later or not.
+func TestCorrectionLeavesItsNamesakesIn(t *testing.T) {
+	a := newAnew(t, of("count", "1"), of("count", "1"), of("count", "1"), of("count", "1"))
+	again := func(id string) string { // on the 12th of January, when the window is over
+		e := usage.Event{
+			ID: id, Source: "s", Account: "a", RoutingKey: "a", Product: "p", Quantity: money.One, Time: benchStart + 11*24*benchHour, Backfill: true, Hash: 99,
+		}
+		return a.step(a.later(), usage.Record{Kind: usage.KindBatch, Events: []usage.Event{e}})
+	}
+	a.use("3", 10)
+	a.use("8", 12)
+	a.use("5", 11)
+	a.want(a.correct("c1", "-8", 10, "e2"), ReasonCorrectionWaits)
+	a.want(a.correct("c2", "-5", 10, "e3"), ReasonCorrectionWaits)
+	a.activate(2)
+	at := a.mark(2, 1)
+	a.want(again("e2"), "usage 1")
+	a.want(a.result(2, 1, at), "definition:2 -2, usage 0, usage 0")
+	a.want(again("e3"), "usage 1")
+	a.want(a.total(), "3") // e1, e2 and e3
+	a.want(a.again(3), "")
+	a.want(a.total(), "3")
+	a.want(a.correct("c3", "-1", 10, "e2"), ReasonCorrectionWaits) // the other one
+	a.want(a.again(4), "definition:4 -1, usage 0")
+	a.want(a.total(), "2")
 }
 
 // What a correction cannot name ends its waiting with a reason.

@@ -38,6 +38,7 @@ type Faults struct {
 	LateValuesTaken          bool // usage is taken though distinct values of its period are kept no more
 	AnsweredWaits            bool // a correction that was answered goes on waiting
 	AnsweredForgotten        bool // … or its identity is not remembered
+	NamesakeLeftOut          bool // … or it leaves out what comes under the same name between its marker and the result
 	EvictDirty               bool // a family is let go of before its changes are committed
 
 	// of prices

@@ -11,7 +11,7 @@ import (
 
 // leftOut is what corrections leave out of an account's usage when it is summed up.
 type leftOut struct {
-	before  map[named]int // by how many corrections that are stored, and still to come
+	before  map[named]place // by corrections that are stored: where what they name ends
 	waiting []question
 	by      map[usage.EventName][]int // those that name an event
 }
@@ -20,6 +20,16 @@ type leftOut struct {
 type named struct {
 	family activity.ID
 	usage.EventName
+}
+
+// place is one of an activity in the log.
+type place struct {
+	offset int64
+	index  int
+}
+
+func (p place) before(q place) bool {
+	return p.offset < q.offset || p.offset == q.offset && p.index < q.index
 }
 
 // question is a correction that waits for an answer.
@@ -35,8 +45,8 @@ type question struct {
 
 // leftOut reads the corrections: those that are stored, and those of the question that wait.
 func (s folding) leftOut(ctx context.Context, homes map[activity.ID]*home) (*leftOut, error) {
-	out := &leftOut{before: map[named]int{}, by: map[usage.EventName][]int{}}
-	err := s.Usage.EachCorrection(ctx, s.q.Partition, s.q.Account, s.q.Below, func(a *activity.Activity) error {
+	out := &leftOut{before: map[named]place{}, by: map[usage.EventName][]int{}}
+	err := s.Usage.EachCorrection(ctx, s.q.Partition, s.q.Account, s.q.Below, func(offset int64, a *activity.Activity) error {
 		h := homes[a.Line]
 		if a.Kind != activity.KindUsage || h == nil {
 			return nil
@@ -51,7 +61,13 @@ func (s folding) leftOut(ctx context.Context, homes map[activity.ID]*home) (*lef
 				return nil
 			}
 		}
-		out.before[named{h.Family, *e.Corrects}]++
+		until := place{offset, a.Index}
+		if below := a.Sent().CorrectsBelow; below > 0 {
+			until = place{below, 0}
+		}
+		if name := (named{h.Family, *e.Corrects}); out.before[name].before(until) {
+			out.before[name] = until
+		}
 		return nil
 	})
 	if err != nil {
@@ -92,13 +108,12 @@ func (f *Fold) takesBack(e *usage.Event) bool {
 }
 
 // takes says whether the stored usage is left out: a correction that was answered, or an event that one names.
-func (o *leftOut) takes(ctx context.Context, folds folding, h *home, a *activity.Activity, e *usage.Event) (bool, error) {
-	if corrected, answered := Leaves(a); answered { // what comes behind it was not meant
-		o.before[named{h.Family, corrected}]--
+func (o *leftOut) takes(ctx context.Context, folds folding, h *home, at place, a *activity.Activity, e *usage.Event) (bool, error) {
+	if _, answered := Leaves(a); answered {
 		return true, nil
 	}
 	name := usage.EventName{Source: e.Source, ID: e.ID}
-	left, by := o.before[named{h.Family, name}] > 0, o.by[name]
+	left, by := at.before(o.before[named{h.Family, name}]), o.by[name]
 	if len(by) == 0 && (left || e.Corrects == nil) {
 		return left, nil
 	}

@@ -77,10 +77,10 @@ func (s *sharing) Sharing(_ context.Context, _ Fence, pool activity.ID, billed s
 	return out, nil
 }
 
-func (s *sharing) Each(_ context.Context, _ int32, account string, below int64, do func(*activity.Activity) error) error {
+func (s *sharing) Each(_ context.Context, _ int32, account string, below int64, do func(int64, *activity.Activity) error) error {
 	for i := range s.log {
 		if a := &s.log[i]; a.Account == account && int64(a.Index) < below { // see step
-			if err := do(a); err != nil {
+			if err := do(int64(a.Index), a); err != nil {
 				return err
 			}
 		}
@@ -88,12 +88,12 @@ func (s *sharing) Each(_ context.Context, _ int32, account string, below int64, 
 	return nil
 }
 
-func (s *sharing) EachCorrection(ctx context.Context, partition int32, account string, below int64, do func(*activity.Activity) error) error {
-	return s.Each(ctx, partition, account, below, func(a *activity.Activity) error {
+func (s *sharing) EachCorrection(ctx context.Context, partition int32, account string, below int64, do func(int64, *activity.Activity) error) error {
+	return s.Each(ctx, partition, account, below, func(offset int64, a *activity.Activity) error {
 		if (a.Sent().Corrects == usage.EventName{}) {
 			return nil
 		}
-		return do(a)
+		return do(offset, a)
 	})
 }
 

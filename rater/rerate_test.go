@@ -76,10 +76,10 @@ func (a *anew) Accounts(_ context.Context, seq int64, _ []string) (map[string]*c
 }
 
 // Each and what follows are what a job reads.
-func (a *anew) Each(_ context.Context, _ int32, _ string, below int64, do func(*activity.Activity) error) error {
+func (a *anew) Each(_ context.Context, _ int32, _ string, below int64, do func(int64, *activity.Activity) error) error {
 	for i := range a.log {
 		if int64(a.log[i].Index) < below { // see step
-			if err := do(&a.log[i]); err != nil {
+			if err := do(int64(a.log[i].Index), &a.log[i]); err != nil {
 				return err
 			}
 		}
@@ -87,12 +87,12 @@ func (a *anew) Each(_ context.Context, _ int32, _ string, below int64, do func(*
 	return nil
 }
 
-func (a *anew) EachCorrection(ctx context.Context, partition int32, account string, below int64, do func(*activity.Activity) error) error {
-	return a.Each(ctx, partition, account, below, func(x *activity.Activity) error {
+func (a *anew) EachCorrection(ctx context.Context, partition int32, account string, below int64, do func(int64, *activity.Activity) error) error {
+	return a.Each(ctx, partition, account, below, func(offset int64, x *activity.Activity) error {
 		if (x.Sent().Corrects == usage.EventName{}) {
 			return nil
 		}
-		return do(x)
+		return do(offset, x)
 	})
 }
 

@@ -446,7 +446,7 @@ func (m *machine) result(rec *activity.Record, r *usage.Result) {
 		m.correct(rec, s, &m.corrections[i])
 	}
 	for i := range m.answers {
-		m.answer(rec, i, anew)
+		m.answer(rec, i, s.At, anew)
 	}
 	m.merges, m.corrections, m.answers = m.merges[:0], m.corrections[:0], m.answers[:0]
 	next.Open, next.Done, next.Parts, next.Sets = false, s.Seq, nil, nil

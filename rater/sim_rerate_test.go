@@ -434,10 +434,10 @@ func (s *simWorks) Unanswered(ctx context.Context, a rerate.AccountJob, m rerate
 	return s.summing().Unanswered(ctx, simQuestion(a, m))
 }
 
-func (s *simWorks) Each(_ context.Context, partition int32, account string, below int64, do func(*activity.Activity) error) error {
+func (s *simWorks) Each(_ context.Context, partition int32, account string, below int64, do func(int64, *activity.Activity) error) error {
 	for _, r := range s.w.sinks.reported() {
 		if r.Partition == partition && r.Activity.Account == account && r.Offset < below {
-			if err := do(&r.Activity); err != nil {
+			if err := do(r.Offset, &r.Activity); err != nil {
 				return err
 			}
 		}
@@ -445,12 +445,12 @@ func (s *simWorks) Each(_ context.Context, partition int32, account string, belo
 	return nil
 }
 
-func (s *simWorks) EachCorrection(ctx context.Context, partition int32, account string, below int64, do func(*activity.Activity) error) error {
-	return s.Each(ctx, partition, account, below, func(a *activity.Activity) error {
+func (s *simWorks) EachCorrection(ctx context.Context, partition int32, account string, below int64, do func(int64, *activity.Activity) error) error {
+	return s.Each(ctx, partition, account, below, func(offset int64, a *activity.Activity) error {
 		if (a.Sent().Corrects == usage.EventName{}) || s.w.faults.CorrectedAgain {
 			return nil
 		}
-		return do(a)
+		return do(offset, a)
 	})
 }
 

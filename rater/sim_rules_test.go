@@ -122,15 +122,17 @@ var simRules = []simRule{
 	{rule: "a line that continues another keeps up with it", faults: []string{"ContinuationStays"}},
 	{rule: "a correction waits until a result answers it, and is remembered as if it was retried", faults: []string{"AnsweredWaits", "AnsweredForgotten"}},
 	{rule: "… and what it leaves out stays out", faults: []string{"CorrectedAgain"}},
+	{rule: "… but not what comes behind its marker under the same name", faults: []string{"NamesakeLeftOut"}},
 }
 
 // simElsewhere are faults that the simulation's definitions cannot show, or not within its schedules, and the test that catches each.
 var simElsewhere = map[string]string{
-	"CarryBeforeClosed": "TestLateUsageLeavesClosedLines", // few schedules change who is billed between two late events of a period
-	"FoldDropsAll":      "TestFoldingInParts",             // of rater/pg: seldom does a commit append while others' changes are folded, and nothing follows that hides it
-	"JobGoesBack":       "TestJobsDoNotGoBack",            // of rater/rerate/pg: a job that is behind is seen in a quarter of the schedules, a wrong line after it in one of a thousand
-	"MergedLevelsStay":  "TestLevelsAnew",                 // what is rated anew has no levels in these schedules
-	"MovedAsUsual":      "TestMovedLinesAreSavedWhole",    // lines that moved in their family are saved whole: what is appended replaces what stands at a place
+	"CarryBeforeClosed": "TestLateUsageLeavesClosedLines",     // few schedules change who is billed between two late events of a period
+	"FoldDropsAll":      "TestFoldingInParts",                 // of rater/pg: seldom does a commit append while others' changes are folded, and nothing follows that hides it
+	"JobGoesBack":       "TestJobsDoNotGoBack",                // of rater/rerate/pg: a job that is behind is seen in a quarter of the schedules, a wrong line after it in one of a thousand
+	"MergedLevelsStay":  "TestLevelsAnew",                     // what is rated anew has no levels in these schedules
+	"NamesakeLeftOut":   "TestCorrectionLeavesItsNamesakesIn", // a name comes again just then in one schedule of some thousands
+	"MovedAsUsual":      "TestMovedLinesAreSavedWhole",        // lines that moved in their family are saved whole: what is appended replaces what stands at a place
 }
 
 // Every rule has its fault and every fault its rule.

@@ -27,9 +27,9 @@ type Summing struct {
 type StoredUsage interface {
 	// Each calls do with every activity of the account on the partition at an offset below, in log order. The
 	// activity is the callee's.
-	Each(ctx context.Context, partition int32, account string, below int64, do func(a *activity.Activity) error) error
+	Each(ctx context.Context, partition int32, account string, below int64, do func(offset int64, a *activity.Activity) error) error
 	// EachCorrection is Each for those that name an event that they correct.
-	EachCorrection(ctx context.Context, partition int32, account string, below int64, do func(a *activity.Activity) error) error
+	EachCorrection(ctx context.Context, partition int32, account string, below int64, do func(offset int64, a *activity.Activity) error) error
 }
 
 // WaitingCorrections reads what is committed, without a fence.
@@ -137,7 +137,7 @@ func (s *Summing) Sum(ctx context.Context, q SumQuestion) (*Sum, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sum up account %s: corrections: %w", q.Account, err)
 	}
-	err = s.Usage.Each(ctx, q.Partition, q.Account, q.Below, func(a *activity.Activity) error {
+	err = s.Usage.Each(ctx, q.Partition, q.Account, q.Below, func(offset int64, a *activity.Activity) error {
 		if !q.holds(a) {
 			return nil
 		}
@@ -158,7 +158,7 @@ func (s *Summing) Sum(ctx context.Context, q SumQuestion) (*Sum, error) {
 		}
 		h.used = true
 		e := EventOf(a)
-		if out, err := left.takes(ctx, folds, h, a, &e); err != nil || out {
+		if out, err := left.takes(ctx, folds, h, place{offset, a.Index}, a, &e); err != nil || out {
 			return err
 		}
 		on := Invoiced{Billed: a.Billed, Period: catalog.Period{Start: a.PeriodStart, End: a.PeriodEnd}, Owed: h.Owed, Usage: h.UsagePeriod, Exchanges: ExchangesOf(a)}

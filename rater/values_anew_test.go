@@ -305,12 +305,12 @@ type manyUsers struct {
 	users int
 }
 
-func (s *manyUsers) Each(_ context.Context, _ int32, _ string, _ int64, do func(*activity.Activity) error) error {
+func (s *manyUsers) Each(_ context.Context, _ int32, _ string, _ int64, do func(int64, *activity.Activity) error) error {
 	for range 2 {
 		for i := range s.users {
 			x := s.like
 			x.Attributes = []activity.Attribute{{Name: "user", Value: fmt.Sprint("user-", i)}}
-			if err := do(&x); err != nil {
+			if err := do(0, &x); err != nil {
 				return err
 			}
 		}

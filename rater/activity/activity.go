@@ -83,6 +83,7 @@ type Extra struct {
 	AmountCurrency string
 	AmountExchange Exchange  // turned the amount into the rate's currency
 	Corrects       EventName // the event that it corrects; empty: none
+	CorrectsBelow  int64     // … as far as it stands at an offset below, where it was left out; 0: it was not
 }
 
 // Sent gives what the activity has besides; the zero Extra for most.

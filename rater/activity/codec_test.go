@@ -44,13 +44,13 @@ func TestAppendBytes(t *testing.T) {
 	again.EventID, again.EventTime = "f", 1_000_001
 	again.Extra = &activity.Extra{Amount: money.One, HasAmount: true, AmountCurrency: "JPY", AmountExchange: r.Activities[0].Extra.AmountExchange}
 	third := again
-	third.EventID, third.Extra = "g", &activity.Extra{Corrects: activity.EventName{Source: "s", ID: "e"}}
+	third.EventID, third.Extra = "g", &activity.Extra{Corrects: activity.EventName{Source: "s", ID: "e"}, CorrectsBelow: 300}
 	third.Terms = &activity.Terms{}
 	*third.Terms = *again.Terms
 	third.Terms.RateCurrency, third.Terms.RateExchange = "JPY", activity.Exchange{Rate: money.One, Date: -1}
 	r.Activities = append(r.Activities, again, third)
 	zeros := strings.Repeat("00", 15)
-	want := "03" + "ac02" + "da04" + "01" + "0200000000000000" + "03" + // format, offset, 301 in zigzag, version, log time, duplicates
+	want := "04" + "ac02" + "da04" + "01" + "0200000000000000" + "03" + // format, offset, 301 in zigzag, version, log time, duplicates
 		"03" + "01" + "02" + "01" + "07" + "04" + "03" + // 3 activities, 1 rejected, 2 terms, 1 target, texts s, b, a, p, USD, JPY, no_rate; 4 attributes; 3 extras
 		"31" + "00" + "0165" + "0373" + // kind 1, new target, extra; new terms; e; text s
 		"04" + "0461636d65" + "0362" + "0361" + "00" + zeros + "00" + "ff" + zeros + // 1 group; acme; text b; text a, text 0; ids
@@ -64,29 +64,35 @@ func TestAppendBytes(t *testing.T) {
 		"01" + "06" + "01" + "08" + "01" + "01" + "06" + "0a" + "01" + "8001" + "83d8e1fe6a" + "10" + "03" + "12" + // as the others
 		"0a" + "18" + "01" + // in JPY at 1 on the day before 1970
 		"03" + "02" + "8010" + "11" + "00" + // 0 s after; text 1
-		"08" + "00" + "0165" + // corrects e of text 0
+		"18" + "00" + "0165" + "ac02" + // corrects e of text 0 below 300
 		"01" + "0f6e6f5f72617465" + "00" + "01" + "18" + "01" // 1; text no_rate; ""; ""; −2 ns; ""
 	if got := hex.EncodeToString(activity.Append(nil, &r)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
 
-// What was published before there were corrections is still read, and says nothing of them.
-func TestDecodeTheFormatBeforeCorrections(t *testing.T) {
-	a := use(1, "e", "acme")
-	a.Extra = &activity.Extra{EventPackage: "starter"}
-	want := activity.Record{Offset: 5, Previous: 4, Activities: []activity.Activity{a}}
-	b := activity.Append(nil, &want)
-	b[0] = 2
-	var got activity.Record
-	if err := activity.Decode(b, &got); err != nil || !reflect.DeepEqual(got.Activities, want.Activities) {
-		t.Errorf("%v %+v", err, got)
-	}
-	a.Extra = &activity.Extra{Corrects: activity.EventName{Source: "s", ID: "d"}}
-	b = activity.Append(nil, &activity.Record{Offset: 5, Previous: 4, Activities: []activity.Activity{a}})
-	b[0] = 2
-	if err := activity.Decode(b, &got); !errors.Is(err, activity.ErrMalformed) {
-		t.Errorf("a correction in it: %v", err)
+// What was published in the formats before is still read, and says nothing of what they did not have.
+func TestDecodeTheFormatsBefore(t *testing.T) {
+	corrects := activity.EventName{Source: "s", ID: "d"}
+	for format, c := range map[byte]struct{ has, lacks activity.Extra }{
+		2: {activity.Extra{EventPackage: "starter"}, activity.Extra{Corrects: corrects}},
+		3: {activity.Extra{EventPackage: "starter", Corrects: corrects}, activity.Extra{Corrects: corrects, CorrectsBelow: 1}},
+	} {
+		a := use(1, "e", "acme")
+		a.Extra = &c.has
+		want := activity.Record{Offset: 5, Previous: 4, Activities: []activity.Activity{a}}
+		b := activity.Append(nil, &want)
+		b[0] = format
+		var got activity.Record
+		if err := activity.Decode(b, &got); err != nil || !reflect.DeepEqual(got.Activities, want.Activities) {
+			t.Errorf("format %d: %v %+v", format, err, got)
+		}
+		a.Extra = &c.lacks
+		b = activity.Append(nil, &activity.Record{Offset: 5, Previous: 4, Activities: []activity.Activity{a}})
+		b[0] = format
+		if err := activity.Decode(b, &got); !errors.Is(err, activity.ErrMalformed) {
+			t.Errorf("format %d with %+v: %v", format, c.lacks, err)
+		}
 	}
 }
 
@@ -173,7 +179,7 @@ func TestLongTexts(t *testing.T) {
 
 func TestMalformed(t *testing.T) {
 	good := activity.Append(nil, &activity.Record{Offset: 5, Previous: 4, Version: 1, LogTime: 9, Activities: []activity.Activity{use(1, "e", "acme")}})
-	header := []byte{3, 5, 2, 1, 9, 0, 0, 0, 0, 0, 0, 0, 0}              // up to the duplicates
+	header := []byte{4, 5, 2, 1, 9, 0, 0, 0, 0, 0, 0, 0, 0}              // up to the duplicates
 	counts := func(n ...byte) []byte { return slices.Concat(header, n) } // activities, rejected, terms, targets, texts, attributes, extras
 	if !bytes.HasPrefix(good, counts(1, 0, 1, 1, 1, 0, 0)) {
 		t.Fatalf("%x does not begin as the cases do", good)
@@ -184,12 +190,12 @@ func TestMalformed(t *testing.T) {
 	}
 	tests := map[string][]byte{
 		"nothing":                  {},
-		"another format":           append([]byte{4}, good[1:]...),
+		"another format":           append([]byte{5}, good[1:]...),
 		"an extra more":            slices.Concat(counts(1, 0, 1, 1, 1, 0, 1), body),
 		"an extra unannounced":     with(0, 0x3d),
-		"cut in a varint":          {3, 0x80},
+		"cut in a varint":          {4, 0x80},
 		"cut in the log time":      good[:9],
-		"version past 32 bits":     {3, 5, 2, 0xff, 0xff, 0xff, 0xff, 0x1f, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+		"version past 32 bits":     {4, 5, 2, 0xff, 0xff, 0xff, 0xff, 0x1f, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
 		"more activities":          slices.Concat(counts(2, 0, 1, 1, 1, 0, 0), body),
 		"a rejected event more":    slices.Concat(counts(1, 1, 1, 1, 1, 0, 0), body),
 		"more terms":               slices.Concat(counts(1, 0, 2, 1, 1, 0, 0), body),
@@ -332,6 +338,7 @@ func anyRecord(t *rapid.T) activity.Record {
 			}
 			if rapid.Bool().Draw(t, "corrects") {
 				a.Extra.Corrects = activity.EventName{Source: text.Draw(t, "corrected source"), ID: "x" + text.Draw(t, "corrected id")}
+				a.Extra.CorrectsBelow = rapid.Int64Min(0).Draw(t, "corrected below")
 			}
 		}
 		r.Activities = append(r.Activities, a)

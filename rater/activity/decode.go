@@ -99,13 +99,11 @@ type decoder struct {
 }
 
 func (d *decoder) header() Header {
-	switch d.byte() {
-	case format:
-		d.extraFlags = extraKnown
-	case formatBefore:
-		d.extraFlags = extraBefore
-	case formatPlain:
+	switch f := d.byte(); {
+	case f == formatPlain:
 		d.plain = true
+	case f > formatPlain && f <= format:
+		d.extraFlags = extrasKnown[f]
 	default:
 		d.bad = true
 		return Header{}
@@ -181,6 +179,9 @@ func (d *decoder) extra(x *Extra) {
 	}
 	if flags&extraCorrects != 0 {
 		x.Corrects.Source, x.Corrects.ID = d.string(), d.bytes(d.uvarint())
+	}
+	if flags&extraBelow != 0 {
+		x.CorrectsBelow = int64(d.uvarint())
 	}
 }
 

@@ -21,9 +21,10 @@ import (
 //	          source (text) unless as before; new target; new terms; event time (span from the activity before, the first
 //	          from log time); how many attributes and their names (texts) unless as before; their values (texts);
 //	          quantity, charge, line amount; the extra
-//	extra     flags (1 byte: bit 0 package, 1 amount, 2 exchange, 3 corrects); the package that the event named (text); the amount and its
+//	extra     flags (1 byte: bit 0 package, 1 amount, 2 exchange, 3 corrects, 4 corrects below); the package that the event named (text); the amount and its
 //	          currency (text); the exchange: 0 and a new one, or how many new ones of extras back it stands (1 to 8): rate, date (days
-//	          since 1970-01-01, signed); the source (text) and id (length, bytes) of the event that is corrected
+//	          since 1970-01-01, signed); the source (text) and id (length, bytes) of the event that is corrected; the offset below
+//	          which it was left out
 //	target    flags (2·size of the group·2 + bit 1 plain + bit 0 billed as account); account (length, bytes);
 //	          billed (text) unless the account; group: name and value (texts); unless plain invoice and line (16 bytes)
 //	terms     seller, product, package, currency, level (texts); the rate's account: 1 for the target's, otherwise 0 and a text;
@@ -35,13 +36,15 @@ import (
 //	text      2·number of a tabled text, or 2·length + 1 and the bytes, which are tabled if they are 1 to 63 and the table
 //	          holds fewer than 256
 //
-// A format that means more gets a new first byte. Those before are still read: in 2 no extra corrects, and 1 has no extras, neither the
+// A format that means more gets a new first byte. Those before are still read: in 3 no extra corrects below, in 2 none corrects, and 1 has no extras, neither the
 // number of them nor what stands behind the spans of terms.
 const (
-	format       = 3
-	formatBefore = 2
-	formatPlain  = 1
+	format      = 4
+	formatPlain = 1
 )
+
+// extrasKnown are the flags of extras that a format has.
+var extrasKnown = [...]byte{2: extraCorrects - 1, 3: extraBelow - 1, format: extraBelow<<1 - 1}
 
 const (
 	flagKind       = 3
@@ -55,8 +58,7 @@ const (
 	extraAmount   = 1 << 1
 	extraExchange = 1 << 2
 	extraCorrects = 1 << 3
-	extraKnown    = 1<<4 - 1
-	extraBefore   = extraCorrects - 1 // of the format before
+	extraBelow    = 1 << 4
 
 	targetBilledIsAccount = 1
 	targetPlain           = 2
@@ -208,6 +210,9 @@ func (e *Encoder) extra(x *Extra) {
 	if corrects {
 		flags |= extraCorrects
 	}
+	if x.CorrectsBelow != 0 {
+		flags |= extraBelow
+	}
 	e.body = append(e.body, flags)
 	if x.EventPackage != "" {
 		e.text(x.EventPackage)
@@ -222,6 +227,9 @@ func (e *Encoder) extra(x *Extra) {
 	if corrects {
 		e.text(x.Corrects.Source)
 		e.bytes(x.Corrects.ID)
+	}
+	if x.CorrectsBelow != 0 {
+		e.body = binary.AppendUvarint(e.body, uint64(x.CorrectsBelow))
 	}
 }
 

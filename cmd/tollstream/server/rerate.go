@@ -51,16 +51,16 @@ func (l usageLog) Broadcast(ctx context.Context, partition int32, record []byte)
 type storedUsage struct{ *process }
 
 // Each implements rater.StoredUsage: it reads page by page, in log order.
-func (s storedUsage) Each(ctx context.Context, partition int32, account string, below int64, do func(*activity.Activity) error) error {
+func (s storedUsage) Each(ctx context.Context, partition int32, account string, below int64, do func(int64, *activity.Activity) error) error {
 	return s.each(ctx, sink.Filter{Accounts: []string{account}}, partition, below, do)
 }
 
 // EachCorrection implements rater.StoredUsage.
-func (s storedUsage) EachCorrection(ctx context.Context, partition int32, account string, below int64, do func(*activity.Activity) error) error {
+func (s storedUsage) EachCorrection(ctx context.Context, partition int32, account string, below int64, do func(int64, *activity.Activity) error) error {
 	return s.each(ctx, sink.Filter{Accounts: []string{account}, Corrections: true}, partition, below, do)
 }
 
-func (s storedUsage) each(ctx context.Context, filter sink.Filter, partition int32, below int64, do func(*activity.Activity) error) error {
+func (s storedUsage) each(ctx context.Context, filter sink.Filter, partition int32, below int64, do func(int64, *activity.Activity) error) error {
 	q := sink.ActivitiesQuery{Filter: filter, Limit: sink.MaxActivities}
 	for {
 		rows, next, err := s.reports.Reports.Activities(ctx, q)
@@ -74,7 +74,7 @@ func (s storedUsage) each(ctx context.Context, filter sink.Filter, partition int
 			if rows[i].Offset >= below { // so is all that follows on the partition
 				return nil
 			}
-			if err := do(&rows[i].Activity); err != nil {
+			if err := do(rows[i].Offset, &rows[i].Activity); err != nil {
 				return err
 			}
 		}

@@ -161,6 +161,7 @@ func columns() []column {
 		int32s(func(r *sink.Row) int32 { return int32(r.Activity.RateExchange.Date) }),
 		&texts{of: func(r *sink.Row) string { return extra(r).Corrects.Source }},
 		&texts{of: func(r *sink.Row) string { return extra(r).Corrects.ID }},
+		int64s(func(r *sink.Row) int64 { return extra(r).CorrectsBelow }),
 	}
 }
 

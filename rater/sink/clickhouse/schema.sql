@@ -47,7 +47,8 @@ CREATE TABLE IF NOT EXISTS rated_activity (
     rate_exchange_rate   Decimal(38, 12),
     rate_exchange_date   Int32,
     corrects_source      String,
-    corrects_id          String
+    corrects_id          String,
+    corrects_below       Int64
 ) ENGINE = ReplacingMergeTree
 PARTITION BY month
 ORDER BY (account, product, source_partition, usage_offset, activity_index)

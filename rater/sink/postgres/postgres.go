@@ -70,7 +70,7 @@ var columns = []string{"source_partition", "usage_offset", "activity_index", "lo
 	"quantity", "charge", "currency", "level", "rate_account", "rate_id", "rate_seq", "rate_model", "activated_seq",
 	"invoice", "period_start_ns", "period_end_ns", "line", "usage_start_ns", "usage_end_ns", "line_amount",
 	"event_package", "has_amount", "amount", "amount_currency", "amount_exchange_rate", "amount_exchange_date",
-	"rate_currency", "rate_exchange_rate", "rate_exchange_date", "corrects_source", "corrects_id"}
+	"rate_currency", "rate_exchange_rate", "rate_exchange_date", "corrects_source", "corrects_id", "corrects_below"}
 
 // Insert implements sink.Store. A block is new but after a lost answer or a lease slept through, so it is copied straight into the
 // table; where a key is there already it goes through a table of the session, which costs a second writing.
@@ -120,7 +120,7 @@ func values(month int32, r *sink.Row) []any {
 		numeric(a.Quantity), numeric(a.Charge), a.Currency, a.Level, a.RateAccount, a.RateID, a.RateSeq, a.RateModel, a.ActivatedSeq,
 		a.Invoice[:], a.PeriodStart, a.PeriodEnd, a.Line[:], a.UsageStart, a.UsageEnd, numeric(a.LineAmount),
 		sent.EventPackage, hasAmount, numeric(sent.Amount), sent.AmountCurrency, numeric(sent.AmountExchange.Rate), int32(sent.AmountExchange.Date),
-		a.RateCurrency, numeric(a.RateExchange.Rate), int32(a.RateExchange.Date), sent.Corrects.Source, sent.Corrects.ID}
+		a.RateCurrency, numeric(a.RateExchange.Rate), int32(a.RateExchange.Date), sent.Corrects.Source, sent.Corrects.ID, sent.CorrectsBelow}
 }
 
 func split(list []activity.Attribute) (names, values []string) {

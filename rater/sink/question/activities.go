@@ -13,7 +13,7 @@ const activityColumns = `source_partition, usage_offset, activity_index, log_ns,
  quantity, charge, currency, level, rate_account, rate_id, rate_seq, rate_model, activated_seq,
  invoice, period_start_ns, period_end_ns, line, usage_start_ns, usage_end_ns, line_amount,
  event_package, has_amount, amount, amount_currency, amount_exchange_rate, amount_exchange_date, rate_currency, rate_exchange_rate, rate_exchange_date,
- corrects_source, corrects_id`
+ corrects_source, corrects_id, corrects_below`
 
 const standardActivities = 100
 
@@ -100,7 +100,7 @@ func scanActivity(scan func(...any) error) (sink.Row, error) {
 		&a.Quantity, &a.Charge, &a.Currency, &a.Level, &a.RateAccount, &a.RateID, &a.RateSeq, &a.RateModel, &a.ActivatedSeq,
 		&a.Invoice, &a.PeriodStart, &a.PeriodEnd, &a.Line, &a.UsageStart, &a.UsageEnd, &a.LineAmount,
 		&extra.EventPackage, &hasAmount, &extra.Amount, &extra.AmountCurrency, &extra.AmountExchange.Rate, (*int32)(&extra.AmountExchange.Date),
-		&a.RateCurrency, &a.RateExchange.Rate, (*int32)(&a.RateExchange.Date), &extra.Corrects.Source, &extra.Corrects.ID)
+		&a.RateCurrency, &a.RateExchange.Rate, (*int32)(&a.RateExchange.Date), &extra.Corrects.Source, &extra.Corrects.ID, &extra.CorrectsBelow)
 	if err != nil {
 		return r, err
 	}

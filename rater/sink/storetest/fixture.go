@@ -98,7 +98,7 @@ func (u use) row() sink.Row {
 	switch u.event {
 	case "e-5":
 		a.Extra = &activity.Extra{EventPackage: "it's \\ a ? $1", Amount: money.MustParse("-1000000000000000"), HasAmount: true, AmountCurrency: "JPY",
-			AmountExchange: activity.Exchange{Rate: money.MustParse("0.005518763797"), Date: -1}, Corrects: activity.EventName{Source: "it's ? \\ $1", ID: "e-4"}}
+			AmountExchange: activity.Exchange{Rate: money.MustParse("0.005518763797"), Date: -1}, Corrects: activity.EventName{Source: "it's ? \\ $1", ID: "e-4"}, CorrectsBelow: 1 << 53}
 		a.RateCurrency, a.RateExchange = "USD", activity.Exchange{Rate: money.MustParse("0.862663906142"), Date: 20777}
 	case "e-6":
 		a.Extra = &activity.Extra{EventPackage: "starter"}
