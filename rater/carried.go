@@ -168,9 +168,14 @@ func (m *machine) prepareLevel(e *usage.Event, r *resolution, logTime int64, nee
 	}
 	m.carried(r, e.Account, rate.Cell, need)
 	m.later(r, e.Account, logTime+int64(FutureTolerance), need, func(f *family) bool {
-		m.bind(f, e.Account, r.seq, r.plan, need)
+		m.bindLater(f, e.Account, r.plan, need)
 		return true
 	})
+}
+
+// bindLater points the segments of a family of a later period, which is not sealed, and the pools that they share, at their rates.
+func (m *machine) bindLater(f *family, account string, plan *catalog.Plan, need *needs) bool {
+	return m.bind(f, account, m.act, plan, need) && m.shared(f, m.act, need)
 }
 
 // carryOn has the lines of later periods take over the level that the event's line now ends with; it goes on when the period is sealed, too.
@@ -189,6 +194,7 @@ func (m *machine) carryOn(rec *activity.Record, r *resolution, account, cell str
 		changed, more := m.carryInto(f, cell, level)
 		if changed {
 			m.commitPrices(rec, f, -1, m.act, CauseLevel) // what is not sealed
+			m.sweepPools(rec, f, m.act, "")
 			level, more = f.leaves(cell)
 		}
 		return more

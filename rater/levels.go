@@ -165,7 +165,8 @@ func (m *machine) next(k *lineKey, s *usage.Seal, need *needs) (r resolution, id
 	return r, id, true
 }
 
-// familyOf finds the family of a resolution, bound to its definitions; false: something has to be read first.
+// familyOf finds the family of a resolution in a period that is not sealed, bound to its definitions with the pools of its lines; false: something
+// has to be read first.
 func (m *machine) familyOf(r *resolution, id activity.ID, account string, need *needs) bool {
 	if r.f = m.families[id]; r.f == nil {
 		need.family(id)
@@ -173,7 +174,7 @@ func (m *machine) familyOf(r *resolution, id activity.ID, account string, need *
 	}
 	m.uses++
 	r.f.lastUsed = m.uses
-	return m.bind(r.f, account, r.seq, r.plan, need)
+	return m.bind(r.f, account, r.seq, r.plan, need) && m.shared(r.f, m.act, need)
 }
 
 // sealedBefore says whether a period that ends at end was sealed before the seal's own.
@@ -247,6 +248,7 @@ func (m *machine) beginLine(rec *activity.Record, before *family, r *resolution)
 			return false
 		}
 		m.commitPrices(rec, f, -1, r.seq, "")
+		m.sweepPools(rec, f, m.act, "")
 	}
 	at, ok := m.begin(begins, before.account, r, m.words)
 	if !ok {

@@ -87,7 +87,24 @@ func (q *pool) capacities(s *segment) bool {
 	return s.rate.Model == catalog.ModelCapacity
 }
 
-// findPart finds the segment of a rate, -1: there is none. Within a period a rate may begin at another time under other definitions.
+// joined gives the pool's segments, one a rate. Within a period a rate may begin at another time under other definitions; then it has two until
+// something is rated anew.
+func (q *pool) joined() (all []poolSegment, err error) {
+	for i := range q.segments {
+		s := q.segments[i]
+		at := findPart(all, &s)
+		if at < 0 {
+			all = append(all, s)
+			continue
+		}
+		if all[at].state, err = price.Merge(all[at].state, s.state); err != nil {
+			return all, err
+		}
+	}
+	return all, nil
+}
+
+// findPart finds the segment of a rate, whenever that begins; -1: there is none.
 func findPart(segments []poolSegment, p *poolSegment) int {
 	return slices.IndexFunc(segments, func(s poolSegment) bool {
 		return s.id == p.id && s.cell == p.cell && s.shape == p.shape && s.owner == p.owner
@@ -144,12 +161,16 @@ func (m *machine) bindParts(q *pool, g *merging, need *needs) bool {
 
 // knowsWithout says whether the pool knows what it has without these parts.
 func (q *pool) knowsWithout(parts []poolSegment) bool {
+	all, err := q.joined()
+	if err != nil {
+		return false
+	}
 	for i := range parts {
-		at := findPart(q.segments, &parts[i])
+		at := findPart(all, &parts[i])
 		if at < 0 {
 			continue
 		}
-		if _, known, _ := price.Without(&q.segments[at].state, &parts[i].state); !known {
+		if _, known, _ := price.Without(&all[at].state, &parts[i].state); !known {
 			return false
 		}
 	}
@@ -241,7 +262,10 @@ func (m *machine) moveIn(q *pool, g *merging) (x moved, err error) {
 	if err != nil {
 		return x, err
 	}
-	x = moved{q: q, segments: slices.Clone(q.segments)}
+	x = moved{q: q}
+	if x.segments, err = q.joined(); err != nil {
+		return x, err
+	}
 	if m.faults.MovedSharesStay {
 		old = nil
 	}
@@ -301,18 +325,21 @@ func (m *machine) takeOut(x *moved, p *poolSegment, f *family) (err error) {
 	return err
 }
 
-// putIn puts what the family has in the pool into it.
+// putIn puts what the family has in the pool into it, where its rate begins by now.
 func (x *moved) putIn(p *poolSegment) (err error) {
+	s := *p
 	if at := findPart(x.segments, p); at >= 0 {
-		s := &x.segments[at]
-		if s.gone {
-			s.rate, s.seq, s.gone, s.conversion, s.pinned = p.rate, p.seq, p.gone, p.conversion, p.pinned
+		if there := &x.segments[at]; !there.gone {
+			s = *there
+			s.start = p.start
 		}
-		s.state, err = price.Merge(s.state, p.state)
-		return err
+		if s.state, err = price.Merge(x.segments[at].state, p.state); err != nil {
+			return err
+		}
+		x.segments = slices.Delete(x.segments, at, at+1)
 	}
-	at, _ := slices.BinarySearchFunc(x.segments, &p.segmentKey, func(s poolSegment, key *segmentKey) int { return s.compare(key) })
-	x.segments = slices.Insert(x.segments, at, *p)
+	at, _ := slices.BinarySearchFunc(x.segments, &s.segmentKey, func(s poolSegment, key *segmentKey) int { return s.compare(key) })
+	x.segments = slices.Insert(x.segments, at, s)
 	return nil
 }
 

@@ -345,6 +345,12 @@ func sharedBook(product, contract string) string {
 	return sharedPayers + "products:\n" + product + contract
 }
 
+// parentContract is a document with a contract of who pays for all, whose tiers they share.
+func parentContract(start string) string {
+	return sharedPayers + "products: [{id: p, rates: [{model: per_unit, unit_price: 1}]}]\n" +
+		"contracts: [{id: c, account: parent, start: " + start + ", rates: [{product: p, model: graduated, pool: invoice, " + sharedTiers + "}]}]\n"
+}
+
 // TestMovedShares: 100 units at 0.10, all above at 0.05, unless it says otherwise. Usage is sent, definitions change, more usage is sent
 // behind the accounts' markers.
 func TestMovedShares(t *testing.T) {
@@ -370,6 +376,11 @@ func TestMovedShares(t *testing.T) {
 			// Behind the marker 20 cost 1.6 by the contract, and b's 10 cost 0.05 each as long as a's 100 are in the pool.
 			"with usage behind the marker", sharedBook(invoice, ""), sharedBook(invoice, "{product: p, model: per_unit, unit_price: 0.08}"),
 			"a p 100 5; b p 100 6", "a p 20 7; b p 10 8", "a", "a 1.6; b 0.5", "(a -2)", "(b 5)", "a 9.6, b 10.5",
+		},
+		{
+			// The contract begins a day earlier, so that the pool has two segments for a while. 100 of 105 units cost 0.10.
+			"a rate that begins earlier", parentContract("2026-01-02"), parentContract("2026-01-01"),
+			"a p 60 5; b p 30 6", "b p 15 7", "a b", "b 1.25", "; ", "", "a 6, b 4.25",
 		},
 		{
 			// Everybody has tiers of his own: each 100 cost 10.
@@ -569,5 +580,45 @@ func TestMovedSharesOnClosedInvoices(t *testing.T) {
 	}
 	if got := s.amounts(); got != "a 8, b 10" {
 		t.Errorf("%s", got)
+	}
+}
+
+// TestLevelsTakePoolsAlong: a line that is priced anew because a level goes on takes its pools along. Until the 4th of February p costs 1 for each
+// unit that was there all month, from then on a pays 0.10 for each unit used, and 0.20 under definition 2. No sweep comes to the line after that.
+func TestLevelsTakePoolsAlong(t *testing.T) {
+	book := func(unit string) string {
+		return sharedPayers + "products: [{id: p, rates: [{model: per_unit, aggregation: time_weighted, unit_price: 1}]}]\n" +
+			"contracts: [{id: c-a, account: a, start: 2026-02-05, rates: [{product: p, model: graduated, pool: account, tiers: [{unit_price: " + unit + "}]}]}]\n"
+	}
+	for _, c := range []struct {
+		name, uses, charged string
+		change              func(s *sharing) string
+		want, lines         string
+	}{
+		// February's 10 + 4 become 12 + 4; 30 units cost 6 instead of 3.
+		{"into a later period", "a p 10 1; a p 4 32; a p 30 37", "a 10; a 14; a 3", func(s *sharing) string { return s.use("a p 2 1") }, "a 2, (a 2), (a 3)", "a 34"},
+		// February begins with 10.
+		{"with a seal", "a p 10 1; a p 30 37", "a 10; a 3", func(s *sharing) string {
+			return s.step(usage.Record{Kind: usage.KindSeal, Seal: &usage.Seal{Account: "parent", PeriodStart: benchStart, PeriodEnd: benchStart + 31*24*benchHour}})
+		}, "(a 3), (a 10)", "a 26"},
+	} {
+		for _, restart := range []bool{false, true} {
+			s := newSharing(t, book("0.10"), book("0.20"))
+			if got := s.use(c.uses); got != c.charged {
+				t.Errorf("%s: charged %q, want %q", c.name, got, c.charged)
+			}
+			s.activate(2)
+			if restart {
+				waiting := s.m.waiting
+				s.restart()
+				s.m.waiting = waiting
+			}
+			if got := c.change(s); got != c.want {
+				t.Errorf("%s: %q, want %q", c.name, got, c.want)
+			}
+			if got := s.amounts(); got != c.lines {
+				t.Errorf("%s: %s, want %s", c.name, got, c.lines)
+			}
+		}
 	}
 }

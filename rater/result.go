@@ -210,7 +210,7 @@ func (m *machine) prepareLevels(g *merging, account string, plan *catalog.Plan, 
 		return false
 	}
 	return m.later(&g.at, account, logTime+int64(FutureTolerance), need, func(f *family) bool {
-		whole = m.bind(f, account, m.act, now, need) && whole
+		whole = m.bindLater(f, account, now, need) && whole
 		return true
 	}) && whole
 }
