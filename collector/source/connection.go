@@ -9,14 +9,19 @@ import (
 // Timeout is how long a server may say nothing before a place gives it up.
 const Timeout = time.Minute
 
-// Dial connects, and gives a connection whose reads and writes end when nothing comes or goes for the time.
-func Dial(ctx context.Context, network, address string, quiet time.Duration) (net.Conn, error) {
+// Dialer makes connections.
+type Dialer func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Dial connects as usual, and gives a connection whose reads and writes end when nothing comes or goes for the time.
+func Dial(quiet time.Duration) Dialer {
 	dialer := net.Dialer{Timeout: quiet}
-	conn, err := dialer.DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // it names the address
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dialer.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // it names the address
+		}
+		return &timed{conn, quiet}, nil
 	}
-	return &timed{conn, quiet}, nil
 }
 
 // timed sets a deadline before each step.

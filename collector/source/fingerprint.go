@@ -27,7 +27,9 @@ func ParseFingerprint(s string) ([sha256.Size]byte, error) {
 }
 
 // Fingerprint writes the hash of a key or certificate as ssh-keygen does.
-func Fingerprint(of []byte) string {
-	sum := sha256.Sum256(of)
+func Fingerprint(of []byte) string { return FingerprintOf(sha256.Sum256(of)) }
+
+// FingerprintOf writes a hash as ssh-keygen does.
+func FingerprintOf(sum [sha256.Size]byte) string {
 	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
 }

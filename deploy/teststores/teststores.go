@@ -11,7 +11,7 @@
 // Invariants: tests of all packages may run at the same time on the same
 // servers; a corner is empty when a test gets it and shared with nobody.
 //
-// A further kind of server (FTP, SFTP, mail) is a file of its own beside
+// A further kind of server (mail) is a file of its own beside
 // postgres.go: one variable here, one function there, one start and stop in
 // deploy/servers.
 package teststores
@@ -32,6 +32,9 @@ const (
 	EnvKafka             = "TOLLSTREAM_TEST_KAFKA"              // host:port, several with commas
 	EnvClickHouse        = "TOLLSTREAM_TEST_CLICKHOUSE"         // URL, native protocol, server 18.16
 	EnvClickHouseCurrent = "TOLLSTREAM_TEST_CLICKHOUSE_CURRENT" // URL, HTTP, a current engine
+	EnvFTP               = "TOLLSTREAM_TEST_FTP"                // URL, with the server's folder on this machine behind a question mark
+	EnvFTPS              = "TOLLSTREAM_TEST_FTPS"               // the same, TLS from the first byte
+	EnvSFTP              = "TOLLSTREAM_TEST_SFTP"               // the same
 )
 
 // What is done to a server before a test may take as long as a busy machine needs; after it, a server that was killed is not

@@ -5,9 +5,13 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"os"
 	"os/signal"
 	"strings"
@@ -39,6 +43,9 @@ var servers = map[string]struct {
 	"kafka":              {teststores.EnvKafka, askKafka},
 	"clickhouse":         {teststores.EnvClickHouse, askClickHouse},
 	"clickhouse-current": {teststores.EnvClickHouseCurrent, askClickHouse},
+	"ftp":                {teststores.EnvFTP, askGreeting},
+	"ftps":               {teststores.EnvFTPS, askTLS},
+	"sftp":               {teststores.EnvSFTP, askGreeting},
 }
 
 func main() {
@@ -123,4 +130,31 @@ func askClickHouse(ctx context.Context, address string) error {
 		return err
 	}
 	return errors.Join(conn.Ping(ctx), conn.Close())
+}
+
+// askGreeting waits for the line with which servers of files begin.
+func askGreeting(ctx context.Context, address string) error {
+	return greeted(ctx, address, (&net.Dialer{}).DialContext)
+}
+
+func askTLS(ctx context.Context, address string) error {
+	return greeted(ctx, address, (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext)
+}
+
+func greeted(ctx context.Context, address string, dial func(ctx context.Context, network, address string) (net.Conn, error)) error {
+	u, err := url.Parse(address)
+	if err != nil {
+		return err
+	}
+	conn, err := dial(ctx, "tcp", u.Host)
+	if err != nil {
+		return err
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		err = conn.SetDeadline(deadline)
+	}
+	if err == nil {
+		_, err = bufio.NewReader(conn).ReadString('\n')
+	}
+	return errors.Join(err, conn.Close())
 }
