@@ -15,8 +15,9 @@ import (
 )
 
 // PricingVersion is the version of the pricing code. Raise it with every change that alters a
-// charge: a replay under another version stops before it writes anything.
-const PricingVersion = 3
+// charge: a replay under another version stops before it writes anything. Since 4 pools follow the lines that share them when these
+// are rated anew or take over a level, and an answered correction says up to where it leaves its event out.
+const PricingVersion = 4
 
 // Record is the result of one usage record.
 type Record struct {
