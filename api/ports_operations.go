@@ -85,8 +85,10 @@ type Run struct {
 	StartedAt time.Time  `json:"started_at"`
 	EndedAt   *time.Time `json:"ended_at,omitempty"`
 	Rows      int64      `json:"rows" doc:"read so far"`
-	Accepted  int64      `json:"accepted"`
-	Bad       int64      `json:"bad" doc:"rows that could not be read or mapped, or were refused"`
+	Accepted  int64      `json:"accepted" doc:"rows that were sent"`
+	Filtered  int64      `json:"filtered" doc:"rows that shall make no event, by the collector's filter and conditions"`
+	Bad       int64      `json:"bad" doc:"rows that could not be read or mapped, or were refused; rows = accepted + filtered + bad"`
+	Events    int64      `json:"events" doc:"that the accepted rows made"`
 	Error     string     `json:"error,omitempty"`
 	BadRows   []BadRow   `json:"bad_rows,omitempty" doc:"the first ones"`
 }

@@ -82,7 +82,10 @@ func lineOf(err error) int {
 }
 
 // reading walks over a document and gathers what is wrong.
-type reading struct{ problems []error }
+type reading struct {
+	problems []error
+	tables   map[string]map[string]string // of lookups
+}
 
 func (d *reading) fail(path string, node *yaml.Node, text string, args ...any) {
 	d.problems = append(d.problems, &ConfigError{Path: path, Line: node.Line, Message: fmt.Sprintf(text, args...)})
@@ -175,11 +178,33 @@ func (d *reading) texts(into *[]string) func(string, *yaml.Node) {
 	}
 }
 
+// written reads one text or a list of them as they are written, also NULL and ~.
+func (d *reading) written(into *[]string) func(string, *yaml.Node) {
+	return func(path string, node *yaml.Node) {
+		nodes := []*yaml.Node{node}
+		if node.Kind == yaml.SequenceNode {
+			nodes = node.Content
+		}
+		for i, n := range nodes {
+			if n.Kind != yaml.ScalarNode {
+				d.fail(fmt.Sprintf("%s[%d]", path, i), n, "must be a text")
+			}
+			*into = append(*into, n.Value)
+		}
+	}
+}
+
 func (d *reading) config(c *Config, node *yaml.Node) {
+	d.readTables(node)
+	whole := &format.Mapping{}
 	seen := d.object("", node,
 		member{"source", func(path string, n *yaml.Node) { d.source(&c.Source, path, n) }},
 		member{"format", func(path string, n *yaml.Node) { d.format(c, path, n) }},
 		member{"mapping", func(path string, n *yaml.Node) { d.mapping(&c.Mapping, path, n) }},
+		member{"events", func(path string, n *yaml.Node) { d.events(&c.Mapping, path, n) }},
+		member{"tables", func(string, *yaml.Node) {}}, // read before
+		member{"filter", d.expression(&whole.Filter, true)},
+		member{"each", d.text(&whole.Each)},
 		member{"schedule", func(path string, n *yaml.Node) { d.schedule(&c.Schedule, path, n) }},
 		member{"backfill", d.flag(&c.Backfill)},
 		member{"files_at_once", d.within(&c.FilesAtOnce, 1, maxFilesAtOnce)},
@@ -189,10 +214,15 @@ func (d *reading) config(c *Config, node *yaml.Node) {
 	if node.Kind != yaml.MappingNode {
 		return
 	}
-	for _, name := range []string{"format", "mapping"} {
-		if !slices.Contains(seen, name) {
-			d.fail(name, node, "is missing")
-		}
+	c.Mapping.Filter, c.Mapping.Each = whole.Filter, whole.Each
+	switch one, several := slices.Contains(seen, "mapping"), slices.Contains(seen, "events"); {
+	case one && several:
+		d.fail("events", node, "a record's events are described by mapping, if it makes one, or by events, if several")
+	case !one && !several:
+		d.fail("mapping", node, "is missing")
+	}
+	if !slices.Contains(seen, "format") {
+		d.fail("format", node, "is missing")
 	}
 	if c.Source.Type == "" {
 		c.Source.Type = "upload"
@@ -200,24 +230,22 @@ func (d *reading) config(c *Config, node *yaml.Node) {
 	if c.Format == nil {
 		return
 	}
-	for p := range c.Mapping.Paths() {
-		if message := c.Format.CheckPath(p); message != "" {
-			d.fail(p.Member, node, "%s", message)
-		}
+	for _, p := range c.Mapping.CheckPaths(c.Format) {
+		d.fail(p.Member, node, "%s", p.Name)
 	}
 }
 
-func (d *reading) mapping(m *format.Mapping, path string, node *yaml.Node) {
+func (d *reading) mapping(m *format.Mapping, path string, node *yaml.Node, more ...member) {
 	into := func(f **format.Field) func(string, *yaml.Node) {
 		return func(path string, n *yaml.Node) {
 			*f = new(format.Field)
 			d.field(*f, path, n, f == &m.Time)
 		}
 	}
-	seen := d.object(path, node, member{"id", into(&m.ID)}, member{"source", into(&m.Source)}, member{"account", into(&m.Account)},
+	seen := d.object(path, node, append(more, member{"id", into(&m.ID)}, member{"source", into(&m.Source)}, member{"account", into(&m.Account)},
 		member{"product", into(&m.Product)}, member{"package", into(&m.Package)}, member{"quantity", into(&m.Quantity)},
 		member{"amount", into(&m.Amount)}, member{"currency", into(&m.Currency)}, member{"time", into(&m.Time)},
-		member{"attributes", func(path string, n *yaml.Node) { d.attributes(m, path, n) }})
+		member{"attributes", func(path string, n *yaml.Node) { d.attributes(m, path, n) }})...)
 	if node.Kind != yaml.MappingNode {
 		return
 	}

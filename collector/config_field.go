@@ -9,11 +9,9 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/tollstream/tollstream/collector/format"
-	"github.com/tollstream/tollstream/collector/usage"
-	"github.com/tollstream/tollstream/ledger/money"
 )
 
-// field reads where a member comes from: {from: column}, {value: constant}, with default, transform
+// field reads where a member comes from: {from: column}, {value: constant}, {expression: text}, with default, transform
 // and, for the time, layout and time_zone. A text alone is short for {from: text}.
 func (d *reading) field(f *format.Field, path string, node *yaml.Node, isTime bool) {
 	if node.Kind == yaml.AliasNode {
@@ -26,6 +24,7 @@ func (d *reading) field(f *format.Field, path string, node *yaml.Node, isTime bo
 	members := []member{
 		{"from", func(path string, n *yaml.Node) { d.column(f, path, n) }},
 		{"value", d.text(&f.Value)},
+		{"expression", d.expression(&f.Works, false)},
 		{"default", d.text(&f.Default)},
 		{"transform", func(path string, n *yaml.Node) { d.steps(f, path, n) }},
 	}
@@ -39,12 +38,18 @@ func (d *reading) field(f *format.Field, path string, node *yaml.Node, isTime bo
 	if len(d.problems) > before {
 		return
 	}
-	from, value := slices.Contains(seen, "from"), slices.Contains(seen, "value")
+	sources := 0
+	for _, name := range []string{"from", "value", "expression"} {
+		if slices.Contains(seen, name) {
+			sources++
+		}
+	}
+	value := slices.Contains(seen, "value")
 	switch {
-	case from == value:
-		d.fail(path, node, "needs either from, a column, or value, a constant")
+	case sources != 1:
+		d.fail(path, node, "needs either from, a column, or value, a constant, or expression")
 	case value && (slices.Contains(seen, "default") || slices.Contains(seen, "transform")):
-		d.fail(path, node, "default and transform go with from; write the value as it shall be")
+		d.fail(path, node, "default and transform go with from and expression; write the value as it shall be")
 	case value && f.Value == "":
 		d.fail(path, node, "value is empty")
 	}
@@ -94,58 +99,5 @@ func (d *reading) layouts(f *format.Field, path string, node *yaml.Node) {
 		d.fail(path+".time_zone", node, "is missing: the layout reads no zone, and a time without one is not an instant")
 	case !local && f.Zone != nil:
 		d.fail(path+".time_zone", node, "has no use: every layout reads the zone from the text")
-	}
-}
-
-// steps reads one transform or a list: trim, upper, lower, {strip_prefix: A}, {strip_suffix: A},
-// {replace: {old: A, new: B}}, {multiply: N}.
-func (d *reading) steps(f *format.Field, path string, node *yaml.Node) {
-	nodes := []*yaml.Node{node}
-	if node.Kind == yaml.SequenceNode {
-		nodes = node.Content
-	}
-	for i, n := range nodes {
-		at := fmt.Sprintf("%s[%d]", path, i)
-		step := format.Step{}
-		if n.Kind == yaml.ScalarNode {
-			step.Op = format.StepOp(n.Value)
-			if !slices.Contains([]format.StepOp{format.StepTrim, format.StepUpper, format.StepLower}, step.Op) {
-				d.fail(at, n, "unknown transform %q; known are trim, upper, lower, {strip_prefix: …}, {strip_suffix: …}, {replace: {old: …, new: …}}, {multiply: …}", n.Value)
-			}
-		} else {
-			d.stepWithArgument(&step, at, n)
-		}
-		f.Steps = append(f.Steps, step)
-	}
-}
-
-func (d *reading) stepWithArgument(step *format.Step, path string, node *yaml.Node) {
-	argument := func(op format.StepOp) member {
-		return member{string(op), func(path string, n *yaml.Node) {
-			step.Op = op
-			d.text(&step.A)(path, n)
-		}}
-	}
-	before := len(d.problems)
-	seen := d.object(path, node, argument(format.StepStripPrefix), argument(format.StepStripSuffix), argument(format.StepMultiply),
-		member{string(format.StepReplace), func(path string, n *yaml.Node) {
-			step.Op = format.StepReplace
-			d.object(path, n, member{"old", d.text(&step.A)}, member{"new", d.text(&step.B)})
-		}})
-	switch {
-	case len(d.problems) > before:
-	case len(seen) != 1:
-		d.fail(path, node, "a transform has one member; write several as a list")
-	case step.A == "":
-		d.fail(path, node, "%s needs a text", step.Op)
-	case step.Op == format.StepMultiply:
-		by, message := usage.ParseNumber("factor", step.A)
-		if message == "" && by == money.Zero {
-			message = "a factor of zero makes everything free"
-		}
-		if message != "" {
-			d.fail(path, node, "%s", message)
-		}
-		step.By = by
 	}
 }

@@ -86,7 +86,7 @@ func (d *reading) elements(into *[]format.Element, path string, node *yaml.Node)
 
 // notation are the members that say how values are written.
 func (d *reading) notation(n *format.Notation) []member {
-	return []member{{"decimal", d.text(&n.Decimal)}, {"thousands", d.text(&n.Thousands)}, {"null", d.texts(&n.Null)}}
+	return []member{{"decimal", d.text(&n.Decimal)}, {"thousands", d.text(&n.Thousands)}, {"null", d.written(&n.Null)}}
 }
 
 func (d *reading) delimiter(into *string) func(string, *yaml.Node) {

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 	_ "time/tzdata"
+
+	"github.com/tollstream/tollstream/collector/format"
 )
 
 const goodConfig = `source: {type: folder, path: /var/in, pattern: "*.csv"}
@@ -28,8 +30,14 @@ func TestParseConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := fmt.Sprint(c.Source.Type, " ", c.Source.Path, " ", c.Source.Pattern, " ", c.Format, *c.Mapping.ID, c.Mapping.Account.Steps, *c.Mapping.Product, c.Mapping.Quantity.Steps, c.Mapping.Time.Zone, c.Mapping.Attributes[0].Name, c.Mapping.Attributes[0].Field.From, c.Every, c.Backfill)
-	want := `folder /var/in *.csv &{; "  true 0 0  false {,  [NULL ]}} {call_id 0   [] [] UTC false} [{trim   0} {strip_prefix 00  0} {replace    0}] { 0 voice  [] [] UTC false} [{multiply 0.016666666667  0.016666666667}] Europe/Berlincellcell_id5m0s true`
+	steps := func(f *format.Field) (out string) {
+		for _, s := range f.Steps {
+			out += fmt.Sprintf("[%s %q %q %s]", s.Op, s.A, s.B, s.By)
+		}
+		return out
+	}
+	got := fmt.Sprint(c.Source.Type, " ", c.Source.Path, " ", c.Source.Pattern, " ", c.Format, " ", c.Mapping.ID.From, steps(c.Mapping.Account), c.Mapping.Product.Value, steps(c.Mapping.Quantity), c.Mapping.Time.Zone, c.Mapping.Attributes[0].Name, c.Mapping.Attributes[0].Field.From, c.Every, c.Backfill)
+	want := `folder /var/in *.csv &{; "  true 0 0  false {,  [NULL ]}} call_id[trim "" "" 0][strip_prefix "00" "" 0][replace " " "" 0]voice[multiply "0.016666666667" "" 0.016666666667]Europe/Berlincellcell_id5m0s true`
 	if got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)
 	}
@@ -179,6 +187,37 @@ func TestParseConfigRefuses(t *testing.T) {
 		{change("15:04:05\"", "15:04:05Z07:00\""), "line 8: mapping.time.time_zone: has no use"},
 		{change("{from: dialled}", "{from: dialled, layout: x}"), "line 9: mapping.attributes.prefix.layout: unknown member"},
 		{change("cell: cell_id", "prefix: cell_id"), "line 9: mapping.attributes.prefix: stands twice"},
+		{change("{from: call_id}", "{from: call_id, expression: '1'}"), "line 4: mapping.id: needs either"},
+		{change("{from: call_id}", "{expression: 'record.a +'}"), "line 4: mapping.id.expression: expression: cannot be read at character"},
+		{change("{from: call_id}", "{expression: [a]}"), "line 4: mapping.id.expression: must be a text"},
+		{change("{from: call_id}", "{expression: 'row.a'}"), "mapping.id.expression: expression: at character 4: this is no part of a mapping: known are record"},
+		{change("{from: call_id}", "{expression: 'record'}"), "mapping.id.expression: expression: at character 1: record needs the path"},
+		{change("{from: call_id}", "{expression: 'record[\"\"]'}"), "the path of a value is empty"},
+		{change("{from: call_id}", "{expression: 'record.a == \"b\"'}"), `line 4: mapping.id.expression: gives true or false: write condition ? "one"`},
+		{goodConfig + "filter: 'record.a'\n", "line 12: filter: must give true or false"},
+		{goodConfig + "filter: 'record.a > 1'\n", "line 12: filter: expression: at character 7: this is a text where a number is needed: decimal(text) reads one"},
+		{goodConfig + "events: []\n", "line 12: events: must be a list of 1 to 50 mappings"},
+		{goodConfig + "events: [{account: a, product: b}]\n", "events: a record's events are described by mapping, if it makes one"},
+		{goodConfig + "each: a\nfilter: 'record[\"@each.b\"] == \"\"'\n", "filter: @each is an element of the array"},
+		{csv, "line 1: mapping: is missing"},
+		{csv + "events: [{account: a}]\n", "line 2: events[0].product: is missing"},
+		{csv + "events: [{account: a, product: b, when: record.a}]\n", "line 2: events[0].when: must give true or false"},
+		{csv + "events: [{account: a, product: b}, {account: a, product: {from: '@each.b'}}]\n", "events[1].product: @each is an element"},
+		{"format: {type: ndjson}\neach: a[\nmapping: {account: a, product: b}\n", "each: \"a[\": in brackets stands a number"},
+		{"format: {type: ndjson}\neach: a\nmapping: {account: a, product: {from: '@each.b['}}\n", "mapping.product: \"b[\": in brackets stands a number"},
+		{change("trim,", "{divide: 0},"), "transform[0]: nothing can be divided by zero"},
+		{change("trim,", "{divide: half},"), "transform[0]: factor \"half\" is not"},
+		{change("trim,", "{unit: {from: GiB, to: hour}},"), `transform[0]: "GiB" cannot be made "hour"; it can be GB, Gbit`},
+		{change("trim,", "{unit: {from: furlong, to: hour}},"), `transform[0]: unknown unit "furlong"; known are`},
+		{change("trim,", "{lookup: {table: cells}},"), `transform[0]: there is no table "cells"; write it under tables`},
+		{change("trim,", "{match: '('},"), "transform[0]: error parsing regexp"},
+		{change("trim,", "{match: 'a', group: 1},"), "transform[0]: the pattern has no group 1; it has 0"},
+		{change("trim,", "{match: 'a', trim: 1},"), "transform[0].trim: unknown member"},
+		{change("trim,", "{multiply: 2, default: 1},"), "transform[0]: group and default go with match"},
+		{change("trim,", "{default: 1},"), "transform[0]: a transform has one member"},
+		{goodConfig + "tables: []\n", "line 12: tables: must be an object"},
+		{goodConfig + "tables: {a: {b: 1, b: 2}}\n", "line 12: tables.a.b: stands twice"},
+		{goodConfig + "tables: {a: {b: [1]}}\n", "line 12: tables.a.b: must be a text"},
 		{change("  id:", "  amount: {value: 1}\n  id:"), "amount and currency go together"},
 	}
 	for _, c := range cases {
@@ -193,6 +232,7 @@ func TestParseConfigRefuses(t *testing.T) {
 func FuzzParseConfig(f *testing.F) {
 	f.Add([]byte(goodConfig))
 	f.Add([]byte("a: &x {b: *x}\nformat: *x"))
+	f.Add([]byte("tables: {k: {1: a}}\nformat: {type: ndjson}\neach: l\nfilter: 'record.a in [\"b\"]'\nevents: [{when: 'record[\"@each.n\"] != \"\"', account: a, product: {from: p, transform: [{lookup: {table: k}}, {match: a, group: 0}]}}]"))
 	f.Fuzz(func(t *testing.T, document []byte) {
 		if c, err := ParseConfig(document); err == nil && (c.Mapping.Account == nil || c.Mapping.Product == nil) {
 			t.Fatalf("accepted without account or product: %q", document)

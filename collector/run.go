@@ -224,6 +224,7 @@ func (r *run) save(ctx context.Context, id int64, state RunState, message string
 // chunk is some rows on their way. What is read of it before done is closed is the sender's.
 type chunk struct {
 	rows    int
+	sent    int // rows that made events
 	request usage.Request
 	errors  []RowError
 	next    format.Position
@@ -407,19 +408,24 @@ func (r *run) read(ctx context.Context, in *input, inOrder chan<- *chunk) error 
 	}
 }
 
-// fill reads the rows of a chunk.
+// fill reads the rows of a chunk, fewer where they are long or make many events.
 func (in *input) fill(c *chunk, row *format.Row, most int) error {
-	for bytes := 0; c.rows < most && bytes < chunkBytes; bytes += row.Bytes() {
+	for bytes := 0; c.rows < most && len(c.request.Events) < chunkRows && bytes < chunkBytes; bytes += row.Bytes() {
 		if err := in.records.Next(row); err != nil {
 			return err //nolint:wrapcheck // names the line already
 		}
-		var sent usage.Sent
-		if in.mapper.Map(row, &sent) {
-			sent.Index = c.rows
-			c.request.Events = append(c.request.Events, sent)
-		} else {
-			c.request.Refused = append(c.request.Refused, usage.Refusal{Index: c.rows, ID: sent.ID, Code: row.Code, Message: row.Message})
-			c.errors = append(c.errors, RowError{Line: row.Line, ID: sent.ID, Code: row.Code, Message: row.Message, Raw: row.Raw})
+		before := len(c.request.Events)
+		c.request.Events = in.mapper.Map(row, c.request.Events)
+		made := c.request.Events[before:]
+		for i := range made {
+			made[i].Index = c.rows
+		}
+		switch {
+		case row.Code != "":
+			c.request.Refused = append(c.request.Refused, usage.Refusal{Index: c.rows, ID: row.ID, Code: row.Code, Message: row.Message})
+			c.errors = append(c.errors, RowError{Line: row.Line, ID: row.ID, Code: row.Code, Message: row.Message, Raw: row.Raw})
+		case len(made) > 0:
+			c.sent++
 		}
 		c.rows++
 	}
@@ -439,8 +445,10 @@ func (r *run) deliver(ctx context.Context, c *chunk) error {
 func (r *run) commit(ctx context.Context, id int64, c *chunk) error {
 	r.next = c.next
 	r.counts.Rows += int64(c.rows)
-	r.counts.Sent += int64(len(c.request.Events))
+	r.counts.Sent += int64(c.sent)
+	r.counts.Events += int64(len(c.request.Events))
 	r.counts.Rejected += int64(len(c.errors))
+	r.counts.Filtered += int64(c.rows - c.sent - len(c.errors))
 	for i := range c.request.Events {
 		if s := &c.request.Events[i]; s.HasTime {
 			if r.first == 0 && r.last == 0 {

@@ -36,12 +36,14 @@ type Run struct {
 	Counts
 }
 
-// Counts are of one run. Rows = Sent + Rejected.
+// Counts are of one run. Rows = Sent + Filtered + Rejected.
 type Counts struct {
-	Rows       int64      `json:"rows"` // without the header and empty lines
-	Sent       int64      `json:"sent"` // acknowledged by the broker
+	Rows       int64      `json:"rows"`     // without the header and empty lines
+	Sent       int64      `json:"sent"`     // rows whose events were acknowledged by the broker
+	Filtered   int64      `json:"filtered"` // rows that shall make no event
 	Rejected   int64      `json:"rejected"`
-	Bytes      int64      `json:"bytes"` // of the file that were read
+	Events     int64      `json:"events"` // of the rows sent
+	Bytes      int64      `json:"bytes"`  // of the file that were read
 	Seconds    float64    `json:"seconds"`
 	FirstEvent *time.Time `json:"first_event,omitempty"` // earliest and latest time of usage that was sent
 	LastEvent  *time.Time `json:"last_event,omitempty"`

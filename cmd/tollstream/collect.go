@@ -243,7 +243,14 @@ func (a *app) printRun(run *api.Run, file string) error {
 		return a.printJSON(run)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s, %d rows: %d accepted, %d bad\n", file, run.State, run.Rows, run.Accepted, run.Bad)
+	fmt.Fprintf(&b, "%s: %s, %d rows: %d accepted, %d bad", file, run.State, run.Rows, run.Accepted, run.Bad)
+	if run.Filtered > 0 {
+		fmt.Fprintf(&b, ", %d filtered", run.Filtered)
+	}
+	if run.Events != run.Accepted {
+		fmt.Fprintf(&b, "; %d events", run.Events)
+	}
+	b.WriteByte('\n')
 	for _, bad := range run.BadRows {
 		code := ""
 		if bad.Code != "" {

@@ -169,34 +169,44 @@ func namedEvents(in io.Reader) (eventSource, error) {
 }
 
 func recordEvents(records format.Reader, mapper *format.Mapper) eventSource {
+	var row format.Row
+	var events []usage.Sent // of the record that was read last
+	next := 0
 	return func() ([]byte, int64, *api.EventError, error) {
-		var row format.Row
-		if err := records.Next(&row); err != nil {
-			return nil, row.Line, nil, err //nolint:wrapcheck // names the line already
-		}
-		var s usage.Sent
-		if !mapper.Map(&row, &s) {
-			return nil, row.Line, &api.EventError{Code: string(row.Code), Message: row.Message}, nil
-		}
-		e := sentEvent{ID: s.ID, Source: s.Source, Account: s.Account, Product: s.Product, Package: s.Package, Currency: s.Currency}
-		if s.HasTime {
-			e.Time = time.Unix(0, s.Time).UTC().Format(time.RFC3339Nano)
-		}
-		if s.HasQuantity {
-			e.Quantity = s.Quantity.String()
-		}
-		if s.HasAmount {
-			e.Amount = s.Amount.String()
-		}
-		for _, x := range s.Attributes {
-			if e.Attributes == nil {
-				e.Attributes = map[string]string{}
+		for next == len(events) {
+			if err := records.Next(&row); err != nil {
+				return nil, row.Line, nil, err //nolint:wrapcheck // names the line already
 			}
-			e.Attributes[x.Name] = x.Value
+			events, next = mapper.Map(&row, events[:0]), 0
+			if row.Code != "" {
+				return nil, row.Line, &api.EventError{Code: string(row.Code), Message: row.Message}, nil
+			}
 		}
-		text, err := json.Marshal(e)
+		s := &events[next]
+		next++
+		text, err := json.Marshal(asSent(s))
 		return text, row.Line, nil, err
 	}
+}
+
+func asSent(s *usage.Sent) sentEvent {
+	e := sentEvent{ID: s.ID, Source: s.Source, Account: s.Account, Product: s.Product, Package: s.Package, Currency: s.Currency}
+	if s.HasTime {
+		e.Time = time.Unix(0, s.Time).UTC().Format(time.RFC3339Nano)
+	}
+	if s.HasQuantity {
+		e.Quantity = s.Quantity.String()
+	}
+	if s.HasAmount {
+		e.Amount = s.Amount.String()
+	}
+	for _, x := range s.Attributes {
+		if e.Attributes == nil {
+			e.Attributes = map[string]string{}
+		}
+		e.Attributes[x.Name] = x.Value
+	}
+	return e
 }
 
 // namedColumns maps each column to the member of its name, and those of other names to attributes.

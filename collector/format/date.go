@@ -13,11 +13,16 @@ import (
 const (
 	LayoutUnix             = "unix"
 	LayoutUnixMilliseconds = "unix_ms"
+	LayoutUnixMicroseconds = "unix_us"
+	LayoutUnixNanoseconds  = "unix_ns"
 )
+
+// unixDigits says how many digits of a second behind the unit a count has room for.
+var unixDigits = map[string]int{LayoutUnix: 9, LayoutUnixMilliseconds: 6, LayoutUnixMicroseconds: 3, LayoutUnixNanoseconds: 0}
 
 // CheckLayout says what is wrong with a layout; zoned says whether it reads the zone from the text.
 func CheckLayout(layout string) (zoned bool, message string) {
-	if layout == LayoutUnix || layout == LayoutUnixMilliseconds {
+	if _, counts := unixDigits[layout]; counts {
 		return true, ""
 	}
 	if strings.Contains(layout, "MST") {
@@ -43,8 +48,8 @@ func readsZone(layout string) bool {
 // parseTime reads the text by the first layout that fits.
 func parseTime(text string, f *Field) (instant int64, message string) {
 	for _, layout := range f.Layouts {
-		if layout == LayoutUnix || layout == LayoutUnixMilliseconds {
-			if instant, ok := unixTime(text, layout); ok {
+		if digits, counts := unixDigits[layout]; counts {
+			if instant, ok := unixTime(text, digits); ok {
 				return instant, ""
 			}
 			continue
@@ -69,14 +74,10 @@ func parseTime(text string, f *Field) (instant int64, message string) {
 	return 0, fmt.Sprintf("time %q does not fit the layout %s", cut(text), strings.Join(f.Layouts, " or "))
 }
 
-// unixTime reads seconds or milliseconds exactly.
-func unixTime(text, layout string) (int64, bool) {
-	digits := 9
-	if layout == LayoutUnixMilliseconds {
-		digits = 6
-	}
+// unixTime reads a count exactly; of the second, so many digits may stand behind its point.
+func unixTime(text string, digits int) (int64, bool) {
 	whole, fraction, _ := strings.Cut(strings.TrimPrefix(text, "-"), ".")
-	if whole == "" || len(whole) > 13 || len(fraction) > digits {
+	if whole == "" || len(whole) > 22-digits || len(fraction) > digits {
 		return 0, false
 	}
 	var n int64

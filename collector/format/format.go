@@ -106,6 +106,7 @@ type Row struct {
 	Code    usage.Code
 	Message string
 	Raw     string // of a bad record, the beginning of its text
+	ID      string // of the event that was mapped last, as far as it is known
 	text    string // of a good record
 	width   int    // columns that it has
 	torn    bool   // it is the last and its line has no end

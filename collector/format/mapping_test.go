@@ -25,11 +25,11 @@ func mapOne(t *testing.T, f *Delimited, m *Mapping, header, line string) (usage.
 	if err := records.Next(&row); err != nil {
 		t.Fatal(err)
 	}
-	var s usage.Sent
-	if ok := mapper.Map(&row, &s); ok != (row.Code == "") {
-		t.Fatalf("ok is %v, row %+v", ok, row)
+	events := mapper.Map(&row, nil)
+	if len(events) == 1 != (row.Code == "") || len(events) > 1 {
+		t.Fatalf("%d events, row %+v", len(events), row)
 	}
-	return s, &row
+	return append(events, usage.Sent{})[0], &row
 }
 
 func from(name string, steps ...Step) *Field { return &Field{From: name, Steps: steps} }

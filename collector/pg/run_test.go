@@ -302,6 +302,31 @@ func TestBadRowsAreKept(t *testing.T) {
 	w.mustHaveEach(3)
 }
 
+// TestRowsAreCounted: rows are sent, filtered or rejected, and stay so in the history.
+func TestRowsAreCounted(t *testing.T) {
+	w := newWorld(t)
+	const config = `format: {type: delimited}
+filter: 'record.state == "ok"'
+events:
+  - {when: 'record.up != "0"', account: {from: who}, product: {value: up}, quantity: {from: up}}
+  - {when: 'record.down != "0"', account: {from: who}, product: {value: down}, quantity: {from: down}}
+`
+	// Of each six rows two are filtered, one makes nothing, one is bad, two make three events.
+	rows := strings.Repeat("a,ok,1,2\nb,ok,0,1\nc,ok,0,0\nd,failed,1,1\ne,,1,1\nf,ok,1,x\n", 1000)
+	path := writeFile(t, "who,state,up,down\n"+rows)
+	result, err := w.run(t.Context(), "counted", config, path, nil)
+	if err != nil || result.Rows != 6000 || result.Sent != 2000 || result.Filtered != 3000 || result.Rejected != 1000 || result.Events != 3000 {
+		t.Fatalf("%+v %v", result, err)
+	}
+	runs, _, err := w.store.Runs(t.Context(), "counted", "", 1)
+	if err != nil || len(runs) != 1 || runs[0].Filtered != 3000 || runs[0].Events != 3000 || runs[0].Rows != runs[0].Sent+runs[0].Filtered+runs[0].Rejected {
+		t.Errorf("%+v %v", runs, err)
+	}
+	if _, events := w.log(); len(events) != 3000 {
+		t.Errorf("%d events in the log", len(events))
+	}
+}
+
 func TestKeptErrorsAreBounded(t *testing.T) {
 	w := newWorld(t)
 	path := writeFile(t, "caller,seconds,at\n"+strings.Repeat("a,x,2026-11-21T10:00:00Z\n", 3500))

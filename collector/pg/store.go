@@ -145,7 +145,7 @@ func (s *Store) saveRun(ctx context.Context, tx pgx.Tx, save *collector.Save) er
 		ended = &now
 	}
 	c := &save.Counts
-	if _, err := tx.Exec(ctx, saveRun, save.Run, save.State, save.Message, ended, c.Rows, c.Sent, c.Rejected, c.Bytes, c.Seconds, c.FirstEvent, c.LastEvent); err != nil {
+	if _, err := tx.Exec(ctx, saveRun, save.Run, save.State, save.Message, ended, c.Rows, c.Sent, c.Rejected, c.Bytes, c.Seconds, c.FirstEvent, c.LastEvent, c.Filtered, c.Events); err != nil {
 		return err
 	}
 	if len(save.Errors) == 0 {
@@ -162,6 +162,6 @@ func (s *Store) saveRun(ctx context.Context, tx pgx.Tx, save *collector.Save) er
 
 func scanRun(row pgx.Row) (run collector.Run, err error) {
 	err = row.Scan(&run.ID, &run.Collector, &run.ConfigVersion, &run.File, &run.FileHash, &run.FileBytes, &run.State, &run.Message,
-		&run.StartedAt, &run.EndedAt, &run.FromLine, &run.Rows, &run.Sent, &run.Rejected, &run.Bytes, &run.Seconds, &run.FirstEvent, &run.LastEvent)
+		&run.StartedAt, &run.EndedAt, &run.FromLine, &run.Rows, &run.Sent, &run.Rejected, &run.Bytes, &run.Seconds, &run.FirstEvent, &run.LastEvent, &run.Filtered, &run.Events)
 	return run, err
 }

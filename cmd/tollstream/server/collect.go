@@ -152,7 +152,7 @@ func configErrors(err error) (out api.DocumentErrors) {
 func describeRun(r collector.Run) api.Run {
 	out := api.Run{
 		ID: strconv.FormatInt(r.ID, 10), Collector: r.Collector, State: string(r.State), File: r.File, StartedAt: r.StartedAt, EndedAt: r.EndedAt,
-		Rows: r.Rows, Accepted: r.Sent, Bad: r.Rejected, Error: r.Message,
+		Rows: r.Rows, Accepted: r.Sent, Filtered: r.Filtered, Bad: r.Rejected, Events: r.Events, Error: r.Message,
 	}
 	if r.State == collector.RunInterrupted {
 		out.State = "failed"

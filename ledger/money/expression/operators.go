@@ -26,7 +26,11 @@ func (c *compiler[In]) numbers(e ast.Expr, args []Node[In]) error {
 			return c.fail(e.AsCall().Args()[i], "this is true or false where a number is needed")
 		}
 		if a.Text != nil {
-			return c.fail(e.AsCall().Args()[i], "this is a text where a number is needed: compare it with == or !=")
+			advice := "compare it with == or !="
+			if c.language.Parse != nil {
+				advice = "decimal(text) reads one"
+			}
+			return c.fail(e.AsCall().Args()[i], "this is a text where a number is needed: %s", advice)
 		}
 	}
 	return nil
