@@ -73,10 +73,10 @@ type RerateAccount struct {
 type RerateRequest struct {
 	Account string `json:"account" minLength:"1" doc:"id of the account that used"`
 	Product string `json:"product,omitempty" doc:"absent: all"`
-	Period  string `json:"period,omitempty" doc:"a date, 2026-11-21, or an instant in the billing period; absent: all periods" example:"2026-11-21"`
+	Period  string `json:"period,omitempty" doc:"a date in the account's time zone, 2026-11-21, or an instant in the billing period; absent: all periods" example:"2026-11-21"`
 	DryRun  bool   `json:"dry_run,omitempty" doc:"show the difference and change nothing"`
 
-	At time.Time `json:"-"` // Period
+	At time.Time `json:"-"` // Period; a date stands for a day in the account's time zone
 }
 
 // The states of rating anew.

@@ -13,6 +13,7 @@ import (
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater"
+	"github.com/tollstream/tollstream/rater/catalog"
 	catalogpg "github.com/tollstream/tollstream/rater/catalog/pg"
 	"github.com/tollstream/tollstream/rater/rerate"
 	reratepg "github.com/tollstream/tollstream/rater/rerate/pg"
@@ -48,7 +49,8 @@ func (d rerateDesk) Rerate(ctx context.Context, q api.RerateRequest) (*api.Rerat
 	}
 	demand := catalogpg.Demand{Account: q.Account, Product: q.Product, Author: author(ctx)}
 	if !q.At.IsZero() { // the period that holds the instant
-		demand.From, demand.Until = q.At.UnixNano(), q.At.UnixNano()+1
+		at := within(&q, account).UnixNano()
+		demand.From, demand.Until = at, at+1
 	}
 	if q.DryRun {
 		return d.dryRun(ctx, demand, usage.PartitionOf(account.RoutingKey, d.p.partitions), current)
@@ -58,6 +60,16 @@ func (d rerateDesk) Rerate(ctx context.Context, q api.RerateRequest) (*api.Rerat
 		return nil, fmt.Errorf("%w: %w", api.ErrUnavailable, err)
 	}
 	return d.Rerating(ctx, seq)
+}
+
+// within gives an instant of the period that is asked for: of a day its noon, where the account is.
+func within(q *api.RerateRequest, account *catalog.Account) time.Time {
+	day, err := time.Parse(time.DateOnly, q.Period)
+	if err != nil {
+		return q.At
+	}
+	noon := day.Add(12 * time.Hour)
+	return time.Date(day.Year(), day.Month(), day.Day(), noon.Hour(), 0, 0, 0, account.ZoneAt(noon.UnixNano()))
 }
 
 // Rerating implements api.Reratings.
