@@ -26,6 +26,7 @@ type Config struct {
 	FilesAtOnce   int // of a pass
 	RowsPerSecond int // of all files of a pass together; 0: as fast as they go
 	Alerts        AlertRules
+	Errors        Threshold
 }
 
 // ConfigError says what is wrong with a configuration, and where.
@@ -209,6 +210,7 @@ func (d *reading) config(c *Config, node *yaml.Node) {
 		member{"backfill", d.flag(&c.Backfill)},
 		member{"files_at_once", d.within(&c.FilesAtOnce, 1, maxFilesAtOnce)},
 		member{"rows_per_second", d.within(&c.RowsPerSecond, 1, 100_000_000)},
+		member{"errors", func(path string, n *yaml.Node) { d.threshold(&c.Errors, path, n) }},
 		member{"alerts", func(path string, n *yaml.Node) { d.alerts(&c.Alerts, path, n) }},
 	)
 	if node.Kind != yaml.MappingNode {

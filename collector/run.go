@@ -271,6 +271,9 @@ func (r *run) process(parent context.Context, begun Begun) error {
 	case err != nil:
 		return err
 	}
+	if err := r.request.Config.Errors.exceeded(&r.counts, true); err != nil {
+		return err
+	}
 	return r.request.File.Unchanged()
 }
 
@@ -460,6 +463,9 @@ func (r *run) commit(ctx context.Context, id int64, c *chunk) error {
 	if n := min(len(c.errors), keptErrors-r.kept); n > 0 {
 		r.unsaved = append(r.unsaved, c.errors[:n]...)
 		r.kept += n
+	}
+	if err := r.request.Config.Errors.exceeded(&r.counts, false); err != nil {
+		return err
 	}
 	r.progress(Progress{Phase: PhaseSend, Rows: r.counts.Rows, Rejected: r.counts.Rejected, Bytes: r.reached.Load(), TotalBytes: r.request.File.Size})
 	if r.Now().Sub(r.lastSave) < saveEvery && len(r.unsaved) < saveErrors {

@@ -327,6 +327,22 @@ events:
 	}
 }
 
+// TestTooManyBadRowsStopTheRun: it fails, says both figures, and a later run goes on where it stopped.
+func TestTooManyBadRowsStopTheRun(t *testing.T) {
+	w := newWorld(t)
+	const config = "errors: {at_most: 10}\nformat: {type: delimited}\nmapping: {account: {from: who}, product: {value: p}}\n"
+	path := writeFile(t, "who,n\n"+strings.Repeat("a,1\n", 500)+strings.Repeat(",1\n", 11)+strings.Repeat("a,1\n", 9000))
+	first, err := w.run(t.Context(), "strict", config, path, nil)
+	if err == nil || first.State != collector.RunFailed || first.Rejected != 11 || !strings.Contains(first.Message, "11 of 1000 rows are bad, and errors.at_most allows 10") {
+		t.Fatalf("%+v %v", first, err)
+	}
+	second, err := w.run(t.Context(), "strict", config, path, nil)
+	if err != nil || second.State != collector.RunDone || second.FromLine != 1002 || first.Sent+second.Sent != 9500 {
+		t.Errorf("%+v %v", second, err)
+	}
+	w.mustHaveEach(9500)
+}
+
 func TestKeptErrorsAreBounded(t *testing.T) {
 	w := newWorld(t)
 	path := writeFile(t, "caller,seconds,at\n"+strings.Repeat("a,x,2026-11-21T10:00:00Z\n", 3500))
