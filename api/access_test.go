@@ -24,6 +24,7 @@ var who = map[string]string{
 	"delete-product": "a", "delete-rate-class": "a", "delete-package": "a", "delete-contract": "a", "delete-account": "a",
 	"list-rejected": "sfar", "retry-rejected": "sa", "skip-event": "a", "event-way": "sfar",
 	"list-collectors": "sfar", "put-collector": "a", "run-collector": "a", "list-runs": "sfar", "upload-file": "a",
+	"pause-collector": "a", "resume-collector": "a", "test-collector": "a", "list-passes": "sfar", "list-run-errors": "sfar",
 	"report-usage": "csfar", "report-revenue": "csfar", "report-reconciliation": "far",
 	"start-backtest": "far", "list-backtests": "far", "get-backtest": "far", "stop-backtest": "far", "backtest-rows": "far",
 	"rerate": "sa", "list-rerate": "sfar", "get-rerate": "sfar", "rerate-lines": "sfar", "rerate-accounts": "sfar",

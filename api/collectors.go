@@ -7,9 +7,12 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/tollstream/tollstream/collector"
 )
 
 // maxCollectorBytes bounds a collector's configuration.
@@ -21,6 +24,9 @@ func (s *Server) registerCollectors() {
 	}
 	if s.Runs != nil {
 		s.registerRuns()
+	}
+	if s.Control != nil {
+		s.registerControl()
 	}
 	if s.Files == nil {
 		return
@@ -97,6 +103,74 @@ func (s *Server) registerRuns() {
 		list := listOf(runs, next)
 		return answer(&list, err)
 	})
+}
+
+func (s *Server) registerControl() {
+	missing := []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound}
+	for verb, paused := range map[string]bool{"pause": true, "resume": false} {
+		summary := "Goes on with a collector that was paused"
+		if paused {
+			summary = "Stops a collector at its checkpoints until it is resumed"
+		}
+		register(s, RunCollectors, huma.Operation{
+			OperationID: verb + "-collector", Method: http.MethodPost, Path: "/v1/collectors/{name}/" + verb, Tags: []string{"collectors"}, Summary: summary, Errors: missing,
+		}, func(ctx context.Context, in *struct {
+			Name string `path:"name"`
+		}) (*body[CollectorInfo], error) {
+			return answer(s.Control.PauseCollector(ctx, in.Name, paused))
+		})
+	}
+	register(s, ReadOperations, huma.Operation{
+		OperationID: "list-passes", Method: http.MethodGet, Path: "/v1/collectors/{name}/passes", Tags: []string{"collectors"},
+		Summary: "A collector's looks at its place, and what came of the files there, newest first", Errors: missing,
+	}, func(ctx context.Context, in *struct {
+		Name string `path:"name"`
+		Page
+	}) (*body[List[collector.Pass]], error) {
+		passes, next, err := s.Control.Passes(ctx, in.Name, in.Cursor, in.Limit)
+		list := listOf(passes, next)
+		return answer(&list, err)
+	})
+	register(s, ReadOperations, huma.Operation{
+		OperationID: "list-run-errors", Method: http.MethodGet, Path: "/v1/collectors/{name}/runs/{id}/errors", Tags: []string{"collectors"},
+		Summary: "The rows that a run did not send, with their text, in the file's order", Errors: missing, Metadata: map[string]any{csvCapable: true},
+	}, func(ctx context.Context, in *struct {
+		Name string `path:"name"`
+		ID   int64  `path:"id" minimum:"1"`
+		Page
+		CSVParam
+	}) (*body[List[collector.RowError]], error) {
+		rows, next, err := s.Control.RunErrors(ctx, in.Name, in.ID, in.Cursor, in.Limit)
+		list := listOf(rows, next)
+		return answer(&list, err)
+	})
+	s.raw(RunCollectors, huma.Operation{
+		OperationID: "test-collector", Method: http.MethodPost, Path: "/v1/collectors/{name}/test", Tags: []string{"collectors"},
+		Summary:     "Shows what a file would be: the first events and every error",
+		Description: "The body is the file. Nothing is sent and nothing stored.",
+		Parameters:  []*huma.Param{pathParam("name", "name of the collector"), queryParam("file", huma.TypeString, "name of the file"), queryParam("limit", huma.TypeInteger, "events that are shown, 10 by itself, at most 1000")},
+		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/octet-stream": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}},
+		Responses:   s.jsonAnswer("200", "What the file would be", reflect.TypeFor[collector.Trial]()),
+	}, s.fallible(s.testCollector))
+}
+
+// testCollector maps the body, read as patiently as an upload.
+func (s *Server) testCollector(w http.ResponseWriter, r *http.Request) error {
+	limit := 10
+	if text := r.URL.Query().Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 || n > 1000 {
+			return fmt.Errorf("%w: limit must be 0 to 1000", ErrInvalid)
+		}
+		limit = n
+	}
+	u := Upload{Collector: r.PathValue("name"), FileName: r.URL.Query().Get("file"), Body: &patientReader{r: r.Body, control: http.NewResponseController(w)}}
+	trial, err := s.Control.TryCollector(r.Context(), u.Collector, u, limit)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, trial)
+	return nil
 }
 
 // uploadFile hands the part `file` to the collector as it arrives. There is no bound on its size, but a client that sends

@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/tollstream/tollstream/collector"
 	"github.com/tollstream/tollstream/ledger/money"
 )
 
@@ -72,8 +73,12 @@ type EventPlace struct {
 type CollectorInfo struct {
 	Name    string          `json:"name"`
 	Config  json.RawMessage `json:"config" doc:"as it was put, without credentials"`
-	State   string          `json:"state" enum:"idle,running,failed"`
+	State   string          `json:"state" enum:"idle,running,failed,paused"`
+	NextDue *time.Time      `json:"next_due,omitempty" doc:"by its schedule"`
+	Alerts  []string        `json:"alerts,omitempty" doc:"why somebody should look at it"`
 	LastRun *Run            `json:"last_run,omitempty"`
+	// LastPass is its last look at the place where its files lie.
+	LastPass *collector.Pass `json:"last_pass,omitempty"`
 }
 
 // Run is one run of a collector.
@@ -115,6 +120,18 @@ type CollectorRuns interface {
 	StartRun(ctx context.Context, collector string) (*Run, error)
 	// Runs returns a page, newest first.
 	Runs(ctx context.Context, collector, cursor string, limit int) (data []Run, next string, err error)
+}
+
+// CollectorControl pauses collectors, tries them and reads their history in detail. An unknown collector is an ErrNotFound.
+type CollectorControl interface {
+	// PauseCollector pauses or resumes one; it may be repeated.
+	PauseCollector(ctx context.Context, collector string, paused bool) (*CollectorInfo, error)
+	// Passes returns a page of looks at the collector's place, newest first.
+	Passes(ctx context.Context, collector, cursor string, limit int) (data []collector.Pass, next string, err error)
+	// RunErrors returns a page of the rows that a run did not send, in the file's order.
+	RunErrors(ctx context.Context, collector string, run int64, cursor string, limit int) (data []collector.RowError, next string, err error)
+	// TryCollector maps a file and sends nothing. Errors: ErrInvalid for a file that cannot be read.
+	TryCollector(ctx context.Context, collector string, u Upload, limit int) (*collector.Trial, error)
 }
 
 // Upload is a file that is sent to a collector.

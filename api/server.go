@@ -49,6 +49,7 @@ type Config struct {
 	Collectors CollectorConfigs
 	Runs       CollectorRuns
 	Files      CollectorFiles
+	Control    CollectorControl
 	Reports    Reports
 	Reconciler Reconciler
 	Activities Activities

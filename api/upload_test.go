@@ -85,6 +85,19 @@ func TestUploadRefusals(t *testing.T) {
 	o.want(o.as(api.RoleAdmin, http.MethodPost, "/v1/collectors/calls/files", "--x\r\nConte", "Content-Type", multi), http.StatusBadRequest, "torn")
 }
 
+func TestCollectorControl(t *testing.T) {
+	o := build(t)
+	o.want(o.as(api.RoleAdmin, http.MethodPost, "/v1/collectors/calls/pause", ""), http.StatusOK, `"state":"paused"`)
+	o.want(o.as(api.RoleAdmin, http.MethodPost, "/v1/collectors/calls/resume", ""), http.StatusOK, `"state":"idle"`)
+	o.want(o.as(api.RoleAdmin, http.MethodPost, "/v1/collectors/none/pause", ""), http.StatusNotFound)
+	o.want(o.as(api.RoleSupport, http.MethodGet, "/v1/collectors/calls/passes", ""), http.StatusOK, `"id":7`, `"found":3`, `"next":"7"`)
+	o.want(o.as(api.RoleSupport, http.MethodGet, "/v1/collectors/calls/runs/12/errors", ""), http.StatusOK, `"line":12`, `"raw":"a,\"b\""`)
+	o.want(o.as(api.RoleSupport, http.MethodGet, "/v1/collectors/calls/runs/12/errors?format=csv", ""), http.StatusOK, "line,id,code,message,raw\n12,e,time_invalid,no time,\"a,\"\"b\"\"\"\n")
+	o.want(o.as(api.RoleSupport, http.MethodGet, "/v1/collectors/calls/runs/x/errors", ""), http.StatusUnprocessableEntity)
+	o.want(o.do(o.tokens[api.RoleAdmin], http.MethodPost, "/v1/collectors/calls/test?limit=3&file=a.csv", "12345", "Content-Type", "application/octet-stream"), http.StatusOK, `"file":"a.csv","rows":5,"mapped":3`)
+	o.want(o.as(api.RoleAdmin, http.MethodPost, "/v1/collectors/calls/test?limit=1001", ""), http.StatusUnprocessableEntity, "limit")
+}
+
 func TestCollectorsAndRuns(t *testing.T) {
 	o := build(t)
 	o.want(o.as(api.RoleSupport, http.MethodGet, "/v1/collectors", ""), http.StatusOK, `{"data":[{"name":"calls"`, `"next":null`)

@@ -90,7 +90,7 @@ func build(t *testing.T, change ...func(*api.Config)) *outside {
 	config := api.Config{
 		Version: "1.2.3", Log: slog.New(slog.NewTextHandler(testLog{t}, nil)), Now: o.world.Now, Metrics: o.registry, Access: access, Keys: o.keys,
 		Usage: intake, Parser: intake, Invoices: o.world.Desk(nil), Watcher: o.watcher, Catalog: o.catalog, Drafts: worldDrafts{o.world}, Kinds: o.catalog,
-		Rejections: o.stores, Collectors: o.stores, Runs: o.stores, Files: o.stores, Reports: o.stores, Reconciler: o.stores,
+		Rejections: o.stores, Collectors: o.stores, Runs: o.stores, Files: o.stores, Control: o.stores, Reports: o.stores, Reconciler: o.stores,
 		Activities: o.stores, Operations: o.stores, Backtests: &o.backtests, Reratings: &o.reratings, RerateJobs: &o.reratings, Closing: o.closing,
 		Ready: map[string]func(context.Context) error{"postgres": func(context.Context) error { return o.stores.err }},
 		Pages: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -433,6 +433,26 @@ func (m *memoryStores) StartRun(_ context.Context, name string) (*api.Run, error
 
 func (m *memoryStores) Runs(_ context.Context, name, _ string, _ int) ([]api.Run, string, error) {
 	return []api.Run{{ID: "1", Collector: name, State: "done"}}, "", m.err
+}
+
+func (m *memoryStores) PauseCollector(_ context.Context, name string, paused bool) (*api.CollectorInfo, error) {
+	if name != "calls" {
+		return nil, fmt.Errorf("collector %q: %w", name, api.ErrNotFound)
+	}
+	return &api.CollectorInfo{Name: name, State: map[bool]string{true: "paused", false: "idle"}[paused], Config: json.RawMessage(`{}`)}, m.err
+}
+
+func (m *memoryStores) Passes(_ context.Context, name, _ string, limit int) ([]collector.Pass, string, error) {
+	return []collector.Pass{{ID: 7, Collector: name, State: collector.RunDone, PassCounts: collector.PassCounts{Found: 3, Taken: 3}}}, "7", m.err
+}
+
+func (m *memoryStores) RunErrors(_ context.Context, name string, run int64, _ string, _ int) ([]collector.RowError, string, error) {
+	return []collector.RowError{{Line: run, ID: "e", Code: usage.CodeTime, Message: "no time", Raw: "a,\"b\""}}, "", m.err
+}
+
+func (m *memoryStores) TryCollector(_ context.Context, name string, u api.Upload, limit int) (*collector.Trial, error) {
+	text, err := io.ReadAll(u.Body)
+	return &collector.Trial{File: u.FileName, Rows: int64(len(text)), Mapped: int64(limit)}, err
 }
 
 func (m *memoryStores) UploadFile(_ context.Context, u api.Upload) (*api.Run, error) {

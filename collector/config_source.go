@@ -21,6 +21,9 @@ type SourceConfig struct {
 	RefuseChanged bool // a file whose content changed under its name is refused instead of taken as new
 }
 
+// Listed says whether the source is a place whose files are listed; by upload they come by themselves.
+func (s *SourceConfig) Listed() bool { return s.Type == "folder" || s.Server != nil }
+
 // servers are the types of a source that is not on this machine. Each starts with its defaults and has its members read into it.
 var servers = map[string]func(d *reading) (source.Server, []member){
 	"ftp":  func(d *reading) (source.Server, []member) { return d.ftp("") },

@@ -22,6 +22,7 @@ type Metrics struct {
 	unknown        prometheus.Counter
 	fileBytes      prometheus.Counter
 	runs           *prometheus.CounterVec
+	passes         *prometheus.CounterVec
 	running        prometheus.Gauge
 }
 
@@ -45,12 +46,13 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 		publishSeconds: histogram("publish_seconds", "From the first event of a record to its acknowledgement.", prometheus.ExponentialBuckets(0.001, 2, 14)),
 		fileBytes:      prometheus.NewCounter(counter("file_bytes_total", "Bytes of files that were read.")),
 		runs:           prometheus.NewCounterVec(counter("runs_total", "Runs of collectors that ended, by state."), []string{"state"}),
+		passes:         prometheus.NewCounterVec(counter("passes_total", "Looks of collectors at their places that ended, by state."), []string{"state"}),
 		running:        prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: "runs_running", Help: "Runs of collectors that go on now."}),
 	}
 	subjects := prometheus.NewCounterVec(counter("subjects_total", "Look-ups of accounts, by outcome: cached, loaded, unknown."), []string{"outcome"})
 	m.cached, m.loaded, m.unknown = subjects.WithLabelValues("cached"), subjects.WithLabelValues("loaded"), subjects.WithLabelValues("unknown")
 	registerer.MustRegister(m.received, m.forwarded, m.rejected, m.errors, m.requestEvents, m.batchEvents, m.batchBytes,
-		m.publishSeconds, subjects, m.fileBytes, m.runs, m.running)
+		m.publishSeconds, subjects, m.fileBytes, m.runs, m.passes, m.running)
 	return m
 }
 

@@ -23,7 +23,7 @@ const (
 	chunkRows       = 8192
 	chunkBytes      = 2 << 20 // of text, after which a chunk is sent with fewer rows
 	chunksInFlight  = 4
-	keptErrors      = 1000 // bad rows of a run that are kept; the rest is counted
+	keptErrors      = 100_000 // bad rows of a run that are kept; the rest is counted, and the run says so
 	saveEvery       = time.Second
 	saveErrors      = 500 // bad rows after which the checkpoint is written earlier
 	finalSaveWithin = 10 * time.Second
@@ -49,7 +49,10 @@ type RunRequest struct {
 	Version   int // of the configuration; 0: given by hand
 	Config    *Config
 	File      *source.File
-	Again     bool // read a file that was processed completely once more
+	Again     bool  // read a file that was processed completely once more
+	Pass      int64 // that found the file; 0: by hand
+	Token     int64 // of the lease under which the pass works; 0: by hand
+	Pace      *Pace // nil: as fast as it goes
 }
 
 // Phase is what a run is doing.
@@ -102,7 +105,8 @@ func RunFile(ctx context.Context, deps RunDeps, request RunRequest, progress fun
 		return RunResult{}, fmt.Errorf("run collector %s: %w", request.Collector, err)
 	}
 	r.key = FileKey{request.Collector, hash}
-	begin := Begin{File: r.key, Name: request.File.Name, Bytes: request.File.Size, ConfigVersion: request.Version, Again: request.Again}
+	begin := Begin{File: r.key, Name: request.File.Name, Bytes: request.File.Size, ConfigVersion: request.Version,
+		Again: request.Again, Pass: request.Pass, Token: request.Token}
 	var begun Begun
 	if err := r.insist(ctx, func() (err error) { begun, err = r.Store.BeginRun(ctx, begin); return err }); err != nil {
 		return RunResult{}, fmt.Errorf("run collector %s: begin: %w", request.Collector, err)
@@ -171,7 +175,7 @@ func (r *run) finish(ctx context.Context, begun Begun, failure error) (RunResult
 	state, message := RunDone, ""
 	switch {
 	case failure == nil:
-	case errors.Is(failure, context.Canceled), errors.Is(failure, context.DeadlineExceeded), errors.Is(failure, ErrTakenOver):
+	case errors.Is(failure, context.Canceled), errors.Is(failure, context.DeadlineExceeded), errors.Is(failure, ErrTakenOver), errors.Is(failure, ErrLeaseLost):
 		state, message = RunInterrupted, failure.Error()
 	default:
 		state, message = RunFailed, failure.Error()
@@ -179,10 +183,14 @@ func (r *run) finish(ctx context.Context, begun Begun, failure error) (RunResult
 	ended := r.Now()
 	result := RunResult{Run: Run{
 		ID: begun.Run, Collector: r.request.Collector, ConfigVersion: r.request.Version, File: r.request.File.Name,
-		FileHash: r.key.Hash, FileBytes: r.request.File.Size, State: state, Message: message,
+		FileHash: r.key.Hash, Pass: r.request.Pass, FileBytes: r.request.File.Size, State: state, Message: message,
 		StartedAt: r.started, EndedAt: &ended, FromLine: begun.From.Line,
 	}}
-	if !errors.Is(failure, ErrTakenOver) {
+	if state == RunDone && r.counts.Rejected > int64(r.kept) {
+		message = fmt.Sprintf("%d of %d bad rows are kept, the first ones; correct what is wrong with them and run the file again for the others", r.kept, r.counts.Rejected)
+		result.Message = message
+	}
+	if !errors.Is(failure, ErrTakenOver) && !errors.Is(failure, ErrLeaseLost) {
 		within := ctx
 		if failure != nil {
 			limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalSaveWithin)
@@ -214,7 +222,7 @@ func (r *run) tally() Counts {
 }
 
 func (r *run) save(ctx context.Context, id int64, state RunState, message string) error {
-	err := r.Store.SaveRun(ctx, Save{File: r.key, Run: id, Next: r.next, Counts: r.tally(), State: state, Message: message, Errors: r.unsaved})
+	err := r.Store.SaveRun(ctx, Save{File: r.key, Run: id, Token: r.request.Token, Next: r.next, Counts: r.tally(), State: state, Message: message, Errors: r.unsaved})
 	if err == nil {
 		r.unsaved, r.lastSave = nil, r.Now()
 	}
@@ -394,6 +402,9 @@ func (r *run) read(ctx context.Context, in *input, inOrder chan<- *chunk) error 
 			case slots <- struct{}{}:
 			case <-ctx.Done():
 				return ctx.Err() //nolint:wrapcheck // the caller names what was stopped
+			}
+			if err := r.request.Pace.wait(ctx, c.rows); err != nil {
+				return err
 			}
 			go func() {
 				c.failure = r.deliver(ctx, c)

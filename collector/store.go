@@ -28,6 +28,7 @@ type Run struct {
 	File          string     `json:"file"`
 	FileHash      string     `json:"file_hash"` // of its content
 	FileBytes     int64      `json:"file_bytes"`
+	Pass          int64      `json:"pass,omitempty"` // that found the file
 	State         RunState   `json:"state"`
 	Message       string     `json:"message,omitempty"`
 	StartedAt     time.Time  `json:"started_at"`
@@ -68,6 +69,8 @@ type Begin struct {
 	Bytes         int64
 	ConfigVersion int
 	Again         bool // from the start, although the file was processed completely
+	Pass          int64
+	Token         int64 // of the lease, 0: none is needed
 }
 
 // Begun is where the run starts.
@@ -82,6 +85,7 @@ type Begun struct {
 type Save struct {
 	File    FileKey
 	Run     int64
+	Token   int64 // of the lease, 0: none is needed
 	Next    format.Position
 	Counts  Counts
 	State   RunState
@@ -92,10 +96,14 @@ type Save struct {
 // ErrTakenOver says that another run of the same file has begun since; this one must stop.
 var ErrTakenOver = errors.New("another run of the same file has begun")
 
+// ErrLeaseLost says that another process runs the collector; this one must stop, and touch nothing more.
+var ErrLeaseLost = errors.New("another process runs the collector now")
+
 // RunStore keeps runs and how far they are. Errors wrap ErrUnavailable when the same call may succeed
 // later; it may be made again even if it had succeeded.
 type RunStore interface {
-	// BeginRun opens a run, taking the file over from a run that is still open.
+	// BeginRun opens a run, taking the file over from a run that is still open. It and SaveRun give
+	// ErrLeaseLost when there is a newer lease than the one that is named.
 	BeginRun(ctx context.Context, begin Begin) (Begun, error)
 	// SaveRun stores the progress and its errors at once. It gives ErrTakenOver, and stores nothing,
 	// when the file is another run's. The same Next and State again change nothing.

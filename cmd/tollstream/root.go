@@ -59,7 +59,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	a.settings.commonFlags(root.PersistentFlags())
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", outputText, "`FORM` of what is printed: text or json")
-	root.AddCommand(a.runCommand(), a.migrateCommand(), a.catalogCommand(), a.collectCommand(), a.rateCommand(), a.explainCommand(), a.rejectedCommand(),
+	root.AddCommand(a.runCommand(), a.migrateCommand(), a.catalogCommand(), a.collectCommand(), a.collectorCommand(), a.rateCommand(), a.explainCommand(), a.rejectedCommand(),
 		a.backtestCommand(), a.rerateCommand(), a.reconcileCommand(), a.keyCommand(), a.demoCommand(), a.versionCommand())
 	group(root)
 	root.InitDefaultCompletionCmd()

@@ -68,7 +68,7 @@ func describe(ctx context.Context, operation string, err error) error {
 		}
 		return fmt.Errorf("%s: %w", operation, err)
 	}
-	for _, permanent := range []error{collector.ErrTakenOver, ErrNotFound, pgx.ErrNoRows, ctx.Err()} {
+	for _, permanent := range []error{collector.ErrTakenOver, collector.ErrLeaseLost, ErrNotFound, pgx.ErrNoRows, ctx.Err()} {
 		if permanent != nil && errors.Is(err, permanent) {
 			return fmt.Errorf("%s: %w", operation, err)
 		}
@@ -91,6 +91,9 @@ func (s *Store) BeginRun(ctx context.Context, begin collector.Begin) (begun coll
 }
 
 func (s *Store) beginRun(ctx context.Context, tx pgx.Tx, begin collector.Begin) (begun collector.Begun, err error) {
+	if err := fenced(ctx, tx, begin.File.Collector, begin.Token); err != nil {
+		return begun, err
+	}
 	// Two runs of one new file at once have no row to lock yet.
 	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1 || '/' || $2, 4))", begin.File.Collector, begin.File.Hash); err != nil {
 		return begun, err
@@ -116,7 +119,7 @@ func (s *Store) beginRun(ctx context.Context, tx pgx.Tx, begin collector.Begin) 
 			return begun, err
 		}
 	}
-	if err := tx.QueryRow(ctx, addRun, begin.File.Collector, begin.ConfigVersion, begin.Name, begin.File.Hash, begin.Bytes, now, begun.From.Line).Scan(&begun.Run); err != nil {
+	if err := tx.QueryRow(ctx, addRun, begin.File.Collector, begin.ConfigVersion, begin.Name, begin.File.Hash, begin.Bytes, now, begun.From.Line, begin.Pass).Scan(&begun.Run); err != nil {
 		return begun, err
 	}
 	_, err = tx.Exec(ctx, takeFile, begin.File.Collector, begin.File.Hash, begin.Name, begun.Run, begun.From.Offset, begun.From.Line, now)
@@ -132,6 +135,9 @@ func (s *Store) SaveRun(ctx context.Context, save collector.Save) error {
 }
 
 func (s *Store) saveRun(ctx context.Context, tx pgx.Tx, save *collector.Save) error {
+	if err := fenced(ctx, tx, save.File.Collector, save.Token); err != nil {
+		return err
+	}
 	now := s.now()
 	tag, err := tx.Exec(ctx, moveFile, save.File.Collector, save.File.Hash, save.Run, save.Next.Offset, save.Next.Line, save.State == collector.RunDone, now)
 	if err != nil {
@@ -161,7 +167,7 @@ func (s *Store) saveRun(ctx context.Context, tx pgx.Tx, save *collector.Save) er
 }
 
 func scanRun(row pgx.Row) (run collector.Run, err error) {
-	err = row.Scan(&run.ID, &run.Collector, &run.ConfigVersion, &run.File, &run.FileHash, &run.FileBytes, &run.State, &run.Message,
+	err = row.Scan(&run.ID, &run.Collector, &run.ConfigVersion, &run.File, &run.FileHash, &run.FileBytes, &run.Pass, &run.State, &run.Message,
 		&run.StartedAt, &run.EndedAt, &run.FromLine, &run.Rows, &run.Sent, &run.Rejected, &run.Bytes, &run.Seconds, &run.FirstEvent, &run.LastEvent, &run.Filtered, &run.Events)
 	return run, err
 }

@@ -7,10 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"sync"
-	"time"
 
 	"gopkg.in/yaml.v3"
 
@@ -22,34 +19,28 @@ import (
 
 // collectDesk keeps the collectors' configurations, runs them and reads their history.
 type collectDesk struct {
-	p     *process
-	spool string
-	ctx   context.Context //nolint:containedctx // runs in the background end with the process, not with the request
-
-	mu      sync.Mutex
-	running map[string]struct{} // collectors with a run in the background
-	wait    sync.WaitGroup
+	p      *process
+	spool  string
+	parsed map[string]collector.Configured // the worker's own
 }
 
 var (
 	_ api.CollectorConfigs = (*collectDesk)(nil)
 	_ api.CollectorRuns    = (*collectDesk)(nil)
 	_ api.CollectorFiles   = (*collectDesk)(nil)
+	_ api.CollectorControl = (*collectDesk)(nil)
 )
 
 // maxUploadBytes bounds an uploaded file.
 const maxUploadBytes = 64 << 30
 
 // newCollectDesk makes the place where uploads are kept while they are read.
-func (p *process) newCollectDesk(ctx context.Context) (*collectDesk, error) {
+func (p *process) newCollectDesk() (*collectDesk, error) {
 	spool := filepath.Join(p.DataDir, "uploads")
 	if err := os.MkdirAll(spool, 0o700); err != nil {
 		return nil, fmt.Errorf("make a place for uploads: %w", err)
 	}
-	runs, cancel := context.WithCancel(ctx)
-	d := &collectDesk{p: p, spool: spool, ctx: runs, running: map[string]struct{}{}}
-	p.onStop(func() { cancel(); d.wait.Wait() })
-	return d, nil
+	return &collectDesk{p: p, spool: spool, parsed: map[string]collector.Configured{}}, nil
 }
 
 func (d *collectDesk) deps() collector.RunDeps {
@@ -63,6 +54,8 @@ func collectError(err error) error {
 		return nil
 	case errors.Is(err, cpg.ErrNotFound):
 		return fmt.Errorf("%w: %w", api.ErrNotFound, err)
+	case errors.Is(err, cpg.ErrPaused):
+		return fmt.Errorf("%w: %w", api.ErrConflict, err)
 	case errors.Is(err, cpg.ErrCursor), errors.Is(err, cpg.ErrName):
 		return fmt.Errorf("%w: %w", api.ErrInvalid, err)
 	case errors.Is(err, collector.ErrUnavailable):
@@ -103,6 +96,16 @@ func (d *collectDesk) info(ctx context.Context, c cpg.Config) (*api.CollectorInf
 		return nil, fmt.Errorf("read the configuration of collector %s: %w", c.Name, err)
 	}
 	info := &api.CollectorInfo{Name: c.Name, Config: config, State: "idle"}
+	state, err := d.p.runs.State(ctx, c.Name)
+	if err != nil {
+		return nil, collectError(err)
+	}
+	if !state.NextDue.IsZero() {
+		info.NextDue = &state.NextDue
+	}
+	if parsed, err := collector.ParseConfig([]byte(c.Document)); err == nil {
+		info.Alerts = parsed.Alerts.Raised(c.CreatedAt, state.LastFile, state.Rows, state.Rejected, d.p.Now())
+	}
 	last, _, err := d.p.runs.Runs(ctx, c.Name, "", 1)
 	if err != nil {
 		return nil, collectError(err)
@@ -113,6 +116,22 @@ func (d *collectDesk) info(ctx context.Context, c cpg.Config) (*api.CollectorInf
 		if run.State != "done" {
 			info.State = run.State
 		}
+	}
+	passes, _, err := d.p.runs.Passes(ctx, c.Name, "", 1)
+	if err != nil {
+		return nil, collectError(err)
+	}
+	if len(passes) == 1 {
+		info.LastPass = &passes[0]
+		if passes[0].State == collector.RunFailed {
+			info.State = "failed"
+		}
+	}
+	switch {
+	case state.Running, state.Wanted:
+		info.State = "running"
+	case state.Paused:
+		info.State = "paused"
 	}
 	return info, nil
 }
@@ -244,82 +263,116 @@ func (d *collectDesk) UploadFile(ctx context.Context, u api.Upload) (*api.Run, e
 	return run, nil
 }
 
-// StartRun implements api.CollectorRuns: it processes the files of the collector's folder.
+// StartRun implements api.CollectorRuns: it asks for a pass, which a process with the role collector makes.
 func (d *collectDesk) StartRun(ctx context.Context, name string) (*api.Run, error) {
-	config, version, err := d.config(ctx, name)
+	config, _, err := d.config(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	if config.Source.Type != "folder" {
+	if !config.Source.Listed() {
 		return nil, fmt.Errorf("%w: collector %s takes uploads: send it a file", api.ErrInvalid, name)
 	}
-	pattern := config.Source.Pattern
-	if pattern == "" {
-		pattern = "*"
+	if err := d.p.runs.Want(ctx, name); err != nil {
+		return nil, collectError(err)
 	}
-	paths, err := filepath.Glob(filepath.Join(config.Source.Path, pattern))
+	return &api.Run{Collector: name, State: "running", StartedAt: d.p.Now().UTC()}, nil
+}
+
+// PauseCollector implements api.CollectorControl.
+func (d *collectDesk) PauseCollector(ctx context.Context, name string, paused bool) (*api.CollectorInfo, error) {
+	c, err := d.p.runs.Config(ctx, name, 0)
 	if err != nil {
-		return nil, fmt.Errorf("%w: pattern of collector %s: %w", api.ErrInvalid, name, err)
+		return nil, collectError(err)
 	}
-	slices.Sort(paths)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if _, ok := d.running[name]; ok {
-		return nil, fmt.Errorf("%w: collector %s is running", api.ErrConflict, name)
+	if err := d.p.runs.Pause(ctx, name, paused); err != nil {
+		return nil, collectError(err)
 	}
-	d.running[name] = struct{}{}
-	d.wait.Go(func() { d.runFiles(name, config, version, paths) })
-	return &api.Run{Collector: name, State: "running", StartedAt: d.p.Now().UTC(), File: fmt.Sprintf("%d files", len(paths))}, nil
+	return d.info(ctx, c)
 }
 
-func (d *collectDesk) runFiles(name string, config *collector.Config, version int, paths []string) {
+// Passes implements api.CollectorControl.
+func (d *collectDesk) Passes(ctx context.Context, name, cursor string, limit int) ([]collector.Pass, string, error) {
+	if _, err := d.p.runs.Config(ctx, name, 0); err != nil {
+		return nil, "", collectError(err)
+	}
+	page, next, err := d.p.runs.Passes(ctx, name, cursor, limit)
+	return page, next, collectError(err)
+}
+
+// RunErrors implements api.CollectorControl.
+func (d *collectDesk) RunErrors(ctx context.Context, name string, run int64, cursor string, limit int) ([]collector.RowError, string, error) {
+	if r, err := d.p.runs.Run(ctx, run); err != nil {
+		return nil, "", collectError(err)
+	} else if r.Collector != name {
+		return nil, "", fmt.Errorf("%w: run %d is of another collector", api.ErrNotFound, run)
+	}
+	page, next, err := d.p.runs.Errors(ctx, run, cursor, limit)
+	return page, next, collectError(err)
+}
+
+// TryCollector implements api.CollectorControl.
+func (d *collectDesk) TryCollector(ctx context.Context, name string, u api.Upload, limit int) (*collector.Trial, error) {
+	config, _, err := d.config(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	file, remove, err := source.Spool(u.Body, u.FileName, d.spool, maxUploadBytes)
+	if err != nil {
+		return nil, fmt.Errorf("keep the upload: %w", err)
+	}
 	defer func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		delete(d.running, name)
+		if err := remove(); err != nil {
+			d.p.Log.Warn("an upload is left behind", "file", file.Name, "error", err)
+		}
 	}()
-	for _, path := range paths {
-		if info, err := os.Stat(path); err != nil || info.IsDir() {
-			continue
-		}
-		file, err := source.Local(path)
-		if err == nil {
-			_, err = collector.RunFile(d.ctx, d.deps(), collector.RunRequest{Collector: name, Version: version, Config: config, File: file}, nil)
-		}
-		if err != nil {
-			d.p.Log.Warn("a file was not processed to its end; the next run goes on with it", "collector", name, "file", path, "error", err)
-		}
-		if d.ctx.Err() != nil {
-			return
-		}
+	trial, err := collector.Try(ctx, name, config, file, limit)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", api.ErrInvalid, err)
 	}
+	return trial, nil
 }
 
-// schedule starts the folder collectors whose time has come.
-func (d *collectDesk) schedule(ctx context.Context) error {
-	const look = 5 * time.Second
-	started := map[string]time.Time{}
-	ticker := time.NewTicker(look)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-ticker.C:
-		}
-		page, _, err := d.p.runs.Configs(ctx, "", 1000)
+// configured reads all collectors; each version of a configuration is parsed once.
+func (d *collectDesk) configured(ctx context.Context) (all []collector.Configured, err error) {
+	for cursor := ""; ; {
+		page, next, err := d.p.runs.Configs(ctx, cursor, 200)
 		if err != nil {
-			continue
+			return nil, err
 		}
 		for _, c := range page {
-			config, err := collector.ParseConfig([]byte(c.Document))
-			if err != nil || config.Every == 0 || config.Source.Type != "folder" || time.Since(started[c.Name]) < config.Every {
-				continue
+			known, ok := d.parsed[c.Name]
+			if !ok || known.Version != c.Version {
+				config, err := collector.ParseConfig([]byte(c.Document))
+				if err != nil { // of an older version of this program
+					d.p.Log.Warn("the configuration of a collector is none any more", "collector", c.Name, "error", err)
+					continue
+				}
+				known = collector.Configured{Name: c.Name, Version: c.Version, Config: config}
+				d.parsed[c.Name] = known
 			}
-			started[c.Name] = time.Now()
-			if _, err := d.StartRun(ctx, c.Name); err != nil && !errors.Is(err, api.ErrConflict) {
-				d.p.Log.Warn("a scheduled collector did not start", "collector", c.Name, "error", err)
-			}
+			all = append(all, known)
 		}
+		if next == "" {
+			return all, nil
+		}
+		cursor = next
 	}
+}
+
+// openPlace opens where a collector's files lie.
+func openPlace(_ context.Context, s *collector.SourceConfig) (source.Place, error) {
+	if s.Type != "folder" {
+		return nil, fmt.Errorf("this version lists no files on servers of the type %s yet; use a folder", s.Type)
+	}
+	return source.OpenFolder(s.Path)
+}
+
+// work makes the passes of the collectors that are due.
+func (d *collectDesk) work(ctx context.Context) error {
+	id := random()
+	w := &collector.Worker{
+		PassDeps: collector.PassDeps{RunDeps: d.deps(), Leases: d.p.runs, Passes: d.p.runs, Seen: d.p.runs, Open: openPlace, Spool: filepath.Join(d.p.DataDir, "spool")},
+		Owner:    fmt.Sprintf("%x", id[:8]), TTL: collector.LeaseTTL, Collectors: d.configured, Plan: d.p.runs.Plan,
+	}
+	return w.Run(ctx)
 }

@@ -145,7 +145,7 @@ func Run(ctx context.Context, c Config) (err error) {
 		return err
 	}
 	if c.has(RoleCollector) {
-		p.work(ctx, "schedule of collectors", p.collect.schedule)
+		p.work(ctx, "collectors", p.collect.work)
 	}
 	if c.has(RoleRater) {
 		if err := p.startRater(ctx); err != nil {
@@ -219,7 +219,7 @@ func (p *process) assemble(ctx context.Context) (err error) {
 	if err := p.assembleIntake(ctx); err != nil {
 		return err
 	}
-	p.collect, err = p.newCollectDesk(ctx)
+	p.collect, err = p.newCollectDesk()
 	return err
 }
 
