@@ -46,7 +46,7 @@ type question struct {
 // leftOut reads the corrections: those that are stored, and those of the question that wait.
 func (s folding) leftOut(ctx context.Context, homes map[activity.ID]*home) (*leftOut, error) {
 	out := &leftOut{before: map[named]place{}, by: map[usage.EventName][]int{}}
-	err := s.Usage.EachCorrection(ctx, s.q.Partition, s.q.Account, s.q.Below, func(offset int64, a *activity.Activity) error {
+	err := s.Usage.EachCorrection(ctx, s.usage, func(offset int64, a *activity.Activity) error {
 		h := homes[a.Line]
 		if a.Kind != activity.KindUsage || h == nil {
 			return nil

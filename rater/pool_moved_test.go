@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/tollstream/tollstream/collector/usage"
 	"github.com/tollstream/tollstream/ledger/money"
 	"github.com/tollstream/tollstream/rater/activity"
@@ -77,9 +79,9 @@ func (s *sharing) Sharing(_ context.Context, _ Fence, pool activity.ID, billed s
 	return out, nil
 }
 
-func (s *sharing) Each(_ context.Context, _ int32, account string, below int64, do func(int64, *activity.Activity) error) error {
+func (s *sharing) Each(_ context.Context, q UsageQuestion, do func(int64, *activity.Activity) error) error {
 	for i := range s.log {
-		if a := &s.log[i]; a.Account == account && int64(a.Index) < below { // see step
+		if a := &s.log[i]; q.asksFor(a) && int64(a.Index) < q.Below { // see step
 			if err := do(int64(a.Index), a); err != nil {
 				return err
 			}
@@ -88,8 +90,14 @@ func (s *sharing) Each(_ context.Context, _ int32, account string, below int64, 
 	return nil
 }
 
-func (s *sharing) EachCorrection(ctx context.Context, partition int32, account string, below int64, do func(int64, *activity.Activity) error) error {
-	return s.Each(ctx, partition, account, below, func(offset int64, a *activity.Activity) error {
+// asksFor is all but the place of the activity.
+func (q *UsageQuestion) asksFor(a *activity.Activity) bool {
+	return slices.Contains(q.Accounts, a.Account) && (q.Product == "" || q.Product == a.Product) &&
+		(q.From == 0 || a.EventTime >= q.From) && (q.To == 0 || a.EventTime < q.To)
+}
+
+func (s *sharing) EachCorrection(ctx context.Context, q UsageQuestion, do func(int64, *activity.Activity) error) error {
+	return s.Each(ctx, q, func(offset int64, a *activity.Activity) error {
 		if (a.Sent().Corrects == usage.EventName{}) {
 			return nil
 		}
@@ -108,6 +116,11 @@ func (s *sharing) CorrectionsWaiting(_ context.Context, _ int32, account string,
 
 func (s *sharing) LinesOfAccount(_ context.Context, _ int32, account string) ([]LineState, error) {
 	return slices.DeleteFunc(s.states(), func(l LineState) bool { return l.Account != account }), nil
+}
+
+func (s *sharing) LinesSharing(_ context.Context, _ int32, owed, product string, start int64, limit int) ([]LineState, error) {
+	lines := slices.DeleteFunc(s.states(), func(l LineState) bool { return l.Owed != owed || l.Product != product || l.UsagePeriod.Start != start })
+	return lines[:min(limit, len(lines))], nil
 }
 
 func (s *sharing) SealsOn(_ context.Context, _ int32, accounts []string) (out []SealState, err error) {
@@ -233,7 +246,7 @@ func (s *sharing) mark(account string, seq int64) int64 {
 func (s *sharing) result(account string, seq, at int64) string {
 	s.t.Helper()
 	sum, err := (&Summing{s, s, s, s, 0}).Sum(s.t.Context(), SumQuestion{Account: account, Seq: seq, Under: s.m.markers[account].Under, Below: at, Closed: true})
-	if err != nil || len(sum.Left) > 0 {
+	if err != nil || len(sum.Left)+len(sum.Closed) > 0 {
 		s.t.Fatal(sum, err)
 	}
 	parts, err := sum.Results(account, seq, 1, at)
@@ -530,47 +543,92 @@ func (s *sharing) seal() {
 	s.step(usage.Record{Kind: usage.KindSeal, Seal: &usage.Seal{Account: "parent", PeriodStart: benchStart, PeriodEnd: benchStart + 31*24*benchHour}})
 }
 
-// TestMovedSharesOnClosedInvoices: a pool that an account has alone is corrected on the current invoice. What others share stays, and is said.
+// TestMovedSharesOnClosedInvoices: what is closed is corrected on the current invoice, by what each account's usage would have come to from the
+// start.
 func TestMovedSharesOnClosedInvoices(t *testing.T) {
-	p := func(pool string) string {
-		return sharedBook("  - {id: p, group_by: [region], rates: [{model: graduated, pool: "+pool+", "+sharedTiers+"}]}\n", "")
-	}
-	contract := "{product: p, model: per_unit, unit_price: 0.08}"
-	with := func(pool string) string {
+	book := func(pool, contract string) string {
 		return sharedBook("  - {id: p, group_by: [region], rates: [{model: graduated, pool: "+pool+", "+sharedTiers+"}]}\n", contract)
 	}
-	s := newSharing(t, p("account"), with("account"))
-	s.use("a p 150 5; b p 100 6") // 12.5 and 10
-	s.seal()
-	s.use("a p 10 7") // late: 0.5
-	s.activate(2)
-	if got := s.result("a", 2, s.mark("a", 2)); got != "(a -0.5), (a 0.3)" { // 150 × 0.08 and 10 × 0.08
-		t.Errorf("result %q", got)
+	contract := "{product: p, model: per_unit, unit_price: 0.08}"
+	for _, c := range []struct {
+		name, first, second string
+		uses, late          string // before the seal and behind it
+		behind              string // the markers
+		results             string // of a and of b
+		want                string
+	}{
+		{
+			// 150 × 0.08 instead of 12.5, and 10 × 0.08 instead of 0.5. Of b's own pool nothing changes.
+			"an account's own pool", book("account", ""), book("account", contract), "a p 150 5; b p 100 6", "a p 10 7", "", "(a -0.5), (a 0.3); ", "a 12.8, b 10",
+		},
+		{
+			// b's are the first 100 of the pool: 10 instead of 5.
+			"out of a pool", book("invoice", ""), book("invoice", contract), "a p 150 5; b p 100 6", "", "", "(a -0.5); (b 5)", "a 12, b 10",
+		},
+		{
+			// Late usage of b is beyond them: 0.5 as before. What comes behind the marker is charged as the seal has it: 0.5.
+			"with late usage", book("invoice", ""), book("invoice", contract), "a p 150 5; b p 100 6", "a p 10 7; b p 10 8", "b p 10 9", "(a -0.5), (a 0.3); (b 5)", "a 12.8, b 11",
+		},
+		{
+			// Of b's 60 40 were at 0.10; a's 80 leave 20 of them.
+			"into a pool", book("line", ""), book("invoice", ""), "a p 80 5; b p 60 6", "", "", "; (b -2)", "a 8, b 4",
+		},
+		{
+			"from one pool into another", book("account", ""), book("invoice", ""), "b p 60 5; a p 80 6", "", "", "(a -2); ", "a 6, b 6",
+		},
+		{
+			// From the 15th a's are out of the pool: 50 × 0.08 instead of 50 × 0.05. b's are still behind 100.
+			"a part of a line", book("invoice", ""), strings.Replace(book("invoice", contract), "2026-01-01", "2026-01-15", 1),
+			"a p 100 5; a p 50 20; b p 100 6", "", "", "(a 1.5); ", "a 14, b 5",
+		},
+	} {
+		for _, restart := range []bool{false, true} {
+			t.Run(fmt.Sprint(c.name, " ", restart), func(t *testing.T) {
+				s := newSharing(t, c.first, c.second, c.second)
+				s.use(c.uses)
+				s.seal()
+				if c.late != "" {
+					s.use(c.late)
+				}
+				s.activate(2)
+				at := []int64{s.mark("a", 2), s.mark("b", 2)}
+				if c.behind != "" {
+					s.use(c.behind)
+				}
+				var results []string
+				for i, account := range []string{"a", "b"} {
+					if restart {
+						s.restart()
+					}
+					results = append(results, s.result(account, 2, at[i]))
+				}
+				if got := strings.Join(results, "; "); got != c.results {
+					t.Errorf("results %q, want %q", got, c.results)
+				}
+				if got := s.amounts(); got != c.want {
+					t.Errorf("%s, want %s", got, c.want)
+				}
+				if c.behind != "" {
+					return
+				}
+				s.activate(3) // nothing is different any more
+				for _, account := range []string{"b", "a"} {
+					if got := s.result(account, 3, s.mark(account, 3)); got != "" {
+						t.Errorf("again: %q", got)
+					}
+				}
+			})
+		}
 	}
-	if got := s.amounts(); got != "a 12.8, b 10" {
-		t.Errorf("%s", got)
-	}
+}
 
-	s = newSharing(t, p("invoice"), with("invoice"), with("invoice"))
-	s.use("a p 150 5; b p 100 6")
-	s.seal()
-	s.activate(2)
-	at := s.mark("a", 2)
-	sum, err := (&Summing{s, s, s, s, 0}).Sum(t.Context(), SumQuestion{Account: "a", Seq: 2, Under: 2, Below: at, Closed: true})
-	if err != nil || sum.Closed["p"] != leftClosed || len(sum.Left)+len(sum.Corrections)+len(sum.Lines) != 0 {
-		t.Errorf("%+v, %v", sum, err)
-	}
-	if got := s.result("a", 2, at); got != "" {
-		t.Errorf("result %q", got)
-	}
-	if got := s.amounts(); got != "a 12.5, b 5" {
-		t.Errorf("%s", got)
-	}
-	// Up to the definitions of the seal results still change what is sealed, others' lines too.
-	s = newSharing(t, p("invoice"), with("invoice"))
+// TestSealedBeforeTheResult: up to the definitions of the seal results still change what is sealed, others' lines too.
+func TestSealedBeforeTheResult(t *testing.T) {
+	rate := "  - {id: p, group_by: [region], rates: [{model: graduated, pool: invoice, " + sharedTiers + "}]}\n"
+	s := newSharing(t, sharedBook(rate, ""), sharedBook(rate, "{product: p, model: per_unit, unit_price: 0.08}"))
 	s.use("a p 100 5; b p 100 6")
 	s.activate(2)
-	at = s.mark("a", 2)
+	at := s.mark("a", 2)
 	s.seal()
 	if got := s.result("a", 2, at); got != "(a -2)" {
 		t.Errorf("result %q", got)
@@ -621,4 +679,118 @@ func TestLevelsTakePoolsAlong(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestCapacityOfAClosedInvoice: of one product of a capacity is asked for, and all that it counts decides.
+func TestCapacityOfAClosedInvoice(t *testing.T) {
+	tiers := func(first string) string {
+		return strings.ReplaceAll(sharedCapacity(""), "{price: 10, limits: {p: 5, q: 100}}", "{price: "+first+", limits: {p: 5, q: 100}}")
+	}
+	s := newSharing(t, tiers("10"), tiers("20"))
+	if got := s.use("a q 50 4; a p 3 5; a p 6 6"); got != "a 10; a 0; a 20" {
+		t.Errorf("charged %q", got)
+	}
+	s.seal()
+	s.activate(2)
+	at := s.mark("a", 2)
+	sum, err := (&Summing{s, s, s, s, 0}).Sum(t.Context(), SumQuestion{Account: "a", Seq: 2, Under: 2, Below: at, Product: "p", Closed: true})
+	// q's 50 are 20 by now, and the step to 30 is 10 instead of 20.
+	if err != nil || len(sum.Closed) > 0 || len(sum.Corrections) != 1 || sum.Corrections[0].Amount != money.MustParse("-10") {
+		t.Errorf("%+v, %v", sum, err)
+	}
+}
+
+// TestCorrectionInAClosedPool: the event is left out, and what others come to without it is corrected by a job of theirs behind it.
+func TestCorrectionInAClosedPool(t *testing.T) {
+	rate := "  - {id: p, rates: [{model: graduated, aggregation: max, pool: invoice, tiers: [{up_to: 2, unit_price: 5}, {unit_price: 1}]}]}\n"
+	s := newSharing(t, sharedBook(rate, ""), sharedBook(rate, ""))
+	s.use("a p 4 5; b p 3 6") // 2 × 5 and 2 × 1
+	s.seal()
+	if got := s.use("a p -4 5 e1"); got != ReasonCorrectionWaits {
+		t.Errorf("the correction: %s", got)
+	}
+	s.activate(2)
+	if got := s.result("a", 2, s.mark("a", 2)); got != "(a -12), a 0" {
+		t.Errorf("result %q", got)
+	}
+	if got := s.result("b", 2, s.mark("b", 2)); got != "(b 11)" {
+		t.Errorf("result of b %q", got)
+	}
+	if got := s.amounts(); got != "a 0, b 11" {
+		t.Errorf("%s", got)
+	}
+}
+
+// TestClosedPoolsFromTheStart: whatever is shared before and after, every account comes to what its usage below its marker comes to in the order
+// of the log when the newer definitions are there from the start.
+func TestClosedPoolsFromTheStart(t *testing.T) {
+	rates := []string{
+		"{model: graduated, pool: invoice, " + sharedTiers + "}",
+		"{model: volume, pool: invoice, tiers: [{up_to: 50, unit_price: 1}, {up_to: 120, unit_price: 0.5, flat_price: 3}, {unit_price: 0.2}]}",
+		"{model: graduated, aggregation: max, pool: invoice, tiers: [{up_to: 30, unit_price: 2}, {unit_price: 1}]}",
+		"{model: graduated, aggregation: count, pool: invoice, tiers: [{up_to: 4, unit_price: 2}, {unit_price: 1}]}",
+		"{model: package, size: 25, price: 3, included: 10, pool: account}",
+		"{model: graduated, " + sharedTiers + "}",
+	}
+	contracts := []string{
+		"", "{product: p, model: per_unit, unit_price: 0.08}", "{product: p, model: graduated, pool: invoice, tiers: [{up_to: 60, unit_price: 1}, {unit_price: 0.3}]}",
+	}
+	rapid.Check(t, func(r *rapid.T) {
+		book := func() string {
+			return sharedBook("  - {id: p, rates: ["+rapid.SampledFrom(rates).Draw(r, "rate")+"]}\n", rapid.SampledFrom(contracts).Draw(r, "contract"))
+		}
+		first, second := book(), book()
+		s := newSharing(t, first, second)
+		accounts := []string{"a", "b", "c"}
+		var uses []string
+		use := func(name string, most int) {
+			for range rapid.IntRange(0, most).Draw(r, name) {
+				u := fmt.Sprintf("%s p %d %d", rapid.SampledFrom(accounts).Draw(r, "account"), rapid.IntRange(1, 80).Draw(r, "quantity"), rapid.IntRange(1, 28).Draw(r, "day"))
+				s.use(u)
+				uses = append(uses, u)
+			}
+		}
+		use("used", 12)
+		s.seal()
+		use("late", 4)
+		s.activate(2)
+		at, below := map[string]int64{}, map[string]int{}
+		for _, account := range rapid.Permutation(accounts).Draw(r, "order of markers") {
+			at[account], below[account] = s.mark(account, 2), len(uses)
+			use("behind", 2)
+		}
+		want := map[string]money.Decimal{}
+		for i := range s.log { // what is behind the marker is charged as the seal has it
+			if a := &s.log[i]; int64(a.Index) > at[a.Account] {
+				want[a.Account] = mustAdd(want[a.Account], a.Charge)
+			}
+		}
+		for _, account := range rapid.Permutation(accounts).Draw(r, "order of results") {
+			if rapid.Bool().Draw(r, "restart") {
+				s.restart()
+			}
+			s.result(account, 2, at[account])
+		}
+		s.amounts()
+		start := newSharing(t, second)
+		for i, u := range uses {
+			account := u[:1]
+			before := len(start.log)
+			start.use(u)
+			for _, a := range start.log[before:] {
+				if i < below[account] {
+					want[account] = mustAdd(want[account], a.Charge)
+				}
+			}
+		}
+		got := map[string]money.Decimal{}
+		for i := range s.log {
+			got[s.log[i].Account] = mustAdd(got[s.log[i].Account], s.log[i].Charge)
+		}
+		for _, account := range accounts {
+			if got[account] != want[account] {
+				r.Errorf("%s comes to %s, from the start %s", account, got[account], want[account])
+			}
+		}
+	})
 }

@@ -76,9 +76,9 @@ func (a *anew) Accounts(_ context.Context, seq int64, _ []string) (map[string]*c
 }
 
 // Each and what follows are what a job reads.
-func (a *anew) Each(_ context.Context, _ int32, _ string, below int64, do func(int64, *activity.Activity) error) error {
+func (a *anew) Each(_ context.Context, q UsageQuestion, do func(int64, *activity.Activity) error) error {
 	for i := range a.log {
-		if int64(a.log[i].Index) < below { // see step
+		if int64(a.log[i].Index) < q.Below { // see step
 			if err := do(int64(a.log[i].Index), &a.log[i]); err != nil {
 				return err
 			}
@@ -87,8 +87,8 @@ func (a *anew) Each(_ context.Context, _ int32, _ string, below int64, do func(i
 	return nil
 }
 
-func (a *anew) EachCorrection(ctx context.Context, partition int32, account string, below int64, do func(int64, *activity.Activity) error) error {
-	return a.Each(ctx, partition, account, below, func(offset int64, x *activity.Activity) error {
+func (a *anew) EachCorrection(ctx context.Context, q UsageQuestion, do func(int64, *activity.Activity) error) error {
+	return a.Each(ctx, q, func(offset int64, x *activity.Activity) error {
 		if (x.Sent().Corrects == usage.EventName{}) {
 			return nil
 		}
@@ -112,6 +112,10 @@ func (a *anew) LinesOfAccount(context.Context, int32, string) (lines []LineState
 	}
 	slices.SortFunc(lines, func(x, y LineState) int { return strings.Compare(x.Line.String(), y.Line.String()) })
 	return lines, nil
+}
+
+func (a *anew) LinesSharing(ctx context.Context, partition int32, _, _ string, _ int64, _ int) ([]LineState, error) {
+	return a.LinesOfAccount(ctx, partition, "a")
 }
 
 func (a *anew) SealsOn(_ context.Context, _ int32, accounts []string) (out []SealState, err error) {

@@ -103,9 +103,6 @@ func (o *oracle) result(offset int64, r *usage.Result, value []byte) {
 			continue
 		case seen:
 			reason = ReasonDuplicateConflict
-		case a.Reason == ReasonCorrectionImpossible && o.closedShared(e, r):
-			o.w.did("a correction of what others share on a closed invoice")
-			reason = a.Reason
 		default:
 			reason = o.leaveOut(e, r)
 		}
@@ -152,18 +149,6 @@ func (o *oracle) leaveOut(e *usage.Event, r *usage.Result) string {
 	}
 	f.uses, f.emptied = slices.DeleteFunc(f.uses, named), true
 	return ""
-}
-
-// closedShared says whether the correction may be of a closed line that shared tiers, or would by now.
-func (o *oracle) closedShared(e *usage.Event, r *usage.Result) bool {
-	k := o.familyOf(e)
-	shared := slices.ContainsFunc(o.w.defs[:o.act], func(d *simRow) bool {
-		return d.price != nil && d.price.product == e.Product && d.price.pool == catalog.PoolInvoice
-	})
-	return shared && slices.ContainsFunc(simAccounts, func(owed string) bool {
-		s, sealed := o.sealed(owed, o.w.cycle.end(k.usage))
-		return sealed && s < r.Seq
-	})
 }
 
 // familyOf gives the lines on which an event falls, whoever is billed.

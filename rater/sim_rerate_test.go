@@ -379,6 +379,9 @@ func (s *simWorks) Sum(ctx context.Context, a rerate.AccountJob, m rerate.Marker
 	for product, why := range sum.Left {
 		fail("product %s of account %s is left out: %s", product, a.Account, why)
 	}
+	for product, why := range sum.Closed {
+		fail("closed lines of product %s of account %s are left as they are: %s", product, a.Account, why)
+	}
 	if len(sum.Corrections) > 0 {
 		s.w.did("correction of what is sealed")
 	}
@@ -434,9 +437,9 @@ func (s *simWorks) Unanswered(ctx context.Context, a rerate.AccountJob, m rerate
 	return s.summing().Unanswered(ctx, simQuestion(a, m))
 }
 
-func (s *simWorks) Each(_ context.Context, partition int32, account string, below int64, do func(int64, *activity.Activity) error) error {
+func (s *simWorks) Each(_ context.Context, q UsageQuestion, do func(int64, *activity.Activity) error) error {
 	for _, r := range s.w.sinks.reported() {
-		if r.Partition == partition && r.Activity.Account == account && r.Offset < below {
+		if r.Partition == q.Partition && r.Offset < q.Below && q.asksFor(&r.Activity) {
 			if err := do(r.Offset, &r.Activity); err != nil {
 				return err
 			}
@@ -445,8 +448,8 @@ func (s *simWorks) Each(_ context.Context, partition int32, account string, belo
 	return nil
 }
 
-func (s *simWorks) EachCorrection(ctx context.Context, partition int32, account string, below int64, do func(int64, *activity.Activity) error) error {
-	return s.Each(ctx, partition, account, below, func(offset int64, a *activity.Activity) error {
+func (s *simWorks) EachCorrection(ctx context.Context, q UsageQuestion, do func(int64, *activity.Activity) error) error {
+	return s.Each(ctx, q, func(offset int64, a *activity.Activity) error {
 		if (a.Sent().Corrects == usage.EventName{}) || s.w.faults.CorrectedAgain {
 			return nil
 		}
@@ -469,6 +472,22 @@ func (s *simWorks) Unsettled(_ context.Context, seq int64, limit int) (out []rer
 				}
 			}
 		}
+	}
+	return out, s.interrupted()
+}
+
+func (s *simWorks) Sharing(_ context.Context, f rerate.Family, limit int) (out []rerate.Family, err error) {
+	v := s.w.pg[f.Partition]
+	own := v.lines[f.ID][0]
+	seen := map[string]bool{f.Account: true}
+	for _, id := range slices.SortedFunc(maps.Keys(v.lines), func(a, b activity.ID) int { return bytes.Compare(a[:], b[:]) }) {
+		l := v.lines[id][0]
+		if l.Owed != own.Owed || l.Product != own.Product || l.UsagePeriod != own.UsagePeriod || l.RateLevel == LevelCorrection || seen[l.Account] || len(out) == limit {
+			continue
+		}
+		seen[l.Account] = true
+		s.w.did("others that share pools on closed invoices")
+		out = append(out, rerate.Family{Partition: f.Partition, ID: id, Account: l.Account, Product: l.Product, Package: l.Package, Start: f.Start, End: f.End, Seq: l.Seq})
 	}
 	return out, s.interrupted()
 }
@@ -542,6 +561,19 @@ func (s *simWorks) LinesOfAccount(_ context.Context, partition int32, account st
 		}
 	}
 	return out, nil
+}
+
+func (s *simWorks) LinesSharing(_ context.Context, partition int32, owed, product string, start int64, limit int) (out []LineState, err error) {
+	v := s.w.pg[partition]
+	ids := slices.SortedFunc(maps.Keys(v.lines), func(a, b activity.ID) int { return bytes.Compare(a[:], b[:]) })
+	for _, id := range ids {
+		for _, l := range v.lines[id] {
+			if l.Owed == owed && l.Product == product && l.UsagePeriod.Start == start && len(out) < limit {
+				out = append(out, l)
+			}
+		}
+	}
+	return out, s.interrupted()
 }
 
 func (s *simWorks) SealsOn(_ context.Context, partition int32, accounts []string) (out []SealState, err error) {

@@ -119,6 +119,7 @@ var simRules = []simRule{
 	{rule: "lines that are rated anew take over what those before them leave then, and so do later ones", faults: []string{"MergedLevelsStay"}},
 	{rule: "what lines have of pools goes with their usage when that is rated anew", faults: []string{"MovedSharesStay"}},
 	{rule: "… and what others owe of a pool since, falls on a line that shares it", faults: []string{"LeftSharesForgotten", "JobPoolsUnsettled"}},
+	{rule: "… and who shares a pool of a closed invoice is corrected, too", faults: []string{"SharersStay"}},
 	{rule: "a line that continues another keeps up with it", faults: []string{"ContinuationStays"}},
 	{rule: "a correction waits until a result answers it, and is remembered as if it was retried", faults: []string{"AnsweredWaits", "AnsweredForgotten"}},
 	{rule: "… and what it leaves out stays out", faults: []string{"CorrectedAgain"}},
@@ -132,6 +133,7 @@ var simElsewhere = map[string]string{
 	"JobGoesBack":       "TestJobsDoNotGoBack",                // of rater/rerate/pg: a job that is behind is seen in a quarter of the schedules, a wrong line after it in one of a thousand
 	"MergedLevelsStay":  "TestLevelsAnew",                     // what is rated anew has no levels in these schedules
 	"NamesakeLeftOut":   "TestCorrectionLeavesItsNamesakesIn", // a name comes again just then in one schedule of some thousands
+	"SharersStay":       "TestSharersOfClosedInvoices",        // of rater/rerate/pg: the oracle knows nothing of what corrections come to
 	"MovedAsUsual":      "TestMovedLinesAreSavedWhole",        // lines that moved in their family are saved whole: what is appended replaces what stands at a place
 }
 

@@ -25,11 +25,19 @@ type Summing struct {
 
 // StoredUsage reads rated usage where reports are kept.
 type StoredUsage interface {
-	// Each calls do with every activity of the account on the partition at an offset below, in log order. The
-	// activity is the callee's.
-	Each(ctx context.Context, partition int32, account string, below int64, do func(offset int64, a *activity.Activity) error) error
+	// Each calls do with every activity that is asked for, in log order. The activity is the callee's.
+	Each(ctx context.Context, q UsageQuestion, do func(offset int64, a *activity.Activity) error) error
 	// EachCorrection is Each for those that name an event that they correct.
-	EachCorrection(ctx context.Context, partition int32, account string, below int64, do func(offset int64, a *activity.Activity) error) error
+	EachCorrection(ctx context.Context, q UsageQuestion, do func(offset int64, a *activity.Activity) error) error
+}
+
+// UsageQuestion asks for what accounts have used, on a partition at an offset below.
+type UsageQuestion struct {
+	Partition int32
+	Accounts  []string
+	Product   string // empty: all
+	From, To  int64  // of the events, 0: open
+	Below     int64
 }
 
 // WaitingCorrections reads what is committed, without a fence.
@@ -43,6 +51,9 @@ type WaitingCorrections interface {
 type AccountLines interface {
 	// LinesOfAccount reads every line of the account on the partition.
 	LinesOfAccount(ctx context.Context, partition int32, account string) ([]LineState, error)
+	// LinesSharing reads the lines, at most some, of all usage of the product on the partition in the period that begins at start and is
+	// owed's.
+	LinesSharing(ctx context.Context, partition int32, owed, product string, start int64, limit int) ([]LineState, error)
 	// SealsOf reads the seals of billed accounts on the partition.
 	SealsOn(ctx context.Context, partition int32, accounts []string) ([]SealState, error)
 }
@@ -58,6 +69,7 @@ type SumQuestion struct {
 	From      int64  // usage of periods that end after this instant; 0: all
 	Until     int64  // … and begin before this one; 0: all
 	Closed    bool   // what is sealed under older definitions is summed up too, as corrections
+	Shared    bool   // what others share with lines that may still change is added up too, so that it is known what these come to
 }
 
 // Sum is what the usage comes to.
@@ -70,7 +82,8 @@ type Sum struct {
 	Left        map[string]string // products that are left out, with the reason: some of their usage has no price any more
 	Closed      map[string]string // … whose lines on closed invoices are, with the reason
 
-	counted []countedSet // of Lines, those that count distinct values
+	counted []countedSet                 // of Lines, those that count distinct values
+	charged map[lineInPool]money.Decimal // by pools that others share
 }
 
 // Difference is what a line comes to, before and after. Of a line on a closed invoice the difference goes to the current one.
@@ -98,24 +111,24 @@ type home struct {
 	seq     int64 // of the definitions that price it
 }
 
-// Why lines are left as they are: those on closed invoices, and all.
-const (
-	leftClosed = "its tiers are shared with other accounts, whose invoice is closed"
-	leftMany   = "more distinct values than are counted anew at a time: do it product by product, or period by period"
-)
+// leftMany says why lines are left as they are.
+const leftMany = "more distinct values than are counted anew at a time: do it product by product, or period by period"
+
+// poolOf names the account's own pool of a product, or of capacities.
+func (h *home) poolOf(product string) activity.ID {
+	return activity.PoolID(h.Seller, string(catalog.PoolAccount), h.Account, product, h.Currency, h.Owed, h.UsagePeriod.Start)
+}
 
 // sharesAlone says whether the pool, if it is one, has nothing but the account's own usage of what is asked for.
 func (h *home) sharesAlone(pool activity.ID, q *SumQuestion) bool {
-	of := func(product string) activity.ID {
-		return activity.PoolID(h.Seller, string(catalog.PoolAccount), h.Account, product, h.Currency, h.Owed, h.UsagePeriod.Start)
-	}
-	return pool.IsZero() || pool == of(h.Product) || pool == of("") && q.Product == ""
+	return pool.IsZero() || pool == h.poolOf(h.Product) || pool == h.poolOf("") && q.Product == ""
 }
 
-// shared says whether the line has shares of pools that others have, too.
-func (h *home) shared(q *SumQuestion) bool {
-	segments, err := DecodeSegments(h.Segments)
-	return err == nil && slices.ContainsFunc(segments, func(s Segment) bool { return !h.sharesAlone(s.Pool, q) })
+// invoiced is how the line's activity is charged for.
+func (h *home) invoiced(a *activity.Activity) Invoiced {
+	return Invoiced{
+		Billed: a.Billed, Period: catalog.Period{Start: a.PeriodStart, End: a.PeriodEnd}, Owed: h.Owed, Usage: h.UsagePeriod, Exchanges: ExchangesOf(a),
+	}
 }
 
 // Sum adds up. Asked again it gives the same, whatever comes after the offset, but for levels that lines take over from those that are not
@@ -125,19 +138,15 @@ func (s *Summing) Sum(ctx context.Context, q SumQuestion) (*Sum, error) {
 	if err != nil {
 		return nil, err
 	}
-	folds := folding{s, q, map[int64]*Fold{}}
+	folds := folding{s, q, UsageQuestion{Partition: q.Partition, Accounts: []string{q.Account}, Below: q.Below}, map[int64]*Fold{}}
 	out := &Sum{Left: map[string]string{}, Closed: map[string]string{}}
-	for _, h := range order {
-		if q.Closed && h.closed && q.concerns(h.Product, h.UsagePeriod.Start, h.UsagePeriod.End) && h.shared(&q) {
-			out.Closed[h.Product] = leftClosed
-		}
-	}
+	var shared []sharedUsage
 	many := map[string]bool{}
 	left, err := folds.leftOut(ctx, homes)
 	if err != nil {
 		return nil, fmt.Errorf("sum up account %s: corrections: %w", q.Account, err)
 	}
-	err = s.Usage.Each(ctx, q.Partition, q.Account, q.Below, func(offset int64, a *activity.Activity) error {
+	err = s.Usage.Each(ctx, folds.usage, func(offset int64, a *activity.Activity) error {
 		if !q.holds(a) {
 			return nil
 		}
@@ -161,7 +170,7 @@ func (s *Summing) Sum(ctx context.Context, q SumQuestion) (*Sum, error) {
 		if out, err := left.takes(ctx, folds, h, place{offset, a.Index}, a, &e); err != nil || out {
 			return err
 		}
-		on := Invoiced{Billed: a.Billed, Period: catalog.Period{Start: a.PeriodStart, End: a.PeriodEnd}, Owed: h.Owed, Usage: h.UsagePeriod, Exchanges: ExchangesOf(a)}
+		on := h.invoiced(a)
 		fold, err := folds.under(ctx, h.seq)
 		if err != nil {
 			return err
@@ -174,8 +183,10 @@ func (s *Summing) Sum(ctx context.Context, q SumQuestion) (*Sum, error) {
 			return nil
 		}
 		folded, reason := fold.Add(&e, on)
-		if q.Closed && h.closed && reason == "" && !h.sharesAlone(folded.Pool, &q) {
-			out.Closed[h.Product] = leftClosed
+		if reason == "" && q.looksAt(h) && !h.sharesAlone(folded.Pool, &q) {
+			if x := h.sharedBy(folded.Pool); !slices.Contains(shared, x) {
+				shared = append(shared, x)
+			}
 		}
 		if reason == "" && price.CountsValues(folded.Rate) && folds.values() > cmp.Or(s.MostValues, mostValues) {
 			reason, many[a.Product] = leftMany, true
@@ -191,7 +202,12 @@ func (s *Summing) Sum(ctx context.Context, q SumQuestion) (*Sum, error) {
 	if err := folds.levels(order); err != nil {
 		return nil, err
 	}
-	out.collect(q, folds, homes, order)
+	if err := folds.together(ctx, shared, homes, out); err != nil {
+		return nil, fmt.Errorf("sum up account %s: %w", q.Account, err)
+	}
+	if err := out.collect(q, folds, homes, order); err != nil {
+		return nil, fmt.Errorf("sum up account %s: %w", q.Account, err)
+	}
 	out.Answers = left.answers(q.Closed, out)
 	return out, nil
 }
@@ -201,6 +217,14 @@ func (q *SumQuestion) holds(a *activity.Activity) bool {
 	return q.concerns(a.Product, a.UsageStart, a.UsageEnd)
 }
 
+// looksAt says whether it has to be known what the line comes to when others share its pools.
+func (q *SumQuestion) looksAt(h *home) bool {
+	if h.closed {
+		return q.Closed
+	}
+	return q.Shared
+}
+
 func (q *SumQuestion) concerns(product string, start, end int64) bool {
 	return (q.Product == "" || product == q.Product) && (q.From == 0 || end > q.From) && (q.Until == 0 || start < q.Until)
 }
@@ -208,8 +232,9 @@ func (q *SumQuestion) concerns(product string, start, end int64) bool {
 // folding adds up usage under the definitions that price it: one fold each, since periods are sealed whole.
 type folding struct {
 	*Summing
-	q  SumQuestion
-	of map[int64]*Fold
+	q     SumQuestion
+	usage UsageQuestion // of these accounts
+	of    map[int64]*Fold
 }
 
 func (s folding) under(ctx context.Context, seq int64) (*Fold, error) {
@@ -220,20 +245,23 @@ func (s folding) under(ctx context.Context, seq int64) (*Fold, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the catalogue as of definition %d: %w", seq, err)
 	}
-	accounts, err := s.Definitions.Accounts(ctx, seq, []string{s.q.Account})
+	accounts, err := s.Definitions.Accounts(ctx, seq, s.usage.Accounts)
 	if err != nil {
 		return nil, fmt.Errorf("read account %s as of definition %d: %w", s.q.Account, seq, err)
 	}
-	plan, err := catalog.PlanOf(snap, accounts, s.q.Account)
-	if err != nil {
-		return nil, err
-	}
-	if plan == nil {
-		return nil, fmt.Errorf("account %s as of definition %d: there is none", s.q.Account, seq)
-	}
 	f := NewFold()
 	f.Under(seq)
-	f.Use(plan)
+	for _, id := range s.usage.Accounts {
+		plan, err := catalog.PlanOf(snap, accounts, id)
+		if err != nil {
+			return nil, err
+		}
+		if plan != nil {
+			f.Use(plan)
+		} else if id == s.q.Account {
+			return nil, fmt.Errorf("account %s as of definition %d: there is none", id, seq)
+		}
+	}
 	f.offset, f.within = s.q.Below, price.FirstPlaces
 	s.of[seq] = f
 	return f, nil
@@ -307,7 +335,7 @@ func EventOf(a *activity.Activity) usage.Event {
 }
 
 // collect gives what the fold came to as lines, and says of those from which all usage has gone that they are empty.
-func (out *Sum) collect(q SumQuestion, folds folding, homes map[activity.ID]*home, order []*home) {
+func (out *Sum) collect(q SumQuestion, folds folding, homes map[activity.ID]*home, order []*home) error {
 	sealedPeriods := map[string]bool{}
 	for _, h := range order {
 		if h.closed {
@@ -327,9 +355,13 @@ func (out *Sum) collect(q SumQuestion, folds folding, homes map[activity.ID]*hom
 		isClosed := sealedPeriods[periodKey(l.Owed, l.UsagePeriod)]
 		d := differenceOf(&l, isClosed)
 		if h := homes[l.Line]; h != nil {
-			d.Before, d.Shared = h.charged, h.shared(&q)
+			d.Before = h.charged
 		}
-		d.After = l.Amount
+		amount, known, err := out.withShares(&q, &l)
+		if err != nil {
+			return fmt.Errorf("line %s: %w", l.Line, err)
+		}
+		d.After, d.Shared = amount, !known
 		out.add(q, &l, d)
 	}
 	out.keepValues(folds, sealedPeriods)
@@ -342,9 +374,10 @@ func (out *Sum) collect(q SumQuestion, folds folding, homes map[activity.ID]*hom
 		gone.Quantity, gone.Events, gone.Segments = money.Decimal{}, 0, nil
 		gone.RateLevel, gone.RateAccount, gone.RateID, gone.RateModel = "", "", "", ""
 		d := differenceOf(&gone, h.closed)
-		d.Before, d.Shared = h.charged, h.shared(&q)
+		d.Before = h.charged
 		out.add(q, &gone, d)
 	}
+	return nil
 }
 
 func periodKey(owed string, p catalog.Period) string { return fmt.Sprintf("%d %s", p.Start, owed) }
@@ -361,8 +394,6 @@ func (out *Sum) add(q SumQuestion, l *LineState, d Difference) {
 	if d.Closed && (!q.Closed || out.Closed[l.Product] != "") {
 		return
 	}
-	now := home{LineState: *l}
-	d.Shared = d.Shared || now.shared(&q)
 	out.Differences = append(out.Differences, d)
 	if d.Closed {
 		change := difference(d.After, d.Before)

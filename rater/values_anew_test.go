@@ -305,7 +305,7 @@ type manyUsers struct {
 	users int
 }
 
-func (s *manyUsers) Each(_ context.Context, _ int32, _ string, _ int64, do func(int64, *activity.Activity) error) error {
+func (s *manyUsers) Each(_ context.Context, _ UsageQuestion, do func(int64, *activity.Activity) error) error {
 	for range 2 {
 		for i := range s.users {
 			x := s.like

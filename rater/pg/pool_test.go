@@ -129,3 +129,36 @@ func TestSharing(t *testing.T) {
 		t.Errorf("families %q", got)
 	}
 }
+
+// TestLinesSharing: of a period's usage of a product the lines of all accounts are read, whoever they are billed to by now.
+func TestLinesSharing(t *testing.T) {
+	s, _ := open(t)
+	_, f := acquire(t, s, 3, alice)
+	own, late, elsewhere, others := lineState(1, 0), lineState(2, 0), lineState(3, 0), []rater.LineState{lineState(4, 0), lineState(5, 0), lineState(6, 0)}
+	own.Owed, own.Period = "acme", own.UsagePeriod
+	late.Owed = "acme"
+	elsewhere.Owed, elsewhere.Billed = "acme", "other"
+	others[1].Owed, others[1].Product = "acme", "storage"
+	others[2].Owed, others[2].UsagePeriod.Start = "acme", 40
+	commit(t, s, rater.OutcomeCommitted, cut(f, 40, append(others, own, late, elsewhere)...))
+	read := func(partition int32, limit int) (of []string) {
+		lines, err := s.LinesSharing(t.Context(), partition, "acme", "api-calls", 50, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range lines {
+			of = append(of, lines[i].Account)
+		}
+		slices.Sort(of)
+		return of
+	}
+	if got := read(3, 10); fmt.Sprint(got) != "[user-1 user-2 user-3]" {
+		t.Errorf("%s", got)
+	}
+	if got := read(3, 2); len(got) != 2 {
+		t.Errorf("%s", got)
+	}
+	if got := read(4, 10); len(got) != 0 {
+		t.Errorf("%s", got)
+	}
+}

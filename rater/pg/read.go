@@ -23,6 +23,7 @@ var (
 	sealsOfSQL      = statement("seals_of")
 	accountLinesSQL = statement("account_lines")
 	sealsOnSQL      = statement("seals_on")
+	linesSharingSQL = statement("lines_sharing")
 )
 
 // InvoiceLines reads the lines of invoices on all partitions, ordered by invoice, partition, family and position.
@@ -48,6 +49,16 @@ func (s *Store) LinesOfAccount(ctx context.Context, partition int32, account str
 	lines, err := s.lines(ctx, accountLinesSQL, account, partition)
 	if err != nil {
 		return nil, fmt.Errorf("read lines of account %s on partition %d: %w", account, partition, err)
+	}
+	return lines, nil
+}
+
+// LinesSharing reads the lines of everybody's usage of the product in the period that begins at start and is owed's, ordered by family and
+// position.
+func (s *Store) LinesSharing(ctx context.Context, partition int32, owed, product string, start int64, limit int) ([]rater.LineState, error) {
+	lines, err := s.lines(ctx, linesSharingSQL, partition, owed, product, start, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read lines of product %s for account %s on partition %d: %w", product, owed, partition, err)
 	}
 	return lines, nil
 }

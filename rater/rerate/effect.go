@@ -27,11 +27,7 @@ func effectOn(before, after *catalog.Plan, product, pkg string, from, until int6
 		return effectBoundaries
 	}
 	worst := effectNone
-	named := []string{""}
-	if pkg != "" {
-		named = append(named, pkg)
-	}
-	for _, name := range named {
+	for _, name := range named(pkg) {
 		for t := from; t < until && worst < effectBoundaries; {
 			a, refusedBefore := before.Resolve(old, name, t)
 			b, refused := after.Resolve(now, name, t)
@@ -52,6 +48,14 @@ func effectOn(before, after *catalog.Plan, product, pkg string, from, until int6
 		}
 	}
 	return worst
+}
+
+// named gives the packages that events may have named, of usage that fell into one: "" is none.
+func named(pkg string) []string {
+	if pkg == "" {
+		return []string{""}
+	}
+	return []string{"", pkg}
 }
 
 // compareRates says what it does to a segment when b prices it instead of a.

@@ -150,6 +150,8 @@ type Store interface {
 	// Unsettled reads families to sweep, at most some: of each pool that lines have left by results of the job, so that others owe a
 	// difference, a line that shares it.
 	Unsettled(ctx context.Context, seq int64, limit int) ([]Family, error)
+	// Sharing reads a family of each other account, at most some, whose usage of the product in the family's period is the same account's to pay.
+	Sharing(ctx context.Context, f Family, limit int) ([]Family, error)
 	// Waiting reads accounts with corrections that wait, which no open job was demanded for, at most some.
 	Waiting(ctx context.Context, limit int) ([]Waiting, error)
 	// Sunk gives the offset of usage up to which the report store holds each partition.

@@ -37,6 +37,7 @@ type Faults struct {
 	OutOfOrder        bool // jobs do not wait for those before them
 	SweepForgotten    bool // lines that nothing touches are left as they are
 	PoolsUnsettled    bool // … or the lines of pools that others have left
+	SharersStay       bool // others that share pools on closed invoices are not corrected
 	ActivationNotSeen bool // lines are looked at before the partitions have activated the definitions
 }
 
@@ -143,7 +144,7 @@ func (r *Runner) Step(ctx context.Context) (worked bool, err error) {
 		if err != nil {
 			return worked, fmt.Errorf("rate anew after definition %d: %w", j.Seq, err)
 		}
-		if j.Pass == 0 && !r.config.Faults.OutOfOrder { // a later one must not find its accounts first
+		if (j.Pass == 0 || j.Demand && j.Pass == passOwn) && !r.config.Faults.OutOfOrder { // a later one must not find its accounts first
 			break
 		}
 	}
@@ -212,6 +213,14 @@ func (r *Runner) advance(ctx context.Context, j *Job, checkpoints map[int32]Chec
 		left, err := r.store.Left(ctx, j.Seq)
 		if err != nil || left > 0 {
 			return false, err
+		}
+		if j.Demand && j.Pass == passOwn {
+			found, err := r.beside(ctx, j)
+			if err != nil {
+				return false, err
+			}
+			j.Pass = passShared
+			return true, r.store.Save(ctx, *j, found, nil)
 		}
 		unsettled, err := r.store.Unsettled(ctx, j.Seq, r.config.Sweep)
 		if err != nil {
@@ -354,7 +363,14 @@ func (r *Runner) demand(ctx context.Context, j *Job) error {
 	if err != nil {
 		return err
 	}
-	j.Pass, j.Phase = 1, PhaseAccounts
+	beside, err := r.beside(ctx, j)
+	if err != nil {
+		return err
+	}
+	j.Pass, j.Phase = passShared, PhaseAccounts
+	if len(beside) > 0 {
+		j.Pass = passOwn // they follow
+	}
 	a := accounts[j.Account]
 	if a == nil {
 		j.Left = "the account does not exist"
@@ -422,7 +438,7 @@ func (r *Runner) sort(ctx context.Context, j *Job, families []Family) (sweeps ma
 		return nil, nil, err
 	}
 	sweeps = map[int32][][16]byte{}
-	of := map[string]int{}
+	x := r.finder(j)
 	for i := range families {
 		f := &families[i]
 		p := plans[f.Account]
@@ -442,22 +458,15 @@ func (r *Runner) sort(ctx context.Context, j *Job, families []Family) (sweeps ma
 				sweeps[f.Partition] = append(sweeps[f.Partition], f.ID)
 			}
 		case effectBoundaries:
-			at, known := of[f.Account]
-			if !known {
-				at = len(found)
-				of[f.Account] = at
-				found = append(found, AccountJob{
-					Seq: j.Seq, Account: f.Account, Partition: f.Partition, Product: f.Product, From: f.Start, Until: f.End, State: StateOpen,
-				})
-			}
-			a := &found[at]
-			a.From, a.Until, a.Closed = min(a.From, f.Start), max(a.Until, f.End), a.Closed || closed
-			if a.Product != f.Product {
-				a.Product = ""
+			x.add(f, closed)
+			if closed {
+				if err := x.sharers(ctx, f, p.before, p.after); err != nil {
+					return nil, nil, err
+				}
 			}
 		}
 	}
-	return sweeps, found, nil
+	return sweeps, x.found, nil
 }
 
 // existed says whether there was an account under older definitions. What was sealed before there was is priced as if it was not.

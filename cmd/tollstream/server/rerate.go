@@ -51,16 +51,22 @@ func (l usageLog) Broadcast(ctx context.Context, partition int32, record []byte)
 type storedUsage struct{ *process }
 
 // Each implements rater.StoredUsage: it reads page by page, in log order.
-func (s storedUsage) Each(ctx context.Context, partition int32, account string, below int64, do func(int64, *activity.Activity) error) error {
-	return s.each(ctx, sink.Filter{Accounts: []string{account}}, partition, below, do)
+func (s storedUsage) Each(ctx context.Context, q rater.UsageQuestion, do func(int64, *activity.Activity) error) error {
+	return s.each(ctx, usedBy(q), q, do)
 }
 
 // EachCorrection implements rater.StoredUsage.
-func (s storedUsage) EachCorrection(ctx context.Context, partition int32, account string, below int64, do func(int64, *activity.Activity) error) error {
-	return s.each(ctx, sink.Filter{Accounts: []string{account}, Corrections: true}, partition, below, do)
+func (s storedUsage) EachCorrection(ctx context.Context, q rater.UsageQuestion, do func(int64, *activity.Activity) error) error {
+	filter := usedBy(q)
+	filter.Corrections = true
+	return s.each(ctx, filter, q, do)
 }
 
-func (s storedUsage) each(ctx context.Context, filter sink.Filter, partition int32, below int64, do func(int64, *activity.Activity) error) error {
+func usedBy(q rater.UsageQuestion) sink.Filter {
+	return sink.Filter{Accounts: q.Accounts, Product: q.Product, From: q.From, To: q.To}
+}
+
+func (s storedUsage) each(ctx context.Context, filter sink.Filter, of rater.UsageQuestion, do func(int64, *activity.Activity) error) error {
 	q := sink.ActivitiesQuery{Filter: filter, Limit: sink.MaxActivities}
 	for {
 		rows, next, err := s.reports.Reports.Activities(ctx, q)
@@ -68,10 +74,10 @@ func (s storedUsage) each(ctx context.Context, filter sink.Filter, partition int
 			return err
 		}
 		for i := range rows {
-			if rows[i].Partition != partition {
+			if rows[i].Partition != of.Partition {
 				continue
 			}
-			if rows[i].Offset >= below { // so is all that follows on the partition
+			if rows[i].Offset >= of.Below { // so is all that follows on the partition
 				return nil
 			}
 			if err := do(rows[i].Offset, &rows[i].Activity); err != nil {

@@ -46,6 +46,7 @@ var (
 	settledSQL         = statement("settled")
 	waitingSQL         = statement("waiting")
 	unsettledSQL       = statement("unsettled")
+	sharingSQL         = statement("sharing")
 )
 
 // manyAccounts are more than a job names: then it looks at all lines.
@@ -308,6 +309,19 @@ func (s *Store) Unsettled(ctx context.Context, seq int64, limit int) ([]rerate.F
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read pools that lines have left: %w", err)
+	}
+	return families, nil
+}
+
+// Sharing reads a family of each other account that may share pools with one.
+func (s *Store) Sharing(ctx context.Context, f rerate.Family, limit int) ([]rerate.Family, error) {
+	rows, err := s.pool.Query(ctx, sharingSQL, f.Partition, pgtype.UUID{Bytes: f.ID, Valid: true}, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read who shares with account %s: %w", f.Account, err)
+	}
+	families, err := pgx.CollectRows(rows, scanFamily)
+	if err != nil {
+		return nil, fmt.Errorf("read who shares with account %s: %w", f.Account, err)
 	}
 	return families, nil
 }

@@ -158,8 +158,10 @@ func (w *world) commit(which ...int32) {
 	}
 }
 
-func (w *world) runner(owner string) *rerate.Runner {
-	return rerate.New(rerate.Config{Owner: owner, Partitions: partitions, Lease: time.Minute, Accounts: 2}, w.store, definitions{w.books}, w, w, w,
+func (w *world) runner(owner string) *rerate.Runner { return w.faulty(owner, rerate.Faults{}) }
+
+func (w *world) faulty(owner string, faults rerate.Faults) *rerate.Runner {
+	return rerate.New(rerate.Config{Owner: owner, Partitions: partitions, Lease: time.Minute, Accounts: 2, Faults: faults}, w.store, definitions{w.books}, w, w, w,
 		rerate.NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
 }
 
