@@ -681,6 +681,73 @@ func TestLevelsTakePoolsAlong(t *testing.T) {
 	}
 }
 
+// TestSharedUsageIsLookedAt: what lines come to with what others share, before anything changes. What the others come to is asked for them.
+func TestSharedUsageIsLookedAt(t *testing.T) {
+	book := func(pool, contract string) string {
+		return sharedBook("  - {id: p, rates: [{model: graduated, pool: "+pool+", "+sharedTiers+"}]}\n", contract)
+	}
+	for _, c := range []struct{ name, first, second, a, b string }{
+		{"nothing changes", book("invoice", ""), book("invoice", ""), "12.5 12.5", "5 5"},
+		{"out of the pool", book("invoice", ""), book("invoice", "{product: p, model: per_unit, unit_price: 0.08}"), "12.5 12", "5 10"},
+		{"into one", book("account", ""), book("invoice", ""), "12.5 12.5", "10 5"},
+		{"a part of it", book("invoice", ""), strings.Replace(book("invoice", "{product: p, model: per_unit, unit_price: 0.08}"), "2026-01-01", "2026-01-06", 1), "12.5 14", "5 5"},
+	} {
+		for _, sealed := range []bool{false, true} {
+			s := newSharing(t, c.first, c.second)
+			s.use("a p 100 5; a p 50 6; b p 100 6") // 12.5 and, of the pool's, 5
+			if sealed {
+				s.seal()
+			}
+			s.activate(2)
+			for account, want := range map[string]string{"a": c.a, "b": c.b} {
+				sum, err := (&Summing{s, s, s, s, 0}).Sum(t.Context(), SumQuestion{Account: account, Seq: 3, Under: 2, Below: s.offset, Closed: true, Shared: true})
+				if err != nil || len(sum.Differences) != 1 {
+					t.Fatal(c.name, sum, err)
+				}
+				if d := &sum.Differences[0]; d.Shared || d.Closed != sealed || fmt.Sprint(d.Before, " ", d.After) != want {
+					t.Errorf("%s, %s, sealed %v: %+v, want %s", c.name, account, sealed, d, want)
+				}
+			}
+		}
+	}
+}
+
+// TestSharedByTooMany: what is too much to add up stays on closed invoices, with the reason, and is not known of open ones.
+func TestSharedByTooMany(t *testing.T) {
+	book := sharedBook("  - {id: p, rates: [{model: graduated, pool: invoice, "+sharedTiers+"}]}\n", "")
+	for _, sealed := range []bool{false, true} {
+		s := newSharing(t, book, book)
+		s.use("a p 100 5; b p 100 6")
+		if sealed {
+			s.seal()
+		}
+		s.activate(2)
+		many := manySharing{s}
+		sum, err := (&Summing{s, s, many, s, 0}).Sum(t.Context(), SumQuestion{Account: "b", Seq: 2, Under: 2, Below: s.offset, Closed: true, Shared: true})
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case sealed && (!strings.Contains(sum.Closed["p"], "more than 1000 accounts") || len(sum.Corrections)+len(sum.Differences) > 0):
+			t.Errorf("sealed: %+v", sum)
+		case !sealed && (len(sum.Closed) > 0 || len(sum.Differences) != 1 || !sum.Differences[0].Shared):
+			t.Errorf("not sealed: %+v", sum)
+		}
+	}
+}
+
+// manySharing has a thousand accounts more share.
+type manySharing struct{ *sharing }
+
+func (s manySharing) LinesSharing(ctx context.Context, partition int32, owed, product string, start int64, limit int) ([]LineState, error) {
+	lines, err := s.sharing.LinesSharing(ctx, partition, owed, product, start, limit)
+	for i := range mostSharing {
+		l := lines[0]
+		l.Account = fmt.Sprint("account-", i)
+		lines = append(lines, l)
+	}
+	return lines, err
+}
+
 // TestCapacityOfAClosedInvoice: of one product of a capacity is asked for, and all that it counts decides.
 func TestCapacityOfAClosedInvoice(t *testing.T) {
 	tiers := func(first string) string {

@@ -99,7 +99,7 @@ type Difference struct {
 	UsagePeriod   catalog.Period
 	Before, After money.Decimal
 	Closed        bool
-	Shared        bool // with others: After is what the line would come to if these had used nothing
+	Shared        bool // with others: After is what the line would come to if these had used nothing. See SumQuestion.Shared
 }
 
 // home is where usage was charged.

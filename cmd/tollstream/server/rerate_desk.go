@@ -156,7 +156,7 @@ func (d rerateDesk) dryRun(ctx context.Context, q catalogpg.Demand, partition in
 	began := d.p.Now().UTC()
 	sum, err := d.p.summing().Sum(ctx, rater.SumQuestion{
 		Partition: partition, Account: q.Account, Seq: seq + 1, Under: seq, Below: below,
-		Product: q.Product, From: q.From, Until: q.Until, Closed: true,
+		Product: q.Product, From: q.From, Until: q.Until, Closed: true, Shared: true,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", api.ErrUnavailable, err)
@@ -197,7 +197,7 @@ func (d rerateDesk) dryRun(ctx context.Context, q catalogpg.Demand, partition in
 	}
 	if len(shared) > 0 {
 		slices.Sort(shared)
-		out.Message = strings.TrimPrefix(out.Message+"; not in it, because tiers are shared with other accounts: "+strings.Join(slices.Compact(shared), ", "), "; ")
+		out.Message = strings.TrimPrefix(out.Message+"; not in it, because tiers are shared with others whose usage cannot be added up: "+strings.Join(slices.Compact(shared), ", "), "; ")
 	}
 	return out, nil
 }
