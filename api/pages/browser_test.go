@@ -124,7 +124,7 @@ func views() []view {
 		{"overview", usual, "/c/acme", true}, {"overview-earlier", usual, "/c/acme?period=2026-10-01", false}, {"overview-empty", empty, "/c/fresh", false},
 		{"overview-10000", many, "/c/acme", true}, {"overview-1000-dense", many, "/c/acme?per=1000", false}, {"overview-no-match", many, "/c/acme?q=zzz", false},
 		{"overview-broken", broken, "/c/acme", false}, {"overview-unknown", usual, "/c/nobody", false},
-		{"line", usual, line, true}, {"line-no-match", usual, line + "?attr.region=mars", false}, {"line-bad-day", usual, line + "?day=someday", false},
+		{"line", usual, line, true}, {"line-shared", usual, "/c/acme/lines/" + sharedLineID, true}, {"line-no-match", usual, line + "?attr.region=mars", false}, {"line-bad-day", usual, line + "?day=someday", false},
 		{"charge", usual, "/c/acme/activities/3-18231-0", true}, {"adjustment", usual, "/c/acme/activities/3-18224-0", false}, {"charge-shared", usual, "/c/acme/activities/3-18231-1", true}, {"charge-unknown", usual, "/c/acme/activities/0-0-0", false},
 		{"ops", usual, "/ops", true}, {"ops-calm", calm, "/ops", false}, {"rejected", usual, "/ops/rejected", true}, {"rejected-retried", usual, "/ops/rejected?retried=31", false},
 		{"rejected-none", usual, "/ops/rejected?account=nobody", false}, {"events", usual, "/ops/events?id=req-90210", true},

@@ -226,6 +226,9 @@ func (d *demo) Line(_ context.Context, account, id string) (*pages.LineDetail, e
 		return nil, d.fail
 	}
 	line := demoLines(account, d.extra)[0]
+	if id == sharedLineID {
+		return demoSharedLine(account, line), nil
+	}
 	if id != line.ID {
 		return nil, pages.ErrNotFound
 	}
@@ -249,6 +252,22 @@ func (d *demo) Line(_ context.Context, account, id string) (*pages.LineDetail, e
 		Facets: []pages.Facet{{Name: "region", Values: []string{"eu", "us"}}, {Name: "key", Values: []string{"web", "batch", "=cmd()"}}},
 		Days:   []string{"2026-11-19", "2026-11-20", "2026-11-21"},
 	}, nil
+}
+
+const sharedLineID = "5a5a5a5a000000000000000000000001"
+
+// demoSharedLine has its tiers together with others: 18,250 of 40,000 requests, which cost 1,000 × 0.10 and 39,000 × 0.05 together.
+func demoSharedLine(account string, line invoicer.Line) *pages.LineDetail {
+	line.ID = sharedLineID
+	fixed := func(s string) money.Fixed { return money.Fixed{Decimal: dec(s)} }
+	return &pages.LineDetail{
+		Account: account, AccountName: "Acme Logistics GmbH", Currency: "EUR", TimeZone: "Europe/Berlin", Period: november, State: invoicer.StateCurrent,
+		Line: line, Explanation: price.Explanation{Amount: line.Amount.Decimal},
+		Shared: []invoicer.Shared{{
+			Pool: "invoice", Words: "tiers are shared by all usage of api-calls that account acme pays for",
+			Charged: fixed("962.5"), Used: dec("18250"), Of: dec("40000"), Amount: fixed("2050"),
+		}},
+	}
 }
 
 // Charge explains the event that reaches the second tier, the adjustment 3-18224-0, and 3-18231-1 on a line whose tiers are shared.

@@ -36,6 +36,7 @@ type lineDetailView struct {
 	Package         string
 	UsageAccount    string
 	Explained       []explainedView
+	Shared          []sharedLineView
 	Equation        string
 	Asked           []askedView
 	Filters         []filterField
@@ -51,6 +52,9 @@ type lineDetailView struct {
 	DayHidden       string
 	QuantityHeading string
 }
+
+// sharedLineView is what the line has of tiers that it shares, and all together.
+type sharedLineView struct{ Words, Used, Charged, AllUsed, Amount string }
 
 type explainedView struct {
 	Heading  string
@@ -194,6 +198,12 @@ func (s *server) viewLineDetail(d *LineDetail, account string, l locale, query u
 		v.LateOf = periodName(line.UsagePeriod.Start.In(zone), line.UsagePeriod.End.In(zone))
 	}
 	v.Explained = l.explained(d, zone, start, end)
+	for i := range d.Shared {
+		x := &d.Shared[i]
+		v.Shared = append(v.Shared, sharedLineView{
+			capital(x.Words) + ".", l.units(x.Used, line.Unit), l.exact(x.Charged.Decimal, d.Currency), l.units(x.Of, line.Unit), l.exact(x.Amount.Decimal, d.Currency),
+		})
+	}
 	v.setAsked(d, account)
 	v.setFilters(d, filter)
 	v.setUsage(d, l, zone, now, query, page)

@@ -46,7 +46,7 @@ func get(h http.Handler, path string, header ...string) *httptest.ResponseRecord
 
 var everyPage = []string{
 	"/c/acme", "/c/acme?period=2026-10-01", "/c/acme?q=voice", "/c/acme?usage=acme-lab", "/c/acme?q=zzz", "/c/acme/lines/" + lineID,
-	"/c/acme/lines/" + lineID + "?attr.region=mars", "/ops", "/ops/rejected", "/ops/rejected?account=nobody", "/ops/events",
+	"/c/acme/lines/" + lineID + "?attr.region=mars", "/c/acme/lines/" + sharedLineID, "/ops", "/ops/rejected", "/ops/rejected?account=nobody", "/ops/events",
 	"/ops/events?id=req-90210", "/ops/events?id=unseen&source=x", "/ops/collectors", "/ops/collectors?name=cdr-berlin",
 	"/ops/rerate", "/ops/rerate?cursor=31", "/ops/rerate/40", "/ops/rerate/39?begun", "/ops/rerate/40?account=acme", "/ops/rerate/31", "/ops/rerate/try?account=acme",
 }
@@ -418,5 +418,17 @@ func BenchmarkOverview(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+func TestLineSaysWhatItSharesWithOthers(t *testing.T) {
+	h := handler(t, &demo{})
+	shared := part(t, get(h, "/c/acme/lines/"+sharedLineID).Body.String(), `id="how"`)
+	says(t, "line", shared, "Tiers are shared by all usage of api-calls that account acme pays for.", "18,250\u00a0requests", "€962.50", "40,000\u00a0requests", "€2,050.00")
+	if strings.Contains(shared, "not available") {
+		t.Errorf("the calculation is there: %s", shared)
+	}
+	if alone := get(h, "/c/acme/lines/"+lineID).Body.String(); strings.Contains(alone, "Shared tiers") {
+		t.Error("a line of its own says that it shares tiers")
 	}
 }

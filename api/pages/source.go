@@ -150,10 +150,11 @@ type LineDetail struct {
 	State       invoicer.State    `json:"state"`
 	Line        invoicer.Line     `json:"line"`
 	Explanation price.Explanation `json:"explanation"`
-	Rates       []SegmentRate     `json:"rates"`  // one for each of the explanation's segments, in its order
-	Asked       []LevelStep       `json:"asked"`  // the levels in the order in which they were asked, up to the one that answered
-	Facets      []Facet           `json:"facets"` // attributes that the usage can be filtered by
-	Days        []string          `json:"days"`   // days with usage, 2026-11-03, in order
+	Shared      []invoicer.Shared `json:"shared,omitempty"` // what the line has of tiers that it shares with others, which its explanation says nothing of
+	Rates       []SegmentRate     `json:"rates"`            // one for each of the explanation's segments, in its order
+	Asked       []LevelStep       `json:"asked"`            // the levels in the order in which they were asked, up to the one that answered
+	Facets      []Facet           `json:"facets"`           // attributes that the usage can be filtered by
+	Days        []string          `json:"days"`             // days with usage, 2026-11-03, in order
 }
 
 // SegmentRate is the rate of a segment and the time that it priced.

@@ -284,7 +284,7 @@ func (c customerPages) Line(ctx context.Context, account, line string) (*pages.L
 	}
 	out := &pages.LineDetail{
 		Account: d.Account, AccountName: d.AccountName, Currency: d.Currency, TimeZone: d.TimeZone, Period: d.Period, State: d.State, Line: d.Line,
-		Explanation: price.Explanation{Amount: d.Line.Amount.Decimal},
+		Explanation: price.Explanation{Amount: d.Line.Amount.Decimal}, Shared: d.Shared,
 	}
 	if d.Explanation != nil {
 		out.Explanation = *d.Explanation
