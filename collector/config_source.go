@@ -13,7 +13,7 @@ import (
 
 // SourceConfig says where files come from. By hand and by upload any type takes a file.
 type SourceConfig struct {
-	Type   string // folder, upload, ftp, ftps, sftp, s3 or http
+	Type   string // folder, upload, ftp, ftps, sftp or s3
 	Path   string // of a folder on this machine
 	Server source.Server
 	source.Rules
@@ -43,21 +43,6 @@ var servers = map[string]func(d *reading) (source.Server, []member){
 			{"path_style", d.flag(&s.PathStyle)}, {"access_key", d.secret(&s.AccessKey)}, {"secret_key", d.secret(&s.SecretKey)},
 		}
 	},
-	"http": func(d *reading) (source.Server, []member) {
-		w := &source.Web{Pages: source.Pages{First: 1}}
-		return w, []member{
-			{"url", d.texts(&w.URLs)}, {"headers", d.headers(&w.Headers)},
-			{"user", d.text(&w.User)}, {"password", d.secret(&w.Password)}, {"token", d.secret(&w.Token)},
-			{"header", func(path string, n *yaml.Node) {
-				d.object(path, n, member{"name", d.text(&w.Header)}, member{"value", d.secret(&w.Key)})
-			}},
-			{"pages", func(path string, n *yaml.Node) {
-				p := &w.Pages
-				d.object(path, n, member{"next", d.text(&p.Next)}, member{"cursor", d.text(&p.Cursor)}, member{"link", d.flag(&p.Link)},
-					member{"parameter", d.text(&p.Parameter)}, member{"first", d.number(&p.First)}, member{"items", d.text(&p.Items)})
-			}},
-		}
-	},
 }
 
 func (d *reading) ftp(tls string) (source.Server, []member) {
@@ -85,29 +70,6 @@ func (d *reading) secret(into *secret.Name) func(string, *yaml.Node) {
 		*into = secret.Name(name)
 		if message := into.Check(); message != "" && len(d.problems) == before {
 			d.fail(path, node, "%s", message)
-		}
-	}
-}
-
-// headers reads an object of texts.
-func (d *reading) headers(into *map[string]string) func(string, *yaml.Node) {
-	return func(path string, node *yaml.Node) {
-		if node.Kind != yaml.MappingNode {
-			d.fail(path, node, "must be an object of names and texts")
-			return
-		}
-		*into = map[string]string{}
-		for i := 0; i+1 < len(node.Content); i += 2 {
-			name, value := node.Content[i].Value, ""
-			at := joined(path, name)
-			d.text(&value)(at, node.Content[i+1])
-			switch {
-			case slices.Contains([]string{"authorization", "cookie", "x-api-key"}, strings.ToLower(name)):
-				d.fail(at, node.Content[i], "is a secret: use user and password, token, or header: {name: %s, value: {secret: NAME}}", name)
-			case name == "" || strings.ContainsAny(name, " :\r\n") || strings.ContainsAny(value, "\r\n"):
-				d.fail(at, node.Content[i], "is no header")
-			}
-			(*into)[name] = value
 		}
 	}
 }

@@ -63,7 +63,6 @@ func TestParseSource(t *testing.T) {
 		"{type: ftps, host: h, certificate: '" + pin + "'}": "&{h  21   explicit " + pin + "}",
 		"{type: sftp, host: '::1', port: 2222, path: /out, user: u, private_key: {secret: K}, passphrase: {secret: P}, host_key: '" + pin + "'}": "&{::1 /out 2222 u  K P " + pin + "}",
 		"{type: s3, endpoint: 'http://127.0.0.1:9000', bucket: b, prefix: in/, access_key: {secret: A}, secret_key: {secret: S}}":                "&{http://127.0.0.1:9000  b in/ false A S}",
-		"{type: http, url: 'https://h/a', headers: {Accept: text/csv}, pages: {parameter: page, items: data}}":                                   "&{[https://h/a] map[Accept:text/csv]      {  false page 1 data}}",
 	} {
 		c, err := ParseConfig([]byte("source: " + document + "\n" + formatOf("{type: delimited}")))
 		if err != nil {
@@ -144,13 +143,6 @@ func TestParseConfigRefuses(t *testing.T) {
 		{from("type: s3, region: r, bucket: b, prefix: in"), "source.prefix: must end with a slash"},
 		{from("type: s3, region: r, bucket: b, prefix: ../in/"), "source.prefix: must end with a slash"},
 		{from("type: s3, region: r, bucket: b, access_key: {secret: A}"), "source.access_key: access_key and secret_key go together"},
-		{from("type: http"), "source.url: is missing"},
-		{from("type: http, url: 'file:///etc/passwd'"), "source.url: \"file:///etc/passwd\" is no URL"},
-		{from("type: http, url: 'https://u:p@example.com/'"), "is no URL with http:// or https:// and no user in it"},
-		{from("type: http, url: 'https://h/', headers: {Authorization: Bearer x}"), "source.headers.Authorization: is a secret"},
-		{from("type: http, url: 'https://h/', token: {secret: A}, user: u, password: {secret: B}"), "source.token: one of user, token and header"},
-		{from("type: http, url: 'https://h/', pages: {next: a, link: true}"), "source.pages: one of next, link and parameter"},
-		{from("type: http, url: 'https://h/', pages: {items: a}"), "source.pages.items: goes with parameter"},
 		{change(`delimiter: ";"`, `delimiter: ""`), "line 2: format.delimiter"},
 		{change(`quote: '"'`, `quote: ';'`), "line 2: format.quote"},
 		{change(`decimal: ","`, `encoding: ebcdic`), "line 2: format.encoding: unknown encoding"},

@@ -41,14 +41,14 @@ var allowed = map[string][]string{
 
 // adapters talk to a server each, and never import one another.
 var adapters = []string{
-	"api/pg", "collector/kafka", "collector/pg", "collector/source/ftp", "collector/source/sftp", "rater/catalog/pg", "rater/kafka", "rater/live", "rater/pg",
+	"api/pg", "collector/kafka", "collector/pg", "collector/source/ftp", "collector/source/s3", "collector/source/sftp", "rater/catalog/pg", "rater/kafka", "rater/live", "rater/pg",
 	"rater/reconcile/pg", "rater/rerate/pg", "rater/sink/clickhouse", "rater/sink/kafka", "rater/sink/postgres",
 }
 
 // drivers are what only adapters, deploy, bench and cmd may import.
 var drivers = []string{
 	"github.com/twmb/franz-go/", "github.com/jackc/pgx/", "github.com/redis/go-redis/", "github.com/ClickHouse/",
-	"github.com/jlaffaye/ftp", "github.com/pkg/sftp", "golang.org/x/crypto/ssh",
+	"github.com/jlaffaye/ftp", "github.com/pkg/sftp", "github.com/minio/", "golang.org/x/crypto/ssh",
 }
 
 // TestImportDirection checks the direction of imports: money ← catalog ← price ← rater, usage ← rater, adapters outside.

@@ -9,6 +9,7 @@ import (
 	"github.com/tollstream/tollstream/collector/secret"
 	"github.com/tollstream/tollstream/collector/source"
 	"github.com/tollstream/tollstream/collector/source/ftp"
+	"github.com/tollstream/tollstream/collector/source/s3"
 	"github.com/tollstream/tollstream/collector/source/sftp"
 )
 
@@ -19,6 +20,8 @@ func Open(ctx context.Context, config collector.SourceConfig, secrets secret.Sto
 		return opened(ftp.Open(ctx, *server, secrets))
 	case *source.SFTP:
 		return opened(sftp.Open(ctx, *server, secrets))
+	case *source.S3:
+		return opened(s3.Open(ctx, *server, secrets))
 	}
 	if config.Type == "folder" {
 		return opened(source.OpenFolder(config.Path))

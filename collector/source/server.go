@@ -10,7 +10,7 @@ import (
 	"github.com/tollstream/tollstream/collector/secret"
 )
 
-// Server says where a place is that is not on this machine, and how one gets in. It is one of *FTP, *SFTP, *S3 and *Web.
+// Server says where a place is that is not on this machine, and how one gets in. It is one of *FTP, *SFTP and *S3.
 type Server interface {
 	// Check says which member is wrong, and why; nothing is wrong when the message is empty.
 	Check() (member, message string)
@@ -44,28 +44,6 @@ type S3 struct {
 	PathStyle bool
 	AccessKey secret.Name // empty: what anybody may read
 	SecretKey secret.Name
-}
-
-// Web is what HTTP servers give for a GET.
-type Web struct {
-	URLs     []string
-	Headers  map[string]string
-	User     string
-	Password secret.Name // of the user
-	Token    secret.Name // a bearer's
-	Header   string      // that has the secret Key
-	Key      secret.Name
-	Pages    Pages
-}
-
-// Pages say how a URL's further pages are found; at most one of Next, Link and Parameter is set.
-type Pages struct {
-	Next      string // path in a JSON answer, of the next page's URL or of what Cursor is set to
-	Cursor    string // the query parameter that Next's value goes to; empty: Next's value is a URL
-	Link      bool   // the header Link has rel="next"
-	Parameter string // the query parameter that counts pages
-	First     int
-	Items     string // path of the array that is empty behind the last page; empty: the answer itself
 }
 
 func host(name string) string {
@@ -152,34 +130,6 @@ func (s *S3) Check() (member, message string) {
 		"bucket", unless(s.Bucket != "" && !strings.ContainsAny(s.Bucket, "/\\ \x00"), "must be the name of a bucket; what stands behind a slash goes to prefix"),
 		"prefix", unless(s.Prefix == "" || (strings.HasSuffix(s.Prefix, "/") && CheckPath(strings.TrimSuffix(s.Prefix, "/")) == nil), "must end with a slash and have no empty parts, . or .."),
 		"access_key", unless((s.AccessKey != "") == (s.SecretKey != ""), "access_key and secret_key go together"))
-}
-
-// Check implements Server.
-func (w *Web) Check() (member, message string) {
-	ways := 0
-	for _, way := range []bool{w.User != "", w.Token != "", w.Header != ""} {
-		if way {
-			ways++
-		}
-	}
-	pages := 0
-	for _, way := range []bool{w.Pages.Next != "", w.Pages.Link, w.Pages.Parameter != ""} {
-		if way {
-			pages++
-		}
-	}
-	for _, u := range w.URLs {
-		if !isURL(u) {
-			return "url", fmt.Sprintf("%q is no URL with http:// or https:// and no user in it", u)
-		}
-	}
-	return first("url", unless(len(w.URLs) > 0, "is missing"),
-		"password", unless((w.User != "") == (w.Password != ""), "user and password go together"),
-		"header", unless((w.Header != "") == (w.Key != ""), "header needs name and value"),
-		"token", unless(ways <= 1, "one of user, token and header; a request has one way in"),
-		"pages", unless(pages <= 1, "one of next, link and parameter"),
-		"pages.cursor", unless(w.Pages.Cursor == "" || w.Pages.Next != "", "goes with next"),
-		"pages.items", unless(w.Pages.Items == "" || w.Pages.Parameter != "", "goes with parameter"))
 }
 
 func isURL(s string) bool {
