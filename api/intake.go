@@ -35,17 +35,22 @@ func (i Intake) Ingest(ctx context.Context, r IngestRequest) (IngestAnswer, erro
 	message := collector.Message{Body: r.Body, Encoding: r.ContentEncoding, Shape: shape}
 	answer, err := i.Collector.Receive(ctx, message, collector.AcceptOptions{Source: r.DefaultSource, Backfill: r.Backfill})
 	if err != nil {
-		return IngestAnswer{}, intakeError(err)
+		return IngestAnswer{}, IntakeError(err)
 	}
+	return IngestAnswerOf(answer), nil
+}
+
+// IngestAnswerOf says in this package's words what the collector answered.
+func IngestAnswerOf(answer collector.Answer) IngestAnswer {
 	out := IngestAnswer{Accepted: answer.Accepted, Rejected: make([]Refused, 0, len(answer.Rejected))}
 	for _, f := range answer.Rejected {
 		out.Rejected = append(out.Rejected, Refused{Index: f.Index, ID: f.ID, Code: string(f.Code), Message: f.Message})
 	}
-	return out, nil
+	return out
 }
 
-// intakeError says in this package's words what the collector could not do.
-func intakeError(err error) error {
+// IntakeError says in this package's words what the collector could not do.
+func IntakeError(err error) error {
 	var request *usage.RequestError
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -71,7 +76,7 @@ func intakeError(err error) error {
 func (i Intake) ParseEvent(body []byte, at time.Time) (usage.Event, error) {
 	request, err := usage.Parse(usage.ShapeJSON, string(body))
 	if err != nil {
-		return usage.Event{}, intakeError(err)
+		return usage.Event{}, IntakeError(err)
 	}
 	if len(request.Refused) > 0 {
 		f := request.Refused[0]

@@ -84,6 +84,7 @@ var statuses = []struct {
 	status int
 }{
 	{ErrUnauthenticated, http.StatusUnauthorized},
+	{ErrNotVerified, http.StatusUnauthorized},
 	{ErrForbidden, http.StatusForbidden},
 	{ErrNotFound, http.StatusNotFound},
 	{invoicer.ErrAccountUnknown, http.StatusNotFound},
@@ -129,6 +130,9 @@ func (s *Server) problemOf(err error) *Problem {
 
 func (s *Server) knownProblem(status int, err error) *Problem {
 	p := newProblem(status, err.Error())
+	if errors.Is(err, ErrNotVerified) {
+		p.Detail = ErrNotVerified.Error() // whatever the reason was
+	}
 	var document DocumentErrors
 	var pressure *BackPressure
 	switch {
@@ -144,7 +148,7 @@ func (s *Server) knownProblem(status int, err error) *Problem {
 			s.log.Warn("store does not answer", slog.Any("error", err))
 			p.Detail = ErrUnavailable.Error()
 		}
-	case status == http.StatusUnauthorized:
+	case status == http.StatusUnauthorized && !errors.Is(err, ErrNotVerified):
 		p.headers.Set("WWW-Authenticate", `Bearer realm="tollstream"`)
 	}
 	return p

@@ -26,6 +26,8 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/tollstream/tollstream/collector/webhook"
 )
 
 // Config is what a server is made of. A nil interface leaves its routes out: a process serves what it has.
@@ -50,6 +52,7 @@ type Config struct {
 	Runs       CollectorRuns
 	Files      CollectorFiles
 	Control    CollectorControl
+	Webhooks   Webhooks
 	Reports    Reports
 	Reconciler Reconciler
 	Activities Activities
@@ -64,6 +67,9 @@ type Config struct {
 	Pages http.Handler
 	// Closing is closed by Serve when it begins to stop; live streams end then. Hand the same channel to the pages. Nil: one is made.
 	Closing chan struct{}
+
+	// TrustedProxies are those whose X-Forwarded-For is believed.
+	TrustedProxies webhook.Networks
 
 	PublicURL string        // scheme and host that people reach the server by; "": http and the host of their request
 	Heartbeat time.Duration // between comments on a quiet stream; 0: 15 s
@@ -87,6 +93,8 @@ type Server struct {
 	routes  []Route
 	handler http.Handler
 	once    sync.Once
+
+	deliveries chan struct{} // has one for each delivery to a webhook that is under way
 }
 
 // New builds the server; it does not listen yet.
@@ -128,6 +136,7 @@ func (s *Server) registerAll() {
 	s.registerKinds()
 	s.registerRejected()
 	s.registerCollectors()
+	s.registerWebhooks()
 	s.registerReports()
 	s.registerActivities()
 	s.registerBacktests()

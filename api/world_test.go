@@ -90,7 +90,7 @@ func build(t *testing.T, change ...func(*api.Config)) *outside {
 	config := api.Config{
 		Version: "1.2.3", Log: slog.New(slog.NewTextHandler(testLog{t}, nil)), Now: o.world.Now, Metrics: o.registry, Access: access, Keys: o.keys,
 		Usage: intake, Parser: intake, Invoices: o.world.Desk(nil), Watcher: o.watcher, Catalog: o.catalog, Drafts: worldDrafts{o.world}, Kinds: o.catalog,
-		Rejections: o.stores, Collectors: o.stores, Runs: o.stores, Files: o.stores, Control: o.stores, Reports: o.stores, Reconciler: o.stores,
+		Rejections: o.stores, Collectors: o.stores, Runs: o.stores, Files: o.stores, Webhooks: o.stores, Control: o.stores, Reports: o.stores, Reconciler: o.stores,
 		Activities: o.stores, Operations: o.stores, Backtests: &o.backtests, Reratings: &o.reratings, RerateJobs: &o.reratings, Closing: o.closing,
 		Ready: map[string]func(context.Context) error{"postgres": func(context.Context) error { return o.stores.err }},
 		Pages: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -232,6 +232,9 @@ func (d *reading) config(c *Config, node *yaml.Node) {
 	if c.Format == nil {
 		return
 	}
+	if c.Source.Webhook != nil {
+		d.brought(c, aroundWebhook, node)
+	}
 	for _, p := range c.Mapping.CheckPaths(c.Format) {
 		d.fail(p.Member, node, "%s", p.Name)
 	}

@@ -13,12 +13,13 @@ import (
 
 // SourceConfig says where files come from. By hand and by upload any type takes a file.
 type SourceConfig struct {
-	Type   string // folder, upload, ftp, ftps, sftp or s3
+	Type   string // folder, upload, webhook, ftp, ftps, sftp or s3
 	Path   string // of a folder on this machine
 	Server source.Server
 	source.Rules
 	After         source.After
 	RefuseChanged bool // a file whose content changed under its name is refused instead of taken as new
+	Webhook       *WebhookConfig
 }
 
 // Listed says whether the source is a place whose files are listed; by upload they come by themselves.
@@ -86,11 +87,14 @@ func (d *reading) source(s *SourceConfig, path string, node *yaml.Node) {
 		}
 	}
 	members := []member{{"type", d.text(&s.Type)}, {"pattern", d.text(&s.Pattern)}}
-	if s.Type != "upload" {
+	if s.Type != "upload" && s.Type != "webhook" {
 		members = append(members, d.pickUp(s)...)
 	}
 	start, remote := servers[s.Type]
 	switch {
+	case s.Type == "webhook":
+		s.Webhook = &WebhookConfig{}
+		members = append([]member{members[0]}, d.webhook(s.Webhook)...)
 	case remote:
 		server, its := start(d)
 		s.Server = server
@@ -99,7 +103,7 @@ func (d *reading) source(s *SourceConfig, path string, node *yaml.Node) {
 		members = append(members, member{"path", d.text(&s.Path)})
 	default:
 		d.fail(joined(path, "type"), at, "unknown type %q; known are %s", s.Type,
-			strings.Join(slices.Sorted(maps.Keys(servers)), ", ")+", folder, upload")
+			strings.Join(slices.Sorted(maps.Keys(servers)), ", ")+", folder, upload, webhook")
 		return
 	}
 	before := len(d.problems)
@@ -110,6 +114,9 @@ func (d *reading) source(s *SourceConfig, path string, node *yaml.Node) {
 	d.object(path, node, members...)
 	if len(d.problems) > before {
 		return
+	}
+	if s.Webhook != nil && lines["verify"] == nil {
+		d.fail(joined(path, "verify"), node, "is missing: write verify: {secret: NAME}, or what else the sender shows")
 	}
 	if s.Type == "folder" && s.Path == "" {
 		d.fail(joined(path, "path"), node, "a folder needs its path")

@@ -85,6 +85,7 @@ func TestParseConfigRefuses(t *testing.T) {
 		return strings.Replace(goodConfig, old, new, 1)
 	}
 	from := func(source string) string { return change(`type: folder, path: /var/in, pattern: "*.csv"`, source) }
+	hooked := func(source string) string { return "source: {" + source + "}\n" + formatOf("{type: json}") }
 	cases := []struct{ document, says string }{
 		{"", "line 1: the document is empty"},
 		{"a: [", "line 1: not YAML"},
@@ -143,6 +144,28 @@ func TestParseConfigRefuses(t *testing.T) {
 		{from("type: s3, region: r, bucket: b, prefix: in"), "source.prefix: must end with a slash"},
 		{from("type: s3, region: r, bucket: b, prefix: ../in/"), "source.prefix: must end with a slash"},
 		{from("type: s3, region: r, bucket: b, access_key: {secret: A}"), "source.access_key: access_key and secret_key go together"},
+		{hooked("type: webhook"), "line 1: source.verify: is missing: write verify: {secret: NAME}"},
+		{hooked("type: webhook, path: /in, verify: {secret: A}"), "source.path: unknown member; known are type, verify, allow, reply"},
+		{hooked("type: webhook, verify: {type: github}"), "line 1: source.verify.secret: must name the secret"},
+		{hooked("type: webhook, verify: {secret: [A, B, C, D, E]}"), "source.verify.secret: must name the secret"},
+		{hooked("type: webhook, verify: {secret: hunter2}"), "source.verify.secret: \"hunter2\" is no name of a secret"},
+		{hooked("type: webhook, verify: {type: md5, secret: A}"), "source.verify.type: unknown type \"md5\"; known are hmac, github"},
+		{hooked("type: webhook, verify: {type: mtls, secret: A}"), "this server speaks no TLS: let the proxy"},
+		{hooked("type: webhook, verify: {header: '', secret: A}"), "source.verify.header: must name the header"},
+		{hooked("type: webhook, verify: {encoding: base32, secret: A}"), "source.verify.encoding: unknown encoding"},
+		{hooked("type: webhook, verify: {type: github, header: X, secret: A}"), "source.verify.header: has no use with type github"},
+		{hooked("type: webhook, verify: {tolerance: 5m, secret: A}"), "source.verify.tolerance: has no use with type hmac"},
+		{hooked("type: webhook, verify: {type: stripe, tolerance: 5, secret: A}"), "source.verify.tolerance: must be a duration"},
+		{hooked("type: webhook, verify: {type: stripe, tolerance: 48h, secret: A}"), "source.verify.tolerance: must lie between"},
+		{hooked("type: webhook, verify: {type: basic, secret: A}"), "source.verify.user: must be the name"},
+		{hooked("type: webhook, verify: {secret: A}, allow: [192.0.2.0/33]"), "source.allow[0]: \"192.0.2.0/33\" is no network"},
+		{hooked("type: webhook, verify: {secret: A}, allow: []"), "source.allow: is empty"},
+		{hooked("type: webhook, verify: {secret: A}, reply: {status: 302}"), "source.reply.status: must be 200 to 299"},
+		{hooked("type: webhook, verify: {secret: A}, reply: {status: 204, body: x}"), "source.reply.body: 204 has no body"},
+		{hooked("type: webhook, verify: {secret: A}, reply: {content_type: text/html}"), "source.reply.content_type: goes with body"},
+		{hooked("type: webhook, verify: {secret: A}, reply: {body: x, content_type: ;}"), "source.reply.content_type: \";\" is no content type"},
+		{from("type: webhook, verify: {secret: A}"), "schedule: is for files; a source of type webhook"},
+		{strings.Replace(hooked("type: webhook, verify: {secret: A}"), "{type: json}", "{type: json, compression: gzip}", 1), "format.compression: is for files"},
 		{change(`delimiter: ";"`, `delimiter: ""`), "line 2: format.delimiter"},
 		{change(`quote: '"'`, `quote: ';'`), "line 2: format.quote"},
 		{change(`decimal: ","`, `encoding: ebcdic`), "line 2: format.encoding: unknown encoding"},

@@ -1,9 +1,12 @@
 package collector
 
 import (
+	"errors"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tollstream/tollstream/collector/usage"
+	"github.com/tollstream/tollstream/collector/webhook"
 )
 
 // Metrics are the collector's. At rest received = forwarded + rejected: events of a request that
@@ -24,6 +27,7 @@ type Metrics struct {
 	runs           *prometheus.CounterVec
 	passes         *prometheus.CounterVec
 	running        prometheus.Gauge
+	deliveries     *prometheus.CounterVec
 }
 
 // NewMetrics registers the metrics with the registerer.
@@ -49,10 +53,11 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 		passes:         prometheus.NewCounterVec(counter("passes_total", "Looks of collectors at their places that ended, by state."), []string{"state"}),
 		running:        prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: "runs_running", Help: "Runs of collectors that go on now."}),
 	}
+	m.deliveries = prometheus.NewCounterVec(counter("deliveries_total", "Requests to webhooks, by outcome: taken, or why not."), []string{"outcome"})
 	subjects := prometheus.NewCounterVec(counter("subjects_total", "Look-ups of accounts, by outcome: cached, loaded, unknown."), []string{"outcome"})
 	m.cached, m.loaded, m.unknown = subjects.WithLabelValues("cached"), subjects.WithLabelValues("loaded"), subjects.WithLabelValues("unknown")
 	registerer.MustRegister(m.received, m.forwarded, m.rejected, m.errors, m.requestEvents, m.batchEvents, m.batchBytes,
-		m.publishSeconds, subjects, m.fileBytes, m.runs, m.passes, m.running)
+		m.publishSeconds, subjects, m.fileBytes, m.runs, m.passes, m.running, m.deliveries)
 	return m
 }
 
@@ -74,4 +79,32 @@ func (m *Metrics) decided(forwarded int, refused []usage.Refusal) {
 	for i := range refused {
 		m.rejected.WithLabelValues(string(refused[i].Code)).Inc()
 	}
+}
+
+// Delivered counts a request to a webhook by what became of it.
+func (m *Metrics) Delivered(err error) { m.deliveries.WithLabelValues(outcomeOf(err)).Inc() }
+
+// outcomeOf names what became of a delivery.
+func outcomeOf(err error) string {
+	var unreadable *DeliveryError
+	var tooMuch *usage.RequestError
+	switch {
+	case err == nil:
+		return "taken"
+	case errors.Is(err, webhook.ErrTime):
+		return "too_old"
+	case errors.Is(err, errAddress):
+		return "address"
+	case errors.Is(err, webhook.ErrMissing):
+		return "no_credential"
+	case errors.Is(err, webhook.ErrSignature):
+		return "wrong_credential"
+	case errors.Is(err, ErrNotVerified):
+		return "no_webhook"
+	case errors.As(err, &unreadable), errors.Is(err, ErrEncoding), errors.Is(err, ErrBody):
+		return "unreadable"
+	case errors.As(err, &tooMuch):
+		return "too_large"
+	}
+	return reasonOf(err)
 }

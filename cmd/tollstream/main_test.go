@@ -92,8 +92,8 @@ func TestHelp(t *testing.T) {
 
 // What the environment holds is nobody's business who asks for help.
 func TestHelpShowsNoSecret(t *testing.T) {
-	_, stdout, _ := tollstream(t, map[string]string{"TOLLSTREAM_API_KEY": "ts_secret", "TOLLSTREAM_POSTGRES": "postgres://u:secret@db/x"}, "", "run", "--help")
-	if strings.Contains(stdout, "secret") {
+	_, stdout, _ := tollstream(t, map[string]string{"TOLLSTREAM_API_KEY": "ts_hidden", "TOLLSTREAM_POSTGRES": "postgres://u:hidden@db/x"}, "", "run", "--help")
+	if strings.Contains(stdout, "hidden") {
 		t.Error(stdout)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tollstream/tollstream/cmd/tollstream/demo"
 	"github.com/tollstream/tollstream/cmd/tollstream/server"
+	"github.com/tollstream/tollstream/collector/secret"
 )
 
 // runServer serves in the roles until ctx ends and everything under way is finished.
@@ -61,7 +62,12 @@ func serverConfig(cfg Settings, log *slog.Logger, roles []string) (server.Config
 	if err != nil {
 		return server.Config{}, &usageError{err}
 	}
+	proxies, err := networks(cfg.TrustedProxies)
+	if err != nil {
+		return server.Config{}, &usageError{err}
+	}
 	return server.Config{
+		Secrets: secret.Store{Getenv: os.Getenv, Dir: cfg.SecretsDir}, Proxies: proxies,
 		DataDir: cfg.DataDir, HTTPAddr: cfg.HTTPAddr, Kafka: cfg.Kafka, Postgres: cfg.Postgres, Redis: cfg.Redis, ClickHouse: cfg.ClickHouse,
 		Partitions: cfg.PartitionCount(), AllowUnsafe: cfg.AllowUnsafeBroker, Version: programVersion().Version, Roles: parsed, Log: log,
 	}, nil

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/tollstream/tollstream/cmd/tollstream/client"
+	"github.com/tollstream/tollstream/collector/webhook"
 	"github.com/tollstream/tollstream/deploy/local"
 )
 
@@ -31,6 +32,8 @@ type Settings struct {
 	APIKey            string        // beside a server
 	AllowUnsafeBroker bool          // a broker that may lose acknowledged records is only warned of
 	Partitions        int           // of the topics when they are created; 0: see PartitionCount
+	SecretsDir        string        // of files named as the secrets that configurations name; empty: the environment alone
+	TrustedProxies    []string      // networks whose X-Forwarded-For is believed
 	LogLevel          slog.Level
 }
 
@@ -67,6 +70,8 @@ func (s *Settings) serverFlags(flags *pflag.FlagSet) {
 	own.DurationVar(&s.CloseEvery, "close-every", time.Hour, "how often the close job looks for due periods; 0: only by hand")
 	own.BoolVar(&s.AllowUnsafeBroker, "allow-unsafe-broker", false, "warn of broker settings that can lose usage instead of refusing them; for development only")
 	own.IntVar(&s.Partitions, "partitions", 0, "partitions of topics that are created; fixed from then on (default 256, embedded 8)")
+	own.StringVar(&s.SecretsDir, "secrets-dir", "", "`DIRECTORY` of files with the secrets that collectors name; TOLLSTREAM_SECRET_NAME goes before the file NAME")
+	own.StringSliceVar(&s.TrustedProxies, "trusted-proxies", nil, "`NETWORKS` of proxies whose X-Forwarded-For is believed, like 10.0.0.0/8; none: the connection's address counts")
 	addSettings(flags, own)
 	s.storeFlags(flags)
 }
@@ -147,6 +152,9 @@ func (s *Settings) Validate() error {
 		p.fail("http-addr", "must be host:port to listen on, such as 127.0.0.1:8080, not %q", s.HTTPAddr)
 	}
 	s.checkStores(&p)
+	if _, err := networks(s.TrustedProxies); err != nil {
+		p.fail("trusted-proxies", "%s", err)
+	}
 	if s.CloseEvery < 0 || s.CloseEvery > 0 && s.CloseEvery < time.Second {
 		p.fail("close-every", "must be 0 or at least 1s, not %s", s.CloseEvery)
 	}
@@ -195,4 +203,16 @@ func (s *Settings) client() (*client.Client, error) {
 		return nil, &usageError{err}
 	}
 	return c, nil
+}
+
+// networks reads addresses and networks.
+func networks(texts []string) (list webhook.Networks, err error) {
+	for _, text := range texts {
+		p, ok := webhook.ParseNetwork(text)
+		if !ok {
+			return nil, fmt.Errorf("must list networks like 10.0.0.0/8, not %q", text)
+		}
+		list = append(list, p)
+	}
+	return list, nil
 }

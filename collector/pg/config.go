@@ -43,10 +43,13 @@ var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 // ErrName says that a collector cannot be called that.
 var ErrName = errors.New("a collector's name has 1 to 63 small letters, digits, dots, dashes and underscores, and starts with a letter or digit")
 
+// IsName says whether a collector can be called that.
+func IsName(name string) bool { return nameForm.MatchString(name) }
+
 // PutConfig checks the document and stores it as the collector's newest version; created is false
 // when the newest says the same. What is wrong with the document are *collector.ConfigError, joined.
 func (s *Store) PutConfig(ctx context.Context, name string, document []byte) (version int, created bool, err error) {
-	if !nameForm.MatchString(name) {
+	if !IsName(name) {
 		return 0, false, fmt.Errorf("collector %q: %w", name, ErrName)
 	}
 	if _, err := collector.ParseConfig(document); err != nil {

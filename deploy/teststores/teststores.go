@@ -31,6 +31,7 @@ const (
 	EnvRedis             = "TOLLSTREAM_TEST_REDIS"              // URL
 	EnvKafka             = "TOLLSTREAM_TEST_KAFKA"              // host:port, several with commas
 	EnvClickHouse        = "TOLLSTREAM_TEST_CLICKHOUSE"         // URL, native protocol, server 18.16
+	EnvPython            = "TOLLSTREAM_TEST_PYTHON"             // a Python with packages that sign webhooks
 	EnvClickHouseCurrent = "TOLLSTREAM_TEST_CLICKHOUSE_CURRENT" // URL, HTTP, a current engine
 	EnvFTP               = "TOLLSTREAM_TEST_FTP"                // URL, with the server's folder on this machine behind a question mark
 	EnvFTPS              = "TOLLSTREAM_TEST_FTPS"               // the same, TLS from the first byte

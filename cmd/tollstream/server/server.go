@@ -22,6 +22,8 @@ import (
 	"github.com/tollstream/tollstream/collector"
 	ckafka "github.com/tollstream/tollstream/collector/kafka"
 	cpg "github.com/tollstream/tollstream/collector/pg"
+	"github.com/tollstream/tollstream/collector/secret"
+	"github.com/tollstream/tollstream/collector/webhook"
 	"github.com/tollstream/tollstream/rater"
 	catalogpg "github.com/tollstream/tollstream/rater/catalog/pg"
 	rkafka "github.com/tollstream/tollstream/rater/kafka"
@@ -70,6 +72,8 @@ type Config struct {
 	Partitions  int      // of topics that are created
 	AllowUnsafe bool     // a broker whose settings may lose usage is a warning only
 	PublicURL   string
+	Secrets     secret.Store
+	Proxies     webhook.Networks // whose X-Forwarded-For is believed
 	Version     string
 	Roles       []Role
 	Log         *slog.Logger
@@ -113,6 +117,7 @@ type process struct {
 	worker      *rater.Worker               // nil without the role
 	pingReports func(context.Context) error // nil: reports stay in PostgreSQL
 	collect     *collectDesk
+	receiver    *collector.Receiver
 	meter       meter
 	placed      *memo[string, []int32]                     // by billed account
 	seals       *memo[string, map[int32][]rater.SealPoint] // by billed account
@@ -257,6 +262,9 @@ func (p *process) assembleIntake(ctx context.Context) (err error) {
 	})
 	p.resolver = collector.NewCachedResolver(subjects{p.catalog}, 0, p.metrics)
 	p.intake = collector.NewIntake(p.resolver, p.gatherer, p.Now, p.metrics)
+	journal := collector.NewJournal(p.runs, p.Now, p.Log)
+	p.work(ctx, "history of deliveries", journal.Run)
+	p.receiver = &collector.Receiver{Intake: p.intake, Journal: journal, Secret: p.Secrets.Get, Now: p.Now, Metrics: p.metrics}
 	p.publisher, err = catalogpg.NewPublisher(p.catalog, p.producer, catalogpg.PublisherConfig{Partitions: p.partitions}, p.Log)
 	if err != nil {
 		return err

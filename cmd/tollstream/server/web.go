@@ -31,6 +31,7 @@ func (p *process) newAPI(ctx context.Context) (*api.Server, error) {
 	config.Reratings, config.RerateJobs = rerateDesk{p}, rerateDesk{p}
 	config.Operations = operations{p, config.Ready}
 	config.Collectors, config.Runs, config.Files, config.Control = p.collect, p.collect, p.collect, p.collect
+	config.Webhooks, config.TrustedProxies = p.newWebhooks(), p.Proxies
 	if err := p.addPages(&config, desk, watch, access); err != nil {
 		return nil, err
 	}
