@@ -14,6 +14,7 @@ import (
 	"github.com/tollstream/tollstream/api"
 	"github.com/tollstream/tollstream/collector"
 	cpg "github.com/tollstream/tollstream/collector/pg"
+	"github.com/tollstream/tollstream/collector/places"
 	"github.com/tollstream/tollstream/collector/source"
 )
 
@@ -359,19 +360,14 @@ func (d *collectDesk) configured(ctx context.Context) (all []collector.Configure
 	}
 }
 
-// openPlace opens where a collector's files lie.
-func openPlace(_ context.Context, s *collector.SourceConfig) (source.Place, error) {
-	if s.Type != "folder" {
-		return nil, fmt.Errorf("this version lists no files on servers of the type %s yet; use a folder", s.Type)
-	}
-	return source.OpenFolder(s.Path)
-}
-
 // work makes the passes of the collectors that are due.
 func (d *collectDesk) work(ctx context.Context) error {
 	id := random()
+	open := func(ctx context.Context, s *collector.SourceConfig) (source.Place, error) {
+		return places.Open(ctx, *s, d.p.Secrets)
+	}
 	w := &collector.Worker{
-		PassDeps: collector.PassDeps{RunDeps: d.deps(), Leases: d.p.runs, Passes: d.p.runs, Seen: d.p.runs, Open: openPlace, Spool: filepath.Join(d.p.DataDir, "spool")},
+		PassDeps: collector.PassDeps{RunDeps: d.deps(), Leases: d.p.runs, Passes: d.p.runs, Seen: d.p.runs, Open: open, Spool: filepath.Join(d.p.DataDir, "spool")},
 		Owner:    fmt.Sprintf("%x", id[:8]), TTL: collector.LeaseTTL, Collectors: d.configured, Plan: d.p.runs.Plan,
 	}
 	return w.Run(ctx)
