@@ -211,6 +211,7 @@ func bareColumns(rows []sink.Row) []any {
 		column(rows, func(*sink.Row) int32 { return 0 }),
 		column(rows, func(*sink.Row) string { return "" }),
 		column(rows, func(*sink.Row) string { return "" }),
+		column(rows, func(*sink.Row) int64 { return 0 }),
 	}
 }
 
