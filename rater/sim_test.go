@@ -115,6 +115,9 @@ func TestSimulationCatches(t *testing.T) {
 		}
 		t.Run(m.name, func(t *testing.T) {
 			most := simMost
+			if m.steer != nil { // it is rare
+				most *= 3
+			}
 			if *simSchedules > 0 {
 				most = *simSchedules
 			}

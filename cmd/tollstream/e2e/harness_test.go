@@ -236,6 +236,16 @@ func (c *caller) answered(t testing.TB, method, path string, body []byte, header
 func embedded(t testing.TB) (*process, *caller, string) {
 	t.Helper()
 	dir, address := filepath.Join(t.TempDir(), "data"), freeAddress(t)
+	t.Cleanup(func() { // behind the server, which may be killed before its PostgreSQL, and before the directory goes
+		for left := leftovers(dir); len(left) > 0; left = leftovers(dir) {
+			for _, process := range left {
+				if pid, err := strconv.Atoi(strings.Fields(process)[0]); err == nil {
+					_ = syscall.Kill(pid, syscall.SIGKILL) // it may be gone already
+				}
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	})
 	p := start(t, "the server", "run", "--data-dir", dir, "--http-addr", address)
 	key := p.says("admin key: ")
 	p.says("listening on ")
