@@ -70,7 +70,9 @@ func TestWorkerStretchesIntervalsWithTheAgeOfABacklog(t *testing.T) {
 		pass(10 * time.Minute)
 		// 39 s, with more than 256 records left: the tenth would be due after 40
 		shown, saved := deliver(t, p, 0, 390, cadence, func(int) int64 { return records })
-		if shown != 9 || saved != 2 { // after 4, 8, … 36 s and after 16 and 32, or a little later
+		// After 4, 8, … 36 s and after 16 and 32, or a little later; the very first record may be shown at once, when it is rated before what
+		// is behind it is seen.
+		if shown < 9 || shown > 10 || saved != 2 {
 			t.Errorf("shown %d times, %d checkpoints in 39 s before an old backlog, 9 and 2 expected", shown, saved)
 		}
 		p.Deliver(0, b.usage[0][390:], records)

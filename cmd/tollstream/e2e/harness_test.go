@@ -243,7 +243,7 @@ func embedded(t testing.TB) (*process, *caller, string) {
 					_ = syscall.Kill(pid, syscall.SIGKILL) // it may be gone already
 				}
 			}
-			time.Sleep(10 * time.Millisecond)
+			pause(10 * time.Millisecond)
 		}
 	})
 	p := start(t, "the server", "run", "--data-dir", dir, "--http-addr", address)
