@@ -63,12 +63,12 @@ func TestSimulationReport(t *testing.T) {
 	}
 	for _, m := range simMutants() {
 		fmt.Fprintf(os.Stderr, "fault %s\n", m.name)
-		seed, why := simulateAll(0, simMost, m, nil)
+		seed, why := simulateAll(0, m.most(), m, nil)
 		c := simCaught{Fault: m.name, Steered: m.steer != nil, Check: why}
 		if why != "" {
 			c.After = int(seed) + 1
 		} else {
-			t.Errorf("%s is not caught in %d schedules", m.name, simMost)
+			t.Errorf("%s is not caught in %d schedules", m.name, m.most())
 		}
 		r.Faults = append(r.Faults, c)
 	}

@@ -114,10 +114,7 @@ func TestSimulationCatches(t *testing.T) {
 			continue
 		}
 		t.Run(m.name, func(t *testing.T) {
-			most := simMost
-			if m.steer != nil { // it is rare
-				most *= 3
-			}
+			most := m.most()
 			if *simSchedules > 0 {
 				most = *simSchedules
 			}
@@ -133,6 +130,14 @@ func TestSimulationCatches(t *testing.T) {
 			}
 		})
 	}
+}
+
+// most is how many schedules a fault may take.
+func (m *simMutant) most() int {
+	if m.steer != nil { // it is rare
+		return 3 * simMost
+	}
+	return simMost
 }
 
 // simMutant is a fault, and the schedules that show it where they are rare.
