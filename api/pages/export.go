@@ -90,6 +90,26 @@ func attributesCell(attributes map[string]string) string {
 	return string(text)
 }
 
+// download writes page after page: write puts out the page at hand and says how many rows that were and where the next page begins, "": it was the
+// last; read gets that one.
+func (s *server) download(r *http.Request, out *csv.Writer, write func() (rows int, next string), read func(cursor string) error) {
+	for rows := 0; ; {
+		n, next := write()
+		if rows += n; next == "" || rows >= mostExportRows {
+			break
+		}
+		out.Flush()
+		if out.Error() != nil {
+			break
+		}
+		if err := read(next); err != nil {
+			s.Log.ErrorContext(r.Context(), "download broke off", "path", r.URL.Path, "error", err)
+			panic(http.ErrAbortHandler) // a file that ends early must not look complete
+		}
+	}
+	s.finish(r, out)
+}
+
 // finish ends a download; what fails now can only be logged, the answer has begun.
 func (s *server) finish(r *http.Request, out *csv.Writer) {
 	out.Flush()
@@ -171,7 +191,7 @@ func (s *server) usageCSV(w http.ResponseWriter, r *http.Request, account, id st
 		header = append(header, cell("attribute_"+name))
 	}
 	_ = out.Write(append(header, "attributes"))
-	for rows := 0; ; {
+	s.download(r, out, func() (int, string) {
 		for i := range page.Rows {
 			a := &page.Rows[i]
 			row := []string{a.Time.In(zone).Format(time.RFC3339Nano), cell(a.Source), cell(a.EventID), strconv.FormatBool(a.Adjustment),
@@ -181,18 +201,9 @@ func (s *server) usageCSV(w http.ResponseWriter, r *http.Request, account, id st
 			}
 			_ = out.Write(append(row, attributesCell(a.Attributes)))
 		}
-		rows += len(page.Rows)
-		if page.Next == "" || rows >= mostExportRows {
-			break
-		}
-		out.Flush()
-		if out.Error() != nil {
-			break
-		}
-		if page, err = s.Customer.Activities(r.Context(), account, id, filter, page.Next); err != nil {
-			s.Log.ErrorContext(r.Context(), "download broke off", "path", r.URL.Path, "error", err)
-			panic(http.ErrAbortHandler) // a file that ends early must not look complete
-		}
-	}
-	s.finish(r, out)
+		return len(page.Rows), page.Next
+	}, func(cursor string) (err error) {
+		page, err = s.Customer.Activities(r.Context(), account, id, filter, cursor)
+		return err
+	})
 }

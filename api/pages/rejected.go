@@ -146,26 +146,15 @@ func (s *server) rejectedCSV(w http.ResponseWriter, r *http.Request, page *Rejec
 	out := csvOut(w, "rejected-usage")
 	_ = out.Write([]string{"source", "id", "account", "product", "quantity", "time", "arrived", "reason", "detail"})
 	filter := rejectedFilter(r.URL.Query())
-	for rows := 0; ; {
+	s.download(r, out, func() (int, string) {
 		for i := range page.Rows {
 			e := &page.Rows[i]
 			_ = out.Write([]string{cell(e.Source), cell(e.ID), cell(e.Account), cell(e.Product), e.Quantity.String(),
 				timeCell(e.Time), timeCell(e.Arrived), e.Reason, cell(e.Detail)})
 		}
-		rows += len(page.Rows)
-		if page.Next == "" || rows >= mostExportRows {
-			break
-		}
-		out.Flush()
-		if out.Error() != nil {
-			break
-		}
-		next, err := s.Rejections.Rejected(r.Context(), filter, page.Next)
-		if err != nil {
-			s.Log.ErrorContext(r.Context(), "download broke off", "path", r.URL.Path, "error", err)
-			panic(http.ErrAbortHandler)
-		}
-		page = next
-	}
-	s.finish(r, out)
+		return len(page.Rows), page.Next
+	}, func(cursor string) (err error) {
+		page, err = s.Rejections.Rejected(r.Context(), filter, cursor)
+		return err
+	})
 }

@@ -160,26 +160,20 @@ func (s *server) jobCSV(w http.ResponseWriter, r *http.Request, job *RerateJob, 
 		return
 	}
 	out := csvOut(w, "re-rating-"+strconv.FormatInt(job.ID, 10)+"-"+string(q.Table))
-	for rows := 0; ; {
+	first := true
+	s.download(r, out, func() (int, string) {
 		if q.Table == RerateAccounts {
-			writeAccountJobs(out, page.Accounts, rows == 0)
+			writeAccountJobs(out, page.Accounts, first)
 		} else {
-			writeChanges(out, page.Changes, rows == 0)
+			writeChanges(out, page.Changes, first)
 		}
-		rows += max(1, len(page.Changes)+len(page.Accounts))
-		if q.Cursor = page.Next; page.Next == "" || rows >= mostExportRows {
-			break
-		}
-		out.Flush()
-		if out.Error() != nil {
-			break
-		}
-		if page, err = s.Reratings.RerateChanges(r.Context(), job.ID, q); err != nil {
-			s.Log.ErrorContext(r.Context(), "download broke off", "path", r.URL.Path, "error", err)
-			panic(http.ErrAbortHandler) // a file that ends early must not look complete
-		}
-	}
-	s.finish(r, out)
+		first = false
+		return max(1, len(page.Changes)+len(page.Accounts)), page.Next
+	}, func(cursor string) (err error) {
+		q.Cursor = cursor
+		page, err = s.Reratings.RerateChanges(r.Context(), job.ID, q)
+		return err
+	})
 }
 
 func writeChanges(out *csv.Writer, changes []RerateChange, header bool) {
@@ -208,7 +202,7 @@ func writeAccountJobs(out *csv.Writer, accounts []RerateAccount, header bool) {
 func (s *server) jobsCSV(w http.ResponseWriter, r *http.Request, page *RerateJobPage) {
 	out := csvOut(w, "re-rating")
 	_ = out.Write([]string{"job", "state", "phase", "cause", "by", "account", "product", "created", "ended", "lines_swept", "accounts", "accounts_done", "lines", "lines_changed", "left"})
-	for rows := 0; ; {
+	s.download(r, out, func() (int, string) {
 		for i := range page.Rows {
 			j := &page.Rows[i]
 			cause := "definitions"
@@ -219,20 +213,9 @@ func (s *server) jobsCSV(w http.ResponseWriter, r *http.Request, page *RerateJob
 				strconv.FormatInt(j.Swept, 10), strconv.FormatInt(j.Accounts, 10), strconv.FormatInt(j.Finished, 10),
 				strconv.FormatInt(j.Lines, 10), strconv.FormatInt(j.Changed, 10), cell(j.Left)})
 		}
-		rows += len(page.Rows)
-		if page.Next == "" || rows >= mostExportRows {
-			break
-		}
-		out.Flush()
-		if out.Error() != nil {
-			break
-		}
-		next, err := s.Reratings.RerateJobs(r.Context(), false, page.Next)
-		if err != nil {
-			s.Log.ErrorContext(r.Context(), "download broke off", "path", r.URL.Path, "error", err)
-			panic(http.ErrAbortHandler)
-		}
-		page = next
-	}
-	s.finish(r, out)
+		return len(page.Rows), page.Next
+	}, func(cursor string) (err error) {
+		page, err = s.Reratings.RerateJobs(r.Context(), false, cursor)
+		return err
+	})
 }
